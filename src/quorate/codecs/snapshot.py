@@ -1,0 +1,182 @@
+"""The routing manifest: everything the serving side obeys, resolved, versioned and written atomically.
+
+A snapshot folder holds ``routing-<version>.json`` files and ``CURRENT``, which names one of them. A reader sees
+the old manifest or the new one, never a mixture. All artifacts are named by digest; the bytes are in the registry.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from quorate.core.types import Signature, TensorSpec
+from quorate.errors import NotReady
+
+FORMAT = 1
+READS = (1,)
+
+
+class MemberRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One model version, resolved: what to load and how to feed it.
+
+    ``files`` maps relative file names to blob digests. ``preprocess`` is the declared steps from the signature's
+    raw input to ``tensors``. ``sample`` is the digest of an ``.npz`` blob with held-out raw rows (``input.NAME``)
+    and the member's outputs on them (``output``): warm-up and parity use it.
+    """
+
+    name: str
+    version: int
+    format: str
+    digest: str
+    files: dict[str, str]
+    signature: Signature
+    tensors: tuple[TensorSpec, ...]
+    output_name: str
+    preprocess: list[dict[str, Any]]
+    options: dict[str, Any] = {}
+    sample: str | None = None
+
+
+class GraphRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """ONNX members of a pool fused into one graph: ``outputs`` maps member name to the graph's output tensor."""
+
+    digest: str
+    outputs: dict[str, str]
+    input_name: str
+
+
+class PoolRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A pool; the order of ``members`` is the order of the member axis everywhere."""
+
+    name: str
+    task: str
+    signature: Signature
+    members: tuple[MemberRoute, ...]
+    graph: GraphRoute | None = None
+
+
+class StrategyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A strategy: ``members`` are names in the pool, ``state`` the digest of its fitted state's file map."""
+
+    name: str
+    kind: str
+    members: tuple[str, ...]
+    quorum: int
+    params: dict[str, Any] = {}
+    plan: str = "all"
+    plan_params: dict[str, Any] = {}
+    state: dict[str, str] | None = None
+
+
+class PolicyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A policy; ``sticky`` is a context key (without the ``context.`` prefix) or None for per-request assignment."""
+
+    kind: str
+    params: dict[str, Any] = {}
+    blind: bool = False
+    sticky: str | None = None
+
+
+class EndpointRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One endpoint at one revision."""
+
+    name: str
+    revision: int
+    pool: str
+    strategies: tuple[StrategyRoute, ...]
+    policy: PolicyRoute
+    fallback: tuple[str, ...] = ()
+    deadline_ms: float = 1000.0
+    caller_may_choose: bool = False
+    on_member_failure: str = "degrade"
+    on_full: str = "drop"
+
+
+class KeyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An API key: SHA-256 of the secret, hex; the secret itself is nowhere."""
+
+    id: str
+    sha256: str
+    roles: tuple[str, ...]
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a request may be at most."""
+
+    body_bytes: int = 32 * 1024 * 1024
+    image_pixels: int = 50_000_000
+    rows: int = 10_000
+    json_depth: int = 32
+
+
+class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How decisions are kept; see ``serving/journal.py``."""
+
+    durability: str = "process"
+    segment_bytes: int = 16 * 1024 * 1024
+    pending_bytes: int = 32 * 1024 * 1024
+    stall_ms: float = 1000.0
+
+
+class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole manifest; ``version`` grows by one with every publication."""
+
+    version: int
+    pools: tuple[PoolRoute, ...] = ()
+    endpoints: tuple[EndpointRoute, ...] = ()
+    keys: tuple[KeyRoute, ...] = ()
+    limits: Limits = Limits()
+    journal: JournalSettings = JournalSettings()
+    hosts: tuple[str, ...] = ()
+    format: int = FORMAT
+
+
+def current_version(folder: Path) -> int | None:
+    """Version that ``CURRENT`` names, or None where nothing was published; cheap enough to poll."""
+    try:
+        name = (folder / "CURRENT").read_text("ascii").strip()
+    except FileNotFoundError:
+        return None
+    return int(name.removeprefix("routing-").removesuffix(".json"))
+
+
+def read(folder: Path) -> Routing:
+    """Read the current manifest; :class:`NotReady` if there is none or this release cannot read it."""
+    version = current_version(folder)
+    if version is None:
+        raise NotReady(f"No snapshot in {folder}: nothing was applied yet; run `quorate apply`.")
+    raw = (folder / f"routing-{version}.json").read_bytes()
+    found = msgspec.json.decode(raw, type=dict[str, Any]).get("format")
+    if found not in READS:
+        raise NotReady(
+            f"The snapshot in {folder} has format {found}; this release reads {READS}. Upgrade, or run `quorate apply`."
+        )
+    return msgspec.json.decode(raw, type=Routing)
+
+
+def write(folder: Path, routing: Routing, *, keep: int = 5) -> None:
+    """Publish a manifest: file first, then ``CURRENT``, each by fsync and rename; old ones beyond ``keep`` go."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"routing-{routing.version}.json"
+    _replace(folder / name, msgspec.json.format(msgspec.json.encode(routing), indent=1))
+    _replace(folder / "CURRENT", name.encode())
+    versions = sorted(int(p.stem.removeprefix("routing-")) for p in folder.glob("routing-*.json"))
+    for old in versions[:-keep]:
+        (folder / f"routing-{old}.json").unlink(missing_ok=True)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(temporary, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

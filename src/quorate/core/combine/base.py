@@ -1,0 +1,57 @@
+"""The contract of a combiner: how the outputs of several members become one answer."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+
+from quorate.core.types import FloatArray, OutputKind, OutputSpec, State, StatusArray
+
+
+@dataclass(frozen=True, slots=True)
+class NoParams:
+    """For plugins that take no parameters."""
+
+
+class Combiner(ABC):
+    """Stateless: parameters at construction, fitted state as an argument, so answers can be replayed exactly.
+
+    Class attributes declare what a subclass is: ``kind`` (its name in ``quorate.yaml``), ``Params`` (a frozen
+    dataclass of its own settings), ``output_kinds`` it can combine, ``needs_state`` (fitted state from the
+    registry), ``missing`` (its rule for members that failed or were skipped, in words).
+    """
+
+    kind: ClassVar[str]
+    Params: ClassVar[type[Any]] = NoParams
+    output_kinds: ClassVar[frozenset[OutputKind]] = frozenset({"scores"})
+    needs_state: ClassVar[bool] = False
+    missing: ClassVar[str]
+
+    def __init__(self, params: Any = None) -> None:
+        self.params = params if params is not None else self.Params()
+
+    @abstractmethod
+    def check(self, members: Sequence[str], output: OutputSpec, state: State | None) -> None:
+        """Raise :class:`~quorate.errors.ConfigError` if this cannot combine those members' outputs.
+
+        Called when a spec is applied, never per request. ``path`` of the error is relative to the strategy.
+        """
+
+    @abstractmethod
+    def combine(
+        self,
+        outputs: FloatArray,
+        status: StatusArray,
+        state: State | None = None,
+        features: NDArray[Any] | None = None,
+    ) -> FloatArray:
+        """Combine member outputs ``[n, m, k]`` under ``status`` ``[n, m]`` into answers float32 ``[n, k]``.
+
+        Defined for every row with at least one ``OK`` member; a row with none is all NaN. Values at entries that
+        are not ``OK`` are never read into the answer. Scores come out non-negative with rows that sum to 1.
+        Inputs are not changed; a row's answer depends on that row only.
+        """

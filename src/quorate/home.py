@@ -1,0 +1,56 @@
+"""Where a project's files are: ``quorate.yaml`` and, beside it, the ``.quorate`` folder with all state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Paths of one project; computing them touches no disk.
+
+    ``root`` is the folder that holds ``quorate.yaml``.
+    """
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """The declarative configuration."""
+        return self.root / "quorate.yaml"
+
+    @property
+    def state(self) -> Path:
+        """Everything Quorate writes."""
+        return self.root / ".quorate"
+
+    @property
+    def registry(self) -> Path:
+        """Models: manifests, aliases, blobs."""
+        return self.state / "registry"
+
+    @property
+    def store_url(self) -> str:
+        """The default SQL store."""
+        return f"sqlite:///{self.state / 'store.db'}"
+
+    @property
+    def journal(self) -> Path:
+        """Decision and outcome segments, one folder a slot: ``journal/<slot>``."""
+        return self.state / "journal"
+
+    @property
+    def snapshot(self) -> Path:
+        """What the serving side obeys."""
+        return self.state / "snapshot"
+
+    @property
+    def telemetry(self) -> Path:
+        """Mapped arrays of counters, one file a process."""
+        return self.state / "telemetry"
+
+    @property
+    def run(self) -> Path:
+        """Locks, pid and ready files, the idempotency table."""
+        return self.state / "run"
