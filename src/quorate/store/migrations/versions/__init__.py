@@ -1,0 +1,1 @@
+"""One file a migration, ``NNNN_what.py``, in order."""
