@@ -1,0 +1,146 @@
+"""Lanes: where a member runs, chosen by what it was measured to cost.
+
+Under about a millisecond a thread hand-off costs more than it gives, so such members run inline on the event loop;
+slower ones run in a few daemon threads (``concurrent.futures`` would block the exit of a worker behind a hung run).
+Isolated runtimes have a process of their own and need no lane.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import SimpleQueue
+from statistics import median
+from typing import Any, TypeVar
+
+from quorate.clock import Clock
+from quorate.errors import MemberError
+
+T = TypeVar("T")
+
+INLINE_MS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Measured time of one run: ``fixed_ms + row_ms * rows``."""
+
+    fixed_ms: float
+    row_ms: float
+
+    def of(self, rows: int) -> float:
+        """Expected milliseconds for a batch."""
+        return self.fixed_ms + self.row_ms * rows
+
+    def inline(self, rows: int) -> bool:
+        """Whether a batch is cheap enough for the event loop."""
+        return self.of(rows) <= INLINE_MS
+
+
+def measure(run: Callable[[int], object], clock: Clock, *, repeats: int = 7, batch: int = 16) -> Cost:
+    """Median time of ``run(1)`` and ``run(batch)`` after one unmeasured run of each, as a straight line."""
+
+    def once(rows: int) -> float:
+        started = clock.monotonic()
+        run(rows)
+        return (clock.monotonic() - started) * 1000
+
+    run(1), run(batch)
+    single = median(once(1) for _ in range(repeats))
+    many = median(once(batch) for _ in range(max(3, repeats // 2)))
+    row = max(0.0, (many - single) / (batch - 1))
+    return Cost(max(0.0, single - row), row)
+
+
+class _Job:
+    __slots__ = ("abandoned", "function", "future", "loop", "started")
+
+    def __init__(self, function: Callable[[], Any], future: asyncio.Future[Any], loop: asyncio.AbstractEventLoop) -> None:
+        self.function = function
+        self.future = future
+        self.loop = loop
+        self.started = False
+        self.abandoned = False
+
+
+class ThreadLane:
+    """A bounded pool of daemon threads; a thread that a hung run holds is replaced, up to ``spares`` times at once.
+
+    When all spares are used, :attr:`exhausted` is true and the worker asks to be restarted: a thread in native code
+    cannot be killed.
+    """
+
+    def __init__(self, threads: int, *, queue: int = 256, spares: int = 8, name: str = "lane") -> None:
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._unfinished: dict[asyncio.Future[Any], _Job] = {}
+        self._limit = queue
+        self._spares = spares
+        self._name = name
+        self._threads = 0
+        self.abandoned = 0
+        for _ in range(threads):
+            self._spawn()
+
+    @property
+    def exhausted(self) -> bool:
+        """True when no spare thread is left."""
+        return self.abandoned >= self._spares
+
+    def _spawn(self) -> None:
+        self._threads += 1
+        threading.Thread(target=self._work, name=f"{self._name}-{self._threads}", daemon=True).start()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            result: Any = None
+            error: BaseException | None = None
+            job.started = True
+            if not job.future.cancelled():
+                try:
+                    result = job.function()
+                except BaseException as caught:
+                    error = caught
+            try:
+                job.loop.call_soon_threadsafe(self._deliver, job, result, error)
+            except RuntimeError:  # the loop closed while this ran
+                return
+            if job.abandoned:  # its replacement already works
+                return
+
+    def _deliver(self, job: _Job, result: Any, error: BaseException | None) -> None:
+        self._unfinished.pop(job.future, None)
+        if job.abandoned:
+            self.abandoned -= 1
+        if job.future.done():
+            return
+        if error is None:
+            job.future.set_result(result)
+        else:
+            job.future.set_exception(error)
+
+    def submit(self, function: Callable[[], T]) -> asyncio.Future[T]:
+        """Run ``function`` in a thread; :class:`MemberError` at once when the queue is full."""
+        if len(self._unfinished) >= self._limit:
+            raise MemberError(f"The thread lane is full: {self._limit} runs are waiting; lower the load or add workers.")
+        loop = asyncio.get_running_loop()
+        job = _Job(function, loop.create_future(), loop)
+        self._unfinished[job.future] = job
+        self._jobs.put(job)
+        return job.future
+
+    def abandon(self, future: asyncio.Future[Any]) -> None:
+        """Take a run for hung: cancel its future and, if it had started, put another thread in its place."""
+        job = self._unfinished.get(future)
+        if job is not None and job.started and not job.abandoned:
+            job.abandoned = True
+            self.abandoned += 1
+            if not self.exhausted:
+                self._spawn()
+        future.cancel()
+
+    def close(self) -> None:
+        """Let idle threads end; hung ones die with the process."""
+        for _ in range(self._threads):
+            self._jobs.put(None)

@@ -1,0 +1,106 @@
+"""Units: what is run as one piece — a single member in the worker, a fused graph of several, a member in its own process."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quorate.core.types import Artifact, FloatArray, Tensors
+from quorate.errors import SignatureViolation
+from quorate.runtimes.base import Session
+from quorate.runtimes.host import MemberHost
+from quorate.serving.lanes import Cost
+
+Outputs = dict[int, FloatArray]
+"""Position in the pool to that member's output ``[n, k]``, or absent where the member broke its signature."""
+
+
+def conform(name: str, output: Any, rows: int, width: int) -> FloatArray:
+    """A member's raw output as float32 ``[rows, width]``; :class:`SignatureViolation` if it is not that."""
+    array = np.asarray(output)
+    if array.ndim == 1 and width == 1:
+        array = array[:, None]
+    if array.shape != (rows, width) or array.dtype.kind not in "fiu":
+        raise SignatureViolation(
+            f"Member '{name}' answered {array.dtype}{list(array.shape)}; expected float32[{rows},{width}]."
+        )
+    return array.astype(np.float32, copy=False)
+
+
+class Unit(ABC):
+    """Members that run together, at positions ``members`` of the pool, fed by pipeline number ``feed``."""
+
+    def __init__(self, members: tuple[int, ...], feed: int) -> None:
+        self.members = members
+        self.feed = feed
+        self.cost = Cost(0.0, 0.0)
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what it holds; the last use is over."""
+
+
+class InProcessUnit(Unit):
+    """Runs inside the worker, inline or on the thread lane."""
+
+    @abstractmethod
+    def run(self, tensors: Tensors) -> dict[int, Any]:
+        """Raw outputs by position; raises :class:`~quorate.errors.MemberError`."""
+
+
+class SessionUnit(InProcessUnit):
+    """One member, one session."""
+
+    def __init__(self, member: int, feed: int, session: Session, output_name: str) -> None:
+        super().__init__((member,), feed)
+        self._session = session
+        self._output = output_name
+
+    def run(self, tensors: Tensors) -> dict[int, Any]:
+        return {self.members[0]: self._session.run(tensors)[self._output]}
+
+    def close(self) -> None:
+        self._session.close()
+
+
+class Graph(Protocol):
+    """A fused graph, loaded: member name to output."""
+
+    def run(self, inputs: Tensors) -> Mapping[str, NDArray[Any]]: ...
+
+    def close(self) -> None: ...
+
+
+class GraphUnit(InProcessUnit):
+    """All ONNX members of a pool in one graph; each run gives every member's output."""
+
+    def __init__(self, members: tuple[int, ...], names: tuple[str, ...], feed: int, graph: Graph) -> None:
+        super().__init__(members, feed)
+        self._positions = dict(zip(names, members, strict=True))
+        self._graph = graph
+
+    def run(self, tensors: Tensors) -> dict[int, Any]:
+        return {self._positions[name]: output for name, output in self._graph.run(tensors).items()}
+
+    def close(self) -> None:
+        self._graph.close()
+
+
+class HostUnit(Unit):
+    """One member in a killable process."""
+
+    def __init__(self, member: int, feed: int, artifact: Artifact, host: MemberHost) -> None:
+        super().__init__((member,), feed)
+        self._output = artifact.output_name
+        self.host = host
+
+    async def run(self, tensors: Tensors) -> dict[int, Any]:
+        """Raw output by position; raises :class:`~quorate.errors.MemberError`."""
+        return {self.members[0]: (await self.host.run(tensors))[self._output]}
+
+    def close(self) -> None:
+        self.host.kill()
