@@ -1,1 +1,131 @@
-""""""
+"""The ``quorate`` command: a table of commands, each imported only when it is the one that runs.
+
+A command's module exposes ``command`` (one function, its parameters declared for typer) or ``app`` (a
+``typer.Typer`` with sub-commands). ``quorate --help`` imports neither them nor typer, numpy or pydantic.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "serve": ("quorate.cli.serve", "Serve the project: workers, control process, callable members."),
+    "train": ("quorate.cli.train", "Train a pool of models and register it."),
+    "models": ("quorate.cli.models", "List, show, import, alias and remove registered models."),
+    "check": ("quorate.cli.check", "Check quorate.yaml against the registry; change nothing."),
+    "apply": ("quorate.cli.apply", "Make the endpoints as quorate.yaml says: new revisions, a new snapshot."),
+    "diff": ("quorate.cli.diff", "Show what apply would change."),
+    "schema": ("quorate.cli.schema", "Print the JSON Schema of quorate.yaml."),
+    "endpoints": ("quorate.cli.endpoints", "List the endpoints that are served, and their revisions."),
+    "keys": ("quorate.cli.keys", "Create, list and revoke API keys."),
+    "report": ("quorate.cli.report", "Compare an endpoint's strategies on its traffic and outcomes."),
+    "decisions": ("quorate.cli.decisions", "Show a decision by its id."),
+    "doctor": ("quorate.cli.doctor", "Say what is wrong with this installation, project and store."),
+}
+
+_ERROR = 2
+_CRASH = 70  # EX_SOFTWARE
+_BROKEN_PIPE = 141  # 128 + SIGPIPE, as a shell reports it
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run ``quorate ARGS`` and exit: 0 done, 1 negative finding, 2 user's mistake, 70 a bug of ours."""
+    given = list(sys.argv[1:] if args is None else args)
+    own = given[: given.index("--")] if "--" in given else given
+    debug = "--debug" in own or bool(os.environ.get("QUORATE_DEBUG"))
+    if "--debug" in own:
+        given.remove("--debug")
+    try:
+        code = _run(given)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output went away; what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = _BROKEN_PIPE
+    except KeyboardInterrupt:
+        code = 130
+    except Exception as error:
+        code = _failed(error, debug=debug)
+    sys.exit(code)
+
+
+def _run(args: list[str]) -> int:
+    if not args or args[0] in ("--help", "-h", "help"):
+        sys.stdout.write(_help())
+        return 0
+    if args[0] in ("--version", "-V"):
+        from quorate import __version__
+
+        sys.stdout.write(f"quorate {__version__}\n")
+        return 0
+    name, rest = args[0], args[1:]
+    if name not in COMMANDS:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, COMMANDS, 1)
+        hint = f"did you mean '{near[0]}'?" if near else "`quorate --help` lists the commands."
+        sys.stderr.write(f"quorate: error: there is no command '{name}'; {hint}\n")
+        return _ERROR
+    return _invoke(name, rest)
+
+
+def _invoke(name: str, args: list[str]) -> int:
+    from importlib import import_module
+
+    import typer
+
+    module: Any = import_module(COMMANDS[name][0])
+    app: typer.Typer = getattr(module, "app", None) or _single(module.command)
+    try:
+        app(args, prog_name=f"quorate {name}")
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else _ERROR
+    return 0
+
+
+def _single(function: Callable[..., Any]) -> Any:
+    import typer
+
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(function)
+    return app
+
+
+def _failed(error: Exception, *, debug: bool) -> int:
+    from quorate.errors import QuorateError
+
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+        return _ERROR if isinstance(error, QuorateError) else _CRASH
+    if isinstance(error, QuorateError):
+        sys.stderr.write(f"quorate: error: {' '.join(str(error).split())}\n")
+        return _ERROR
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("quorate"):
+        sys.stderr.write(
+            f"quorate: error: this command needs the package '{error.name}', which is not installed; "
+            "`quorate doctor` says which extra has it.\n"
+        )
+        return _ERROR
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    sys.stderr.write(f"quorate: internal error: {what}; run it again with --debug for the traceback.\n")
+    return _CRASH
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [
+        "usage: quorate [--debug] COMMAND [ARGS]…",
+        "",
+        "A pool of models behind one endpoint, and the proof of which ensemble wins on your traffic.",
+        "",
+        "commands:",
+        *(f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()),
+        "",
+        "`quorate COMMAND --help` says more. --version prints the version, --debug shows tracebacks.",
+    ]
+    return "\n".join(lines) + "\n"
