@@ -1,0 +1,45 @@
+"""Request headers that are taken over: request id, trace context, idempotency key."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from quorate.errors import MalformedRequest
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+_TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
+_KEY = re.compile(rb"[!-~]{1,255}")
+
+
+def request_id(header: bytes | None) -> str:
+    """The client's X-Request-Id where it is harmless to log and send back, else a new one."""
+    if header is not None and _REQUEST_ID.fullmatch(header):
+        return header.decode("ascii")
+    return os.urandom(16).hex()
+
+
+def traceparent(header: bytes | None) -> str | None:
+    """A valid W3C traceparent, passed on unchanged; an invalid one is ignored, as the standard says.
+
+    Source: https://www.w3.org/TR/trace-context/#traceparent-header
+    """
+    found = _TRACEPARENT.fullmatch(header) if header is not None else None
+    if found is None:
+        return None
+    version, trace, parent, more = found.groups()
+    if version == b"ff" or not trace.strip(b"0") or not parent.strip(b"0") or (version == b"00" and more):
+        return None
+    return found[0].decode("latin-1")
+
+
+def idempotency_key(header: bytes | None) -> str | None:
+    """A valid Idempotency-Key, None where there is none; :class:`MalformedRequest` for one that cannot be a key."""
+    if header is None:
+        return None
+    if not _KEY.fullmatch(header):
+        raise MalformedRequest(
+            f"The Idempotency-Key must be 1 to 255 visible ASCII characters; got {len(header)} bytes.",
+            path="Idempotency-Key",
+        )
+    return header.decode("ascii")
