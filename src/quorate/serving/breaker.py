@@ -47,7 +47,11 @@ class Breaker:
     def fault(self) -> bool:
         """One fault; True if it opened the circuit."""
         self._faults += 1
-        if self.state is not Circuit.CLOSED or self._faults < self.threshold:
+        return self._faults >= self.threshold and self.trip()
+
+    def trip(self) -> bool:
+        """Open a closed circuit at once (the member's process died or was killed); True if it was closed."""
+        if self.state is not Circuit.CLOSED:
             return False
         now = self._clock.monotonic()
         relapse = now - self._closed_at < self.max_pause

@@ -1,0 +1,149 @@
+"""An endpoint in memory: its strategies and policy, built from plugins and bound to a loaded pool."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from quorate import plugins
+from quorate.codecs.snapshot import EndpointRoute, StrategyRoute
+from quorate.core.combine.base import Combiner
+from quorate.core.plan.base import Plan
+from quorate.core.select.assign import draw, unit_uniform
+from quorate.core.select.base import Policy
+from quorate.core.types import FloatArray, Scalar, Source, State, Status
+from quorate.errors import Forbidden, InvalidInput, NotFound
+from quorate.serving.execution import Execution
+from quorate.serving.pool import LoadedPool
+
+
+def build(family: str, kind: str, params: Mapping[str, Any], *leading: Any) -> Any:
+    """Construct a plugin with its declared parameters."""
+    plugin = plugins.load(family, kind)
+    return plugin(*leading, msgspec.convert(dict(params), plugin.Params))
+
+
+class LoadedStrategy:
+    """A plan and a combiner over some columns of a pool's member axis."""
+
+    __slots__ = ("columns", "combiner", "members", "name", "plan", "positions", "quorum", "state")
+
+    def __init__(self, route: StrategyRoute, pool: LoadedPool, state: State | None) -> None:
+        order = [member.name for member in pool.members]
+        self.name = route.name
+        self.members = route.members
+        self.positions = tuple(order.index(name) for name in route.members)
+        whole = self.positions == tuple(range(len(order)))
+        self.columns: slice | list[int] = slice(None) if whole else list(self.positions)
+        self.combiner: Combiner = build("combiners", route.kind, route.params)
+        self.plan: Plan = build("plans", route.plan, route.plan_params)
+        self.quorum = route.quorum
+        self.state = state
+
+    def next(self, execution: Execution, budget_ms: float) -> list[int]:
+        """Positions in the pool that the plan wants run now; empty means it is done."""
+        columns = self.columns
+        chosen = self.plan.next(execution.values[:, columns], execution.status[:, columns], budget_ms)
+        return [self.positions[i] for i in chosen]
+
+    def answer(self, execution: Execution) -> FloatArray | None:
+        """The combined answer ``[n, k]``, or None where a row has fewer than ``quorum`` good members."""
+        status = execution.status[:, self.columns]
+        good = (status == Status.OK).sum(axis=1)
+        if not good.size or int(good.min()) < self.quorum:
+            return None
+        return self.combiner.combine(execution.values[:, self.columns], status, self.state)
+
+    def hopeless(self, execution: Execution) -> bool:
+        """Whether too many members have failed for the quorum, whatever the running ones answer."""
+        failed = (execution.status[:, self.columns] == Status.FAILED).sum(axis=1)
+        return bool(failed.size) and len(self.positions) - int(failed.max()) < self.quorum
+
+    def missing(self, execution: Execution) -> tuple[str, ...]:
+        """Members that failed for at least one row."""
+        failed = (execution.status[:, self.columns] == Status.FAILED).any(axis=0)
+        return tuple(name for name, lost in zip(self.members, failed, strict=True) if lost)
+
+
+class Choice:
+    """Which strategy answers a request, and with what probability each could have."""
+
+    __slots__ = ("propensities", "source", "strategy", "unit")
+
+    def __init__(self, strategy: LoadedStrategy, source: Source, propensities: tuple[float, ...], unit: str | None):
+        self.strategy = strategy
+        self.source = source
+        self.propensities = propensities
+        self.unit = unit
+
+
+class LoadedEndpoint:
+    """An endpoint at one revision."""
+
+    def __init__(self, route: EndpointRoute, pool: LoadedPool, states: Mapping[str, State]) -> None:
+        self.route = route
+        self.name = route.name
+        self.pool = pool
+        self.strategies = {s.name: LoadedStrategy(s, pool, states.get(s.name)) for s in route.strategies}
+        self.names = tuple(self.strategies)
+        self.policy: Policy = build("policies", route.policy.kind, route.policy.params, self.names)
+        self.blind = route.policy.blind
+        self.sticky = route.policy.sticky
+        self.deadline = route.deadline_ms / 1000
+        self.fallback = tuple(self.strategies[name] for name in route.fallback)
+        self.everyone = tuple(range(len(pool.members)))
+        self._no_state = self.policy.initial()
+
+    def choose(self, wanted: str | None, context: Mapping[str, Scalar], uniform: float) -> Choice:
+        """The caller's strategy if it may choose, else a draw from the policy.
+
+        ``uniform`` in [0, 1) decides unless assignment is sticky. Raises a client error naming the option.
+        """
+        if wanted is not None:
+            return self._callers(wanted)
+        p = self.policy.distribution(self._no_state, context)
+        unit = None
+        if self.sticky is not None:
+            value = context.get(self.sticky)
+            if value is None:
+                raise InvalidInput(
+                    f"Endpoint '{self.name}' assigns by context.{self.sticky}; the request has none. Send it.",
+                    path=f"context.{self.sticky}",
+                )
+            unit = str(value)
+            uniform = unit_uniform(unit, self.name)
+        return Choice(self.strategies[self.names[draw(p, uniform)]], "policy", tuple(p.tolist()), unit)
+
+    def _callers(self, wanted: str) -> Choice:
+        if self.blind:
+            raise Forbidden(
+                f"Endpoint '{self.name}' is blind: the caller may not choose a strategy. Leave the option out.",
+                path="options.strategy",
+            )
+        if not self.route.caller_may_choose:
+            raise Forbidden(
+                f"Endpoint '{self.name}' does not let the caller choose a strategy; set caller_may_choose, or leave the "
+                "option out.",
+                path="options.strategy",
+            )
+        strategy = self.strategies.get(wanted)
+        if strategy is None:
+            raise NotFound(
+                f"Endpoint '{self.name}' has no strategy '{wanted[:64]}'; expected one of {', '.join(self.names)}.",
+                path="options.strategy",
+            )
+        chosen = tuple(1.0 if name == wanted else 0.0 for name in self.names)
+        return Choice(strategy, "caller", chosen, None)
+
+
+def reserve(fallback: Sequence[LoadedStrategy], pool: LoadedPool, rows: int, deadline: float) -> float:
+    """Seconds kept back for the fallback's own members: twice their measured cost and 2 ms, at most a quarter of all."""
+    if not fallback:
+        return 0.0
+    units = pool.units_for(sorted({p for s in fallback for p in s.positions}))
+    cost = sum(unit.cost.of(rows) for unit in units)
+    return min(deadline / 4, (2 * cost + 2) / 1000)
+
+

@@ -1,0 +1,229 @@
+"""One request's run of members: starts units in their lanes, waits no longer than the deadline, keeps what came.
+
+A member that crashes, hangs, breaks its signature or returns NaN is dropped from this answer and counted; it never
+fails the request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from quorate.clock import Clock
+from quorate.core.types import MemberRun, Status, Tensors
+from quorate.errors import CircuitOpen, MemberCrashed, MemberError, MemberTimeout
+from quorate.serving.lanes import ThreadLane
+from quorate.serving.pool import LoadedPool
+from quorate.serving.units import GraphUnit, HostUnit, InProcessUnit, Unit, conform
+
+OK, FAILED, SKIPPED = int(Status.OK), int(Status.FAILED), int(Status.SKIPPED)
+
+
+class Execution:
+    """What is known so far about one request: ``values`` ``[n, m, k]`` and ``status`` ``[n, m]`` over the whole pool."""
+
+    __slots__ = (
+        "_clock",
+        "_fault_after",
+        "_feeds",
+        "_lane",
+        "_pending",
+        "_pool",
+        "first_start",
+        "latency",
+        "reasons",
+        "rows",
+        "status",
+        "values",
+    )
+
+    def __init__(
+        self,
+        pool: LoadedPool,
+        feeds: Sequence[Tensors],
+        rows: int,
+        *,
+        clock: Clock,
+        lane: ThreadLane,
+        fault_after: float,
+    ) -> None:
+        width, members = pool.width, len(pool.members)
+        self.values = np.full((rows, members, width), np.nan, np.float32)
+        self.status = np.full((rows, members), SKIPPED, np.int8)
+        self.latency: list[float | None] = [None] * members
+        self.reasons: list[str | None] = [None] * members
+        self.rows = rows
+        self.first_start: float | None = None
+        self._pool = pool
+        self._feeds = feeds
+        self._clock = clock
+        self._lane = lane
+        self._fault_after = fault_after
+        self._pending: dict[asyncio.Future[dict[int, Any]], tuple[Unit, float]] = {}
+
+    @property
+    def pending(self) -> bool:
+        """Whether any started member has not answered."""
+        return bool(self._pending)
+
+    def waiting_for(self, member: int) -> bool:
+        """Whether this member was started and has not answered."""
+        return any(member in unit.members for unit, _ in self._pending.values())
+
+    def start(self, wanted: Sequence[int]) -> None:
+        """Start members (positions in the pool) that have not run; inline ones have their outputs on return."""
+        inline: list[InProcessUnit] = []
+        for unit in self._pool.units_for(self._not_run(wanted)):
+            if isinstance(unit, HostUnit):
+                self._start_host(unit)
+            elif isinstance(unit, InProcessUnit):
+                if unit.cost.inline(self.rows):
+                    inline.append(unit)
+                else:
+                    self._start_thread(unit)
+        for unit in inline:
+            self._run_inline(unit)
+
+    def _not_run(self, wanted: Sequence[int]) -> list[int]:
+        fresh = []
+        started = {member for unit, _ in self._pending.values() for member in unit.members}
+        for member in wanted:
+            if self.latency[member] is not None or self.reasons[member] is not None or member in started:
+                continue
+            if self._pool.members[member].available:
+                fresh.append(member)
+            else:
+                self._drop(member, CircuitOpen.code, fault=False)
+        return fresh
+
+    def _start_host(self, unit: HostUnit) -> None:
+        task = asyncio.ensure_future(unit.run(self._feeds[unit.feed]))
+        self._pending[task] = (unit, self._now())
+
+    def _start_thread(self, unit: InProcessUnit) -> None:
+        tensors = self._feeds[unit.feed]
+        try:
+            future = self._lane.submit(lambda: unit.run(tensors))
+        except MemberError as error:
+            self._failed(unit, error, self._now())
+            return
+        self._pending[future] = (unit, self._now())
+
+    def _run_inline(self, unit: InProcessUnit) -> None:
+        started = self._now()
+        try:
+            outputs = unit.run(self._feeds[unit.feed])
+        except Exception as error:
+            self._failed(unit, error, started)
+        else:
+            self._answered(unit, outputs, started)
+
+    def _now(self) -> float:
+        now = self._clock.monotonic()
+        if self.first_start is None:
+            self.first_start = now
+        return now
+
+    async def wait(self, until: float, hopeless: Callable[[], bool] | None = None) -> None:
+        """Wait for what was started, at most until ``until`` (monotonic s), or until ``hopeless()`` after an arrival."""
+        while self._pending and not (hopeless is not None and hopeless()):
+            left = until - self._clock.monotonic()
+            done, _ = await asyncio.wait(
+                self._pending, timeout=max(0.0, left), return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                return
+            for future in done:
+                self._collect(future)
+
+    def _collect(self, future: asyncio.Future[dict[int, Any]]) -> None:
+        unit, started = self._pending.pop(future)
+        if future.cancelled():
+            self._failed(unit, MemberTimeout(f"The run of {self._names(unit)} was cancelled."), started)
+            return
+        error = future.exception()
+        if error is not None:
+            self._failed(unit, error, started)
+        else:
+            self._answered(unit, future.result(), started)
+
+    def give_up(self) -> None:
+        """The deadline has come: what has not answered failed. Hung runs are taken from their lane or killed."""
+        for future, (unit, started) in list(self._pending.items()):
+            overdue = self._clock.monotonic() - started >= self._fault_after
+            error = MemberTimeout(f"Member {self._names(unit)} had not answered at the deadline.")
+            self._failed(unit, error, started, fault=overdue)
+            if isinstance(unit, HostUnit):
+                future.cancel()
+                if overdue:
+                    self._pool.hung(unit, self._fault_after)
+            elif overdue:
+                self._lane.abandon(future)
+            else:
+                future.cancel()
+        self._pending.clear()
+
+    def _names(self, unit: Unit) -> str:
+        return ", ".join(f"'{self._pool.members[m].name}'" for m in unit.members)
+
+    def _answered(self, unit: Unit, outputs: dict[int, Any], started: float) -> None:
+        elapsed = (self._clock.monotonic() - started) * 1000
+        if isinstance(unit, GraphUnit):
+            self._pool.graph_breaker.success()
+        for position in unit.members:
+            member = self._pool.members[position]
+            if self.reasons[position] is not None:  # its circuit is open; the graph ran it all the same
+                continue
+            self.latency[position] = elapsed
+            try:
+                array = conform(member.name, outputs.get(position), self.rows, self._pool.width)
+            except MemberError as error:
+                self._drop(position, error.code)
+                continue
+            if np.isfinite(array).all():
+                self.values[:, position] = array
+                self.status[:, position] = OK
+                member.breaker.success()
+                continue
+            finite = np.isfinite(array).all(axis=1)
+            self.values[finite, position] = array[finite]
+            self.status[:, position] = np.where(finite, OK, FAILED)
+            self.reasons[position] = "member_signature"
+            self._pool.fault(position, "member_signature")
+
+    def _failed(self, unit: Unit, error: BaseException, started: float, *, fault: bool = True) -> None:
+        elapsed = (self._clock.monotonic() - started) * 1000
+        if isinstance(unit, GraphUnit) and not isinstance(error, MemberTimeout):
+            # The graph as a whole failed: its members may well be fine one by one.
+            self._pool.graph_fault()
+            for position in unit.members:
+                single = self._pool.separate(position)
+                if single.cost.inline(self.rows):
+                    self._run_inline(single)
+                else:
+                    self._start_thread(single)
+            return
+        code = error.code if isinstance(error, MemberError) else MemberCrashed.code
+        for position in unit.members:
+            self.latency[position] = elapsed
+            self._drop(position, code, fault=fault)
+
+    def _drop(self, position: int, code: str, *, fault: bool = True) -> None:
+        self.status[:, position] = FAILED
+        self.reasons[position] = code
+        if fault:
+            self._pool.fault(position, code)
+
+    def runs(self) -> tuple[MemberRun, ...]:
+        """The record of every member of the pool."""
+        found = []
+        for position, member in enumerate(self._pool.members):
+            column = self.status[:, position]
+            worst = Status.FAILED if FAILED in column else Status.OK if OK in column else Status.SKIPPED
+            found.append(
+                MemberRun(member.name, member.version, worst, self.latency[position], self.reasons[position])
+            )
+        return tuple(found)
