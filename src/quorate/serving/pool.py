@@ -9,11 +9,11 @@ from typing import Any
 from quorate.clock import Clock
 from quorate.codecs.snapshot import MemberRoute, PoolRoute
 from quorate.core.types import Tensors
-from quorate.errors import MemberError
-from quorate.preprocess import Pipeline
+from quorate.errors import QuorateError
+from quorate.preprocess.pipeline import Pipeline
 from quorate.serving.breaker import Breaker, Circuit
 from quorate.serving.lanes import ThreadLane
-from quorate.serving.units import GraphUnit, HostUnit, InProcessUnit, Unit, conform
+from quorate.serving.units import AbsentUnit, GraphUnit, HostUnit, InProcessUnit, Unit, conform
 
 PROBE_TIMEOUT = 5.0
 START_TIMEOUT = 60.0
@@ -63,7 +63,7 @@ class LoadedPool:
         self.graph_breaker = Breaker(clock)
         self.width = route.signature.output.width
         self.users = 0
-        self._samples = tuple(samples)
+        self.samples = tuple(samples)
         self._lane = lane
         self._on_fault = on_fault
         self._on_graph_fault = on_graph_fault
@@ -133,7 +133,7 @@ class LoadedPool:
         try:
             await self.check(unit)
             ok = True
-        except (MemberError, TimeoutError, OSError):
+        except (QuorateError, TimeoutError, OSError):
             if isinstance(unit, HostUnit):
                 unit.host.kill()
         finally:
@@ -142,7 +142,9 @@ class LoadedPool:
 
     async def check(self, unit: Unit) -> None:
         """Run a unit on held-out rows, starting its process if need be; raises what is wrong with it."""
-        sample = self._samples[unit.feed]
+        if isinstance(unit, AbsentUnit):
+            unit = self.members[unit.members[0]].unit = await self._lane.submit(unit.load)
+        sample = self.samples[unit.feed]
         rows = len(next(iter(sample.values())))
         if isinstance(unit, HostUnit):
             if not unit.host.ready:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -104,3 +104,14 @@ class HostUnit(Unit):
 
     def close(self) -> None:
         self.host.kill()
+
+
+class AbsentUnit(Unit):
+    """A member that could not be loaded; ``load`` tries again."""
+
+    def __init__(self, member: int, feed: int, load: Callable[[], Unit]) -> None:
+        super().__init__((member,), feed)
+        self.load = load
+
+    def close(self) -> None:
+        """Nothing is held."""

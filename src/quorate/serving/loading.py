@@ -1,0 +1,222 @@
+"""Loading: from a routing manifest to a generation that is warm and measured, without disturbing the present one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quorate import plugins
+from quorate.clock import Clock
+from quorate.codecs import sample as sample_codec
+from quorate.codecs import state as state_codec
+from quorate.codecs.snapshot import EndpointRoute, MemberRoute, PoolRoute, Routing
+from quorate.core.types import Artifact, Signature, State, Tensors
+from quorate.errors import MemberCrashed, QuorateError
+from quorate.preprocess.pipeline import Pipeline
+from quorate.registry.blobs import BlobStore
+from quorate.runtimes.base import Runtime
+from quorate.runtimes.graph import load_graph
+from quorate.runtimes.host import MemberHost
+from quorate.serving.breaker import Breaker
+from quorate.serving.endpoint import LoadedEndpoint
+from quorate.serving.generation import Generation, Model
+from quorate.serving.lanes import ThreadLane, measure
+from quorate.serving.meters import Meters
+from quorate.serving.pool import LoadedMember, LoadedPool
+from quorate.serving.units import AbsentUnit, GraphUnit, HostUnit, InProcessUnit, SessionUnit, Unit
+from quorate.web.auth import Keyring
+
+log = logging.getLogger("quorate.serving")
+_NO_PIXEL_LIMIT = 1 << 40
+
+
+def runtime_for(format_: str) -> Runtime:
+    """The runtime that loads a format; :class:`MemberCrashed` where none is installed."""
+    for name in plugins.names("runtimes"):
+        runtime: type[Runtime] = plugins.load("runtimes", name)
+        if format_ in runtime.formats:
+            return runtime()
+    raise MemberCrashed(f"No installed runtime loads the format '{format_}'; install the extra that brings it.")
+
+
+class Loader:
+    """Builds generations; pools whose description did not change are shared with the present one."""
+
+    def __init__(self, registry: Path, *, clock: Clock, lane: ThreadLane, meters: Meters) -> None:
+        self._blobs = BlobStore(registry)
+        self._clock = clock
+        self._lane = lane
+        self._meters = meters
+        # Loading must not wait behind members' runs, nor they behind it.
+        self._thread = ThreadLane(1, name="loader")
+
+    async def load(self, routing: Routing, present: Generation) -> Generation:
+        """Load a manifest; the result is warm and holds its pools once. On failure nothing has changed."""
+        known = {pool.route.name: pool for pool in present.pools}
+        pools: dict[str, LoadedPool] = {}
+        built: list[LoadedPool] = []
+        try:
+            for route in routing.pools:
+                same = known.get(route.name)
+                if same is not None and same.route == route:
+                    pools[route.name] = same
+                else:
+                    pools[route.name] = await self._pool(route)
+                    built.append(pools[route.name])
+            endpoints = {}
+            for endpoint in routing.endpoints:
+                states = await self._thread.submit(lambda endpoint=endpoint: self._states(endpoint))  # type: ignore[misc]
+                endpoints[endpoint.name] = LoadedEndpoint(endpoint, pools[endpoint.pool], states)
+        except BaseException:
+            for pool in built:
+                pool.close()
+            raise
+        models: dict[str, dict[int, Model]] = {}
+        for pool in pools.values():
+            for position, member in enumerate(pool.members):
+                models.setdefault(member.name, {}).setdefault(member.version, Model(pool, position))
+        generation = Generation(
+            routing.version, routing, tuple(pools.values()), endpoints, models, Keyring(routing.keys)
+        )
+        generation.acquire()
+        return generation
+
+    def _states(self, route: EndpointRoute) -> dict[str, State]:
+        return {
+            s.name: state_codec.decode({name: self._blobs.read(digest) for name, digest in s.state.items()})
+            for s in route.strategies
+            if s.state is not None
+        }
+
+    async def _pool(self, route: PoolRoute) -> LoadedPool:
+        pool = await self._thread.submit(lambda: self._assemble(route))
+        try:
+            await asyncio.gather(*(self._warm(pool, member.unit, member.breaker) for member in pool.members))
+            if pool.graph is not None:
+                await self._warm(pool, pool.graph, pool.graph_breaker)
+        except BaseException:
+            pool.close()
+            raise
+        return pool
+
+    def _assemble(self, route: PoolRoute) -> LoadedPool:
+        pipelines: list[Pipeline] = []
+        feeds: list[int] = []
+        for member in route.members:
+            pipeline = Pipeline.from_spec(member.preprocess)
+            digests = [p.digest for p in pipelines]
+            if pipeline.digest not in digests:
+                pipelines.append(pipeline)
+                digests.append(pipeline.digest)
+            feeds.append(digests.index(pipeline.digest))
+        members = [
+            LoadedMember(member, self._unit(member, position, feeds[position]), Breaker(self._clock))
+            for position, member in enumerate(route.members)
+        ]
+        raw = self._sample(route)
+        return LoadedPool(
+            route,
+            members,
+            pipelines,
+            self._graph(route, feeds),
+            [pipeline.apply(raw, max_pixels=_NO_PIXEL_LIMIT) for pipeline in pipelines],
+            clock=self._clock,
+            lane=self._lane,
+            on_fault=self._meters.member_fault(route.name),
+            on_graph_fault=self._meters.graph_fault(route.name),
+        )
+
+    def _unit(self, route: MemberRoute, position: int, feed: int) -> Unit:
+        def load() -> Unit:
+            artifact = Artifact(
+                name=route.name,
+                version=route.version,
+                format=route.format,
+                folder=self._blobs.checkout(route.files),
+                files=tuple(route.files),
+                digest=route.digest,
+                signature=route.signature,
+                tensors=route.tensors,
+                output_name=route.output_name,
+                options=route.options,
+            )
+            runtime = runtime_for(route.format)
+            if runtime.isolated:
+                return HostUnit(position, feed, artifact, MemberHost(artifact))
+            return SessionUnit(position, feed, runtime.load(artifact), route.output_name)
+
+        try:
+            return load()
+        except (QuorateError, OSError) as error:
+            # A damaged member costs its share of the ensemble, not the start; probes try again.
+            log.error("Member '%s' could not be loaded and is left out: %s", route.name, error)
+            return AbsentUnit(position, feed, load)
+
+    def _graph(self, route: PoolRoute, feeds: list[int]) -> GraphUnit | None:
+        if route.graph is None:
+            return None
+        order = [member.name for member in route.members]
+        names = tuple(route.graph.outputs)
+        positions = tuple(order.index(name) for name in names)
+        try:
+            folder = self._blobs.checkout({"graph.onnx": route.graph.digest})
+            graph = load_graph(folder / "graph.onnx", route.graph.outputs)
+        except (QuorateError, OSError) as error:
+            log.error("The fused graph of pool '%s' could not be loaded; its members run apart: %s", route.name, error)
+            return None
+        return GraphUnit(positions, names, feeds[positions[0]], graph)
+
+    def _sample(self, route: PoolRoute) -> Mapping[str, Any]:
+        for member in route.members:
+            if member.sample is not None:
+                try:
+                    return sample_codec.decode(self._blobs.read(member.sample))[0]
+                except QuorateError as error:
+                    log.error("The held-out rows of member '%s' cannot be read: %s", member.name, error)
+        return blank(route.signature)
+
+    async def _warm(self, pool: LoadedPool, unit: Unit, breaker: Breaker) -> None:
+        """Run once and measure; a member that cannot do that starts with an open circuit."""
+        try:
+            await pool.check(unit)
+            if isinstance(unit, InProcessUnit):
+                sample = pool.samples[unit.feed]
+                unit.cost = await self._thread.submit(
+                    lambda: measure(lambda rows: unit.run(repeated(sample, rows)), self._clock)
+                )
+        except (QuorateError, TimeoutError, OSError) as error:
+            names = ", ".join(pool.members[m].name for m in unit.members)
+            log.error("Member %s failed its warm-up and starts with an open circuit: %s", names, error)
+            breaker.trip()
+            if isinstance(unit, HostUnit):
+                unit.host.kill()
+
+    def close(self) -> None:
+        """Stop the loader's thread."""
+        self._thread.close()
+
+
+def repeated(sample: Tensors, rows: int) -> Tensors:
+    """The first ``rows`` rows of a sample, repeated where it has fewer."""
+    return {name: np.take(array, np.arange(rows) % len(array), axis=0) for name, array in sample.items()}
+
+
+def blank(signature: Signature) -> dict[str, Any]:
+    """One row of zeros of a raw signature, for members that came without held-out rows."""
+    if signature.input_kind == "image":
+        return {"image": np.zeros((1, 32, 32, 3), np.uint8)}
+    return {
+        spec.name: np.full((1, *(d or 1 for d in spec.shape[1:])), "" if spec.dtype == "str" else 0, _dtype(spec.dtype))
+        for spec in signature.inputs
+    }
+
+
+def _dtype(name: str) -> str:
+    return "U1" if name == "str" else name
+
+
