@@ -14,10 +14,8 @@ import msgspec
 from quorate.errors import InvalidInput, MalformedRequest, TooLarge
 
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
-# Possessive, and the closing quote optional: linear time even when nothing closes.
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _SQUARE = bytes.maketrans(b"{}", b"[]")
-_NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
+_NEITHER_BRACKET_NOR_QUOTE = bytes(set(range(256)) - set(b'[]{}"'))
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _MAX_DIGITS = 308  # what a float64 holds; more could not become any tensor
 _LONG_RUN = b"0" * (_MAX_DIGITS + 1)
@@ -33,7 +31,7 @@ def decode(body: bytes, *, depth: int, decoder: msgspec.json.Decoder[Any] = _ANY
     """
     if body.count(b"[") + body.count(b"{") > depth and _is_deeper(body, depth):
         raise _too_deep(depth)
-    if _LONG_RUN in body.translate(_DIGITS) and _LONG_INTEGER.search(_STRING.sub(b'""', body)):
+    if _LONG_RUN in body.translate(_DIGITS) and _LONG_INTEGER.search(_outside_strings(_unescaped(body))):
         raise TooLarge(f"The body has an integer of more than {_MAX_DIGITS} digits; send a number that fits a float64.")
     try:
         return decoder.decode(body)
@@ -48,13 +46,16 @@ def decode(body: bytes, *, depth: int, decoder: msgspec.json.Decoder[Any] = _ANY
         ) from None
     except msgspec.DecodeError as error:
         raise MalformedRequest(
-            f"The body is not JSON: {_lower(str(error))}. NaN and Infinity are not JSON either; send null instead.",
+            f"The body is not JSON: {_lower(str(error).removeprefix('JSON is malformed: '))}. "
+            "NaN and Infinity are not JSON either; send null instead.",
             path="body",
         ) from None
 
 
 def _is_deeper(body: bytes, depth: int) -> bool:
-    brackets = _STRING.sub(b"", body).translate(_SQUARE, _NO_BRACKET)
+    marks = _unescaped(body).translate(_SQUARE, _NEITHER_BRACKET_NOR_QUOTE)
+    # Two quotes side by side leave what is inside and outside of strings as it was.
+    brackets = _outside_strings(marks.replace(b'""', b"")).replace(b'"', b"")
     for _ in range(depth):
         # Each pass takes the innermost level away, everywhere at once.
         shorter = brackets.replace(b"[]", b"")
@@ -64,6 +65,15 @@ def _is_deeper(body: bytes, depth: int) -> bool:
     # What balances is gone after `depth` passes. What does not balance is malformed, and the decoder says
     # so, unless it opens so many that the decoder should not even try.
     return b"[]" in brackets or brackets.count(b"[") > depth
+
+
+def _unescaped(text: bytes) -> bytes:
+    """The text without escaped backslashes and quotes: every quote that is left begins or ends a string."""
+    return text.replace(b"\\\\", b"").replace(b'\\"', b"")
+
+
+def _outside_strings(text: bytes) -> bytes:
+    return b'"'.join(text.split(b'"')[::2])
 
 
 def _too_deep(depth: int) -> TooLarge:
