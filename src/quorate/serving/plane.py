@@ -163,13 +163,12 @@ class Plane:
         now = self.clock.monotonic()
         first = execution.first_start if execution.first_start is not None else now
         output = endpoint.pool.route.signature.output
-        fallback = served.strategy is not None and served.strategy is not choice.strategy
         return Decision(
             id=str(self._ids.take()),
             endpoint=endpoint.name,
             revision=endpoint.route.revision,
             state_version=0,
-            source="fallback" if fallback else choice.source,
+            source=choice.source,
             arrived=call.arrived,
             queue_ms=(first - call.started) * 1000,
             latency_ms=(now - call.started) * 1000,
@@ -186,7 +185,7 @@ class Plane:
             rows=call.rows,
             input_digest=call.digest,
             output_kind=output.kind,
-            classes=output.classes,
+            classes=output.classes or output.names,
             unit=choice.unit,
             error=None if served.answer is not None else NoQuorum.code,
             request_id=call.request_id,

@@ -13,7 +13,7 @@ from quorate.core.types import Artifact, FloatArray, Tensors
 from quorate.errors import SignatureViolation
 from quorate.runtimes.base import Session
 from quorate.runtimes.host import MemberHost
-from quorate.serving.lanes import Cost
+from quorate.serving.lanes import INLINE_MS, Cost
 
 Outputs = dict[int, FloatArray]
 """Position in the pool to that member's output ``[n, k]``, or absent where the member broke its signature."""
@@ -31,13 +31,16 @@ def conform(name: str, output: Any, rows: int, width: int) -> FloatArray:
     return array.astype(np.float32, copy=False)
 
 
+UNMEASURED = Cost(2 * INLINE_MS, 0.0)
+
+
 class Unit(ABC):
     """Members that run together, at positions ``members`` of the pool, fed by pipeline number ``feed``."""
 
     def __init__(self, members: tuple[int, ...], feed: int) -> None:
         self.members = members
         self.feed = feed
-        self.cost = Cost(0.0, 0.0)
+        self.cost = UNMEASURED
 
     @abstractmethod
     def close(self) -> None:

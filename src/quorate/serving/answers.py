@@ -1,0 +1,50 @@
+"""A decision as the JSON answer of ``predict``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from quorate.core.types import Decision, Status
+from quorate.serving.endpoint import LoadedEndpoint
+
+_DIGITS = 7
+_encode = msgspec.json.Encoder().encode
+
+
+def predictions(decision: Decision, *, blind: bool) -> list[dict[str, Any]]:
+    """One entry a row. A blind one is the label only: probabilities would tell the strategy by their shape."""
+    answer = decision.answer
+    assert answer is not None  # noqa: S101 - only answered decisions are shown
+    if decision.output_kind == "values":
+        numbers = answer.astype(np.float64).tolist()
+        if len(decision.classes) > 1:
+            return [{"values": dict(zip(decision.classes, row, strict=True))} for row in numbers]
+        return [{"value": row[0]} for row in numbers]
+    classes = decision.classes
+    best = answer.argmax(axis=1).tolist()
+    if blind:
+        return [{"label": classes[i]} for i in best]
+    rounded = answer.astype(np.float64).round(_DIGITS).tolist()
+    return [
+        {"label": classes[i], "confidence": row[i], "probabilities": dict(zip(classes, row, strict=True))}
+        for i, row in zip(best, rounded, strict=True)
+    ]
+
+
+def encode(endpoint: LoadedEndpoint, decision: Decision) -> bytes:
+    """The body of a 200 answer."""
+    body: dict[str, Any] = {
+        "id": decision.id,
+        "endpoint": decision.endpoint,
+        "predictions": predictions(decision, blind=endpoint.blind),
+    }
+    if not endpoint.blind:
+        body["strategy"] = decision.served
+        body["degraded"] = decision.degraded
+        asked = endpoint.strategies[decision.assigned].members
+        body["missing"] = [m.name for m in decision.members if m.status is Status.FAILED and m.name in asked]
+        body["latency_ms"] = round(decision.latency_ms, 3)
+    return _encode(body)
