@@ -207,7 +207,7 @@ def _predict() -> Schema:
         "summary": "Ask an endpoint.",
         "description": (
             "Ask an endpoint. A JSON body carries rows, context and options. A raw `image/*` body is one row; options "
-            "and `context.KEY` are query parameters then. Multipart carries `file` (one row each), `context` and `options`."
+            "and `context.KEY` are query parameters then. Multipart has `file` (one row each), `context`, `options`."
         ),
         "parameters": [_ENDPOINT, *query, *_HEADERS],
         "requestBody": {

@@ -1,0 +1,239 @@
+"""One process's counters, in a file mapped into memory.
+
+Layout, little-endian: a header of 64 bytes (magic, version, bytes of directory in use, cells in use), a directory
+(one JSON line a series: metric, labels, first cell) and float64 cells. A counter or gauge is one cell; a histogram
+is its sum in milliseconds, then one cell a bucket. One process and one thread writes a file; anyone may read it
+meanwhile without a lock, because a cell is eight aligned bytes and a directory line is complete before it counts.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import struct
+import time
+from bisect import bisect_left
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from quorate.errors import StoreError
+from quorate.telemetry.metrics import BOUNDS_MS, METRICS, OTHER, Kind
+
+VERSION = 1
+SERIES = 500
+"""Label sets a metric may have in one file."""
+BUCKETS = len(BOUNDS_MS) + 1
+
+_OVERFLOW = "quorate_series_overflow_total"
+_MAGIC = b"QRTELEM\0"
+_HEADER = struct.Struct("<8sQQQ")
+_USED = struct.Struct("<QQ")
+_USED_AT = 16
+_DIRECTORY_AT = 64
+_DIRECTORY_BYTES = 512 * 1024 - _DIRECTORY_AT
+_CELLS_AT = _DIRECTORY_AT + _DIRECTORY_BYTES
+_CELLS = 64 * 1024
+_SIZE = _CELLS_AT + 8 * _CELLS
+_LOCK_ATTEMPTS = 100
+_LOCK_PAUSE_S = 0.01
+
+
+class Counter:
+    """A number that only grows."""
+
+    __slots__ = ("_at", "_cells")
+
+    def __init__(self, cells: memoryview[float], at: int) -> None:
+        self._cells = cells
+        self._at = at
+
+    def add(self, amount: float = 1.0) -> None:
+        """Count ``amount`` more."""
+        self._cells[self._at] += amount
+
+    @property
+    def value(self) -> float:
+        """The present reading."""
+        return self._cells[self._at]
+
+
+class Gauge(Counter):
+    """A number that goes up and down; 0 again when its process starts."""
+
+    __slots__ = ()
+
+    def set(self, value: float) -> None:
+        """Replace the reading."""
+        self._cells[self._at] = value
+
+
+class Histogram:
+    """Durations counted in logarithmic buckets (:data:`BOUNDS_MS`)."""
+
+    __slots__ = ("_cells",)
+
+    def __init__(self, cells: memoryview[float], at: int) -> None:
+        self._cells = cells[at : at + 1 + BUCKETS]
+
+    def observe(self, milliseconds: float) -> None:
+        """Count one duration."""
+        cells = self._cells
+        cells[1 + bisect_left(BOUNDS_MS, milliseconds)] += 1.0
+        cells[0] += milliseconds
+
+
+class Series(NamedTuple):
+    """One series as read back; ``cells`` is one reading, or a histogram's sum (milliseconds) and its bucket counts."""
+
+    metric: str
+    labels: dict[str, str]
+    cells: tuple[float, ...]
+
+
+class _Line(msgspec.Struct, array_like=True):
+    metric: str
+    labels: dict[str, str]
+    at: int
+
+
+class Counters:
+    """The writer of one file. Totals go on where a dead predecessor left them; gauges begin at 0.
+
+    Resolve handles when a snapshot is loaded (:meth:`counter`, :meth:`gauge`, :meth:`histogram`), use them per
+    request. The same labels give the same series; what exceeds :data:`SERIES` is counted under ``other``.
+    Raises :class:`StoreError` if another live process writes the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not _is_usable(path):
+            _create(path)
+        self._file = open(path, "r+b")  # noqa: SIM115 - held while the process lives: its lock says so
+        _lock(self._file.fileno(), path)
+        self._map = mmap.mmap(self._file.fileno(), _SIZE)
+        self._view = memoryview(self._map)
+        self._cells: memoryview[float] = self._view[_CELLS_AT:].cast("d")
+        self._at: dict[tuple[str, tuple[str, ...]], int] = {}
+        self._count: dict[str, int] = {}
+        for line in _known(self._map):
+            self._remember(line)
+            if METRICS[line.metric].kind == "gauge":
+                self._cells[line.at] = 0.0
+        for name, metric in METRICS.items():
+            # Made while there is room: what overflows goes there and is counted there.
+            self._resolve(name, metric.kind, dict.fromkeys(metric.labels, OTHER))
+            self.counter(_OVERFLOW, metric=name)
+        self.counter("quorate_process_starts_total").add()
+
+    def counter(self, name: str, **labels: str) -> Counter:
+        """The counter with these labels (all that :data:`METRICS` lists for it)."""
+        return Counter(self._cells, self._resolve(name, "counter", labels))
+
+    def gauge(self, name: str, **labels: str) -> Gauge:
+        """The gauge with these labels."""
+        return Gauge(self._cells, self._resolve(name, "gauge", labels))
+
+    def histogram(self, name: str, **labels: str) -> Histogram:
+        """The histogram with these labels."""
+        return Histogram(self._cells, self._resolve(name, "histogram", labels))
+
+    def close(self) -> None:
+        """Let go of the file; handles must not be used any more."""
+        self._cells.release()
+        self._view.release()
+        self._map.close()
+        self._file.close()
+
+    def _resolve(self, name: str, kind: Kind, labels: Mapping[str, str]) -> int:
+        metric = METRICS[name]
+        if metric.kind != kind or set(labels) != set(metric.labels):
+            raise ValueError(f"{name} is a {metric.kind} with the labels {metric.labels}; got a {kind} with {labels}.")
+        values = tuple(labels[label] for label in metric.labels)
+        at = self._at.get((name, values))
+        return at if at is not None else self._register(name, values)
+
+    def _register(self, name: str, values: tuple[str, ...]) -> int:
+        directory, cells = _USED.unpack_from(self._map, _USED_AT)
+        line = _Line(name, dict(zip(METRICS[name].labels, values, strict=True)), int(cells))
+        text = msgspec.json.encode(line) + b"\n"
+        fits = directory + len(text) <= _DIRECTORY_BYTES and cells + _width(name) <= _CELLS
+        if not fits or self._count.get(name, 0) >= SERIES:
+            self.counter(_OVERFLOW, metric=name).add()
+            return self._at[name, (OTHER,) * len(values)]
+        start = _DIRECTORY_AT + directory
+        self._map[start : start + len(text)] = text
+        _USED.pack_into(self._map, _USED_AT, directory + len(text), cells + _width(name))
+        self._remember(line)
+        return line.at
+
+    def _remember(self, line: _Line) -> None:
+        self._at[line.metric, tuple(line.labels[label] for label in METRICS[line.metric].labels)] = line.at
+        self._count[line.metric] = self._count.get(line.metric, 0) + 1
+
+
+def read(path: Path) -> tuple[list[Series], bool]:
+    """All series of a file, and whether its writer lives; :class:`StoreError` for what this release cannot read."""
+    with open(path, "rb") as file:
+        raw = file.read(_SIZE)
+        alive = not _try_lock(file.fileno(), fcntl.LOCK_SH)
+    if not _is_readable(raw):
+        raise StoreError(f"{path} is not a telemetry file of version {VERSION}; delete it, its totals begin again.")
+    cells = memoryview(raw)[_CELLS_AT:].cast("d")
+    found = [
+        Series(line.metric, line.labels, tuple(cells[line.at : line.at + _width(line.metric)])) for line in _known(raw)
+    ]
+    return found, alive
+
+
+def _known(raw: bytes | mmap.mmap) -> list[_Line]:
+    """The directory, without series that this release has no metric for."""
+    used, _ = _USED.unpack_from(raw, _USED_AT)
+    text = raw[_DIRECTORY_AT : _DIRECTORY_AT + used]
+    lines = [msgspec.json.decode(line, type=_Line) for line in text.splitlines()]
+    return [line for line in lines if line.metric in METRICS and set(line.labels) == set(METRICS[line.metric].labels)]
+
+
+def _width(name: str) -> int:
+    return 1 + BUCKETS if METRICS[name].kind == "histogram" else 1
+
+
+def _is_readable(raw: bytes) -> bool:
+    if len(raw) != _SIZE:
+        return False
+    magic, version, directory, cells = _HEADER.unpack_from(raw)
+    return bool(magic == _MAGIC and version == VERSION and directory <= _DIRECTORY_BYTES and cells <= _CELLS)
+
+
+def _is_usable(path: Path) -> bool:
+    try:
+        return _is_readable(path.read_bytes())
+    except FileNotFoundError:
+        return False
+
+
+def _create(path: Path) -> None:
+    # Zeros are written, not left as a hole: a full disk then fails here, not with SIGBUS at some later count.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(_HEADER.pack(_MAGIC, VERSION, 0, 0).ljust(_SIZE, b"\0"))
+    temporary.replace(path)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    # A reader holds the lock for microseconds, a dying predecessor until it is gone.
+    for _ in range(_LOCK_ATTEMPTS):
+        if _try_lock(descriptor, fcntl.LOCK_EX):
+            return
+        time.sleep(_LOCK_PAUSE_S)
+    raise StoreError(f"{path} is written by another process; stop that one, or start this one in another slot.")
+
+
+def _try_lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
