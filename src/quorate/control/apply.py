@@ -1,0 +1,156 @@
+"""Apply ``quorate.yaml``: new revisions of the endpoints that change, and a new routing manifest for the workers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from quorate.clock import Clock
+from quorate.codecs import snapshot
+from quorate.codecs.snapshot import PoolRoute, Routing
+from quorate.control import keys
+from quorate.control.fuse import fuse
+from quorate.control.resolve import Resolved, resolve
+from quorate.control.revisions import changing, content, published, record, repair
+from quorate.errors import ConfigError, Conflict
+from quorate.home import Home
+from quorate.registry.registry import Registry
+from quorate.spec import Config, load
+from quorate.store.audit import add_entry
+from quorate.store.database import Database
+from quorate.store.revisions import Publication, add_revision, newest_revision
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What an apply did: the endpoints' revisions now, which of them are new, which endpoints went, what to know."""
+
+    revisions: Mapping[str, int]
+    snapshot_version: int
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+def read_config(home: Home) -> tuple[Config, str]:
+    """The project's configuration and the SHA-256 of its file; :class:`ConfigError` where there is none."""
+    try:
+        raw = home.config.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise ConfigError(
+            f"There is no {home.config.name} in {home.root}; write one, or name the project's folder with --project."
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"{home.config} cannot be read: {error.strerror}.") from None
+    return load(raw, home.config.name), hashlib.sha256(raw).hexdigest()
+
+
+def apply(
+    home: Home, registry: Registry, database: Database, *, author: str, clock: Clock, expected: int | None = None
+) -> Applied:
+    """Make the endpoints as the file says; an endpoint that resolves to the same keeps its revision.
+
+    ``expected`` is the snapshot version the caller has seen: :class:`Conflict` if there is another by now.
+    :class:`~quorate.spec.ConfigProblems` with everything that is wrong; then nothing has changed.
+    """
+    with changing(home):
+        repair(home, database)
+        config, digest = read_config(home)
+        return _apply(home, registry, database, config, digest, author=author, clock=clock, expected=expected)
+
+
+def apply_if_changed(home: Home, registry: Registry, database: Database, *, author: str, clock: Clock) -> Applied:
+    """Apply the file if it is not the one applied last, as at the start of a server; else only repair the snapshot.
+
+    So what came after the last apply, a promotion or a roll-back, survives a restart with an unchanged file.
+    """
+    with changing(home):
+        repair(home, database)
+        config, digest = read_config(home)
+        with database.read() as connection:
+            newest = published(connection)
+        if newest is not None and newest[0].config_digest == digest:
+            return Applied(_numbers(newest[1]), newest[0].version)
+        return _apply(home, registry, database, config, digest, author=author, clock=clock, expected=None)
+
+
+def _apply(
+    home: Home,
+    registry: Registry,
+    database: Database,
+    config: Config,
+    digest: str,
+    *,
+    author: str,
+    clock: Clock,
+    expected: int | None,
+) -> Applied:
+    resolved = resolve(config, registry)
+    with database.read() as connection:
+        newest = published(connection)
+    pools, notices = _fused(resolved, registry, newest[1].pools if newest else ())
+    now = clock.now()
+    with database.begin() as connection:
+        newest = published(connection)
+        _require(expected, newest)
+        previous = newest[1] if newest else Routing(version=0)
+        by_name = {pool.name: pool for pool in pools}
+        endpoints, changed = [], []
+        for endpoint in resolved.routing.endpoints:
+            text = content(endpoint, by_name[endpoint.pool])
+            before = newest_revision(connection, endpoint.name)
+            revision = add_revision(connection, endpoint.name, text, author=author, now=now)
+            endpoints.append(msgspec.structs.replace(endpoint, revision=revision.number))
+            if before is None or before.number != revision.number:
+                changed.append(endpoint.name)
+        routing = msgspec.structs.replace(
+            resolved.routing,
+            version=previous.version,
+            pools=pools,
+            endpoints=tuple(endpoints),
+            keys=keys.routes(connection),
+        )
+        removed = tuple(sorted(_numbers(previous).keys() - _numbers(routing).keys()))
+        applied = Applied(_numbers(routing), previous.version, tuple(changed), removed, notices)
+        if newest is not None and newest[0].config_digest == digest and _same(routing, previous):
+            return applied
+        routing = record(home, connection, routing, config_digest=digest, author=author, now=now)
+        applied = replace(applied, snapshot_version=routing.version)
+        detail = {
+            "snapshot": routing.version,
+            "config_digest": digest,
+            "changed": {name: applied.revisions[name] for name in changed},
+            "removed": list(removed),
+        }
+        add_entry(connection, at=now, actor=author, action="apply", subject=home.config.name, detail=detail)
+    snapshot.write(home.snapshot, routing)
+    return applied
+
+
+def _fused(
+    resolved: Resolved, registry: Registry, known: tuple[PoolRoute, ...]
+) -> tuple[tuple[PoolRoute, ...], tuple[str, ...]]:
+    done = [fuse(pool, registry, known) for pool in resolved.routing.pools]
+    reasons = tuple(reason for _, reason in done if reason is not None)
+    return tuple(pool for pool, _ in done), (*resolved.notices, *reasons)
+
+
+def _require(expected: int | None, newest: tuple[Publication, Routing] | None) -> None:
+    found = newest[0].version if newest else 0
+    if expected is not None and expected != found:
+        raise Conflict(
+            f"The snapshot is at version {found} by now, not {expected}: somebody else has applied something. "
+            "Look at `quorate diff` and apply again.",
+            path="expected",
+        )
+
+
+def _same(routing: Routing, previous: Routing) -> bool:
+    return msgspec.json.encode(routing, order="sorted") == msgspec.json.encode(previous, order="sorted")
+
+
+def _numbers(routing: Routing) -> dict[str, int]:
+    return {endpoint.name: endpoint.revision for endpoint in routing.endpoints}

@@ -1,0 +1,67 @@
+"""Publication of the routing manifest: recorded in the store first, then written where the workers see it.
+
+A crash between the two leaves the store ahead; :func:`repair` writes what is missing. Versions never go back: the
+next one is above both the store's and the snapshot's.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import msgspec
+import sqlalchemy as sa
+
+from quorate.codecs import snapshot
+from quorate.codecs.snapshot import EndpointRoute, PoolRoute, Routing
+from quorate.home import Home
+from quorate.registry.files import locked
+from quorate.store.database import Database
+from quorate.store.revisions import Publication, add_publication, newest_publication
+
+
+def changing(home: Home) -> AbstractContextManager[None]:
+    """Hold the project's lock: one process at a time changes what is served; the system frees it when that dies."""
+    return locked(home.run / "apply.lock")
+
+
+def content(endpoint: EndpointRoute, pool: PoolRoute) -> str:
+    """What a revision of the endpoint consists of, as JSON: its own settings and the versions of its pool's members.
+
+    Not its number, and not the fused graph, which is only a faster way to run the same members.
+    """
+    whole = {
+        "endpoint": msgspec.structs.replace(endpoint, revision=0),
+        "pool": msgspec.structs.replace(pool, graph=None),
+    }
+    return msgspec.json.encode(whole, order="sorted").decode()
+
+
+def published(connection: sa.Connection) -> tuple[Publication, Routing] | None:
+    """The newest publication and the manifest in it; None where nothing was applied yet."""
+    found = newest_publication(connection)
+    return None if found is None else (found, msgspec.json.decode(found.routing, type=Routing))
+
+
+def record(
+    home: Home, connection: sa.Connection, routing: Routing, *, config_digest: str, author: str, now: float
+) -> Routing:
+    """Record the next publication and return the manifest with its version, for :func:`snapshot.write` after commit."""
+    newest = newest_publication(connection)
+    version = max(newest.version if newest else 0, snapshot.current_version(home.snapshot) or 0) + 1
+    routing = msgspec.structs.replace(routing, version=version)
+    text = msgspec.json.encode(routing).decode()
+    add_publication(connection, Publication(version, text, config_digest, author, now))
+    return routing
+
+
+def repair(home: Home, database: Database) -> bool:
+    """Write the newest publication if the snapshot is missing or older, as after a crash; True if it was.
+
+    Call it with the project's lock held.
+    """
+    with database.read() as connection:
+        newest = published(connection)
+    if newest is None or newest[0].version <= (snapshot.current_version(home.snapshot) or 0):
+        return False
+    snapshot.write(home.snapshot, newest[1])
+    return True

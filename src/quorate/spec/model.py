@@ -1,0 +1,224 @@
+"""The settings of ``quorate.yaml``: what there is, of which type, with which default."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, ClassVar, Literal, Union
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, GetCoreSchemaHandler, Tag
+from pydantic_core import CoreSchema
+
+from quorate.core.types import OutputKind
+from quorate.spec.parameters import plugin_models
+
+NAME = r"^[a-z0-9][a-z0-9._-]{0,127}$"
+REF = r"^[a-z0-9][a-z0-9._-]{0,127}(:[1-9][0-9]{0,8}|@[a-z0-9][a-z0-9._-]{0,127})?$"
+SIZE = r"^[0-9]+ ?(B|kB|MB|GB|KiB|MiB|GiB)$"
+
+OUTPUT_KINDS: dict[str, OutputKind] = {"classification": "scores", "regression": "values"}
+"""What the models of a pool answer, by the pool's task."""
+
+_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+def _bytes(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if not re.match(SIZE, value):
+        raise ValueError(f"expected a number of bytes or a size like 32MiB; got '{value[:40]}'.")
+    number, unit = re.findall(r"[0-9]+|[A-Za-z]+", value)
+    return int(number) * _UNITS[unit]
+
+
+def _policy(value: Any) -> Any:
+    return {"kind": "fixed", "strategy": value} if isinstance(value, str) else value
+
+
+Name = Annotated[str, Field(pattern=NAME)]
+Ref = Annotated[str, Field(pattern=REF)]
+Size = Annotated[
+    int,
+    Field(ge=1, le=2**40),
+    BeforeValidator(_bytes, json_schema_input_type=int | Annotated[str, Field(pattern=SIZE)]),
+]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _form(value: Any) -> str | None:
+    return {dict: "by member", list: "in order", tuple: "in order", str: "computed", type(None): "none"}.get(
+        type(value)
+    )
+
+
+Weights = Annotated[
+    Annotated[dict[Name, float], Tag("by member")]
+    | Annotated[tuple[float, ...], Tag("in order")]
+    | Annotated[Literal["log-odds"], Tag("computed")]
+    | Annotated[None, Tag("none")],
+    Discriminator(
+        _form,
+        custom_error_type="weights_form",
+        custom_error_message="Input should be weights by member, a list of weights or 'log-odds'",
+    ),
+]
+
+
+class Section(BaseModel):
+    """What all sections share: unknown keys and values of the wrong type are errors, nothing changes afterwards."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True)
+
+
+class Plugged(Section):
+    """A section whose ``kind`` names a plugin, which declares the rest of the keys."""
+
+    family: ClassVar[str] = ""
+    forms: ClassVar[dict[str, dict[str, Any]]] = {}
+    """By kind, settings that are written more widely than the plugin's parameters, or besides them."""
+    parameters: ClassVar[frozenset[str]] = frozenset()
+
+    kind: str
+
+    def params(self) -> dict[str, Any]:
+        """The plugin's own parameters, defaults filled in, as JSON values."""
+        return self.model_dump(mode="json", include=set(self.parameters))
+
+    @classmethod
+    def variants(cls) -> dict[str, type[Any]]:
+        """The section's model for every installed plugin, by kind."""
+        return plugin_models(cls)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        if "family" not in cls.__dict__:
+            return handler(source)  # the model of one plugin
+        union: Any = Union[tuple(cls.variants().values())]  # noqa: UP007 - made at run time
+        return handler.generate_schema(Annotated[union, Discriminator("kind")])
+
+
+class PoolSpec(Section):
+    """Models that answer the same question."""
+
+    task: Annotated[Literal["classification", "regression"], Field(description="What the models answer.")]
+    members: Annotated[
+        tuple[Ref, ...],
+        Field(min_length=1, description="Models of the registry: name, name:VERSION or name@ALIAS."),
+    ]
+
+
+class StrategySpec(Plugged):
+    """Which members answer, and how their outputs become one answer."""
+
+    family: ClassVar[str] = "combiners"
+    forms: ClassVar[dict[str, dict[str, Any]]] = {
+        "single": {"member": (Name | None, Field(default=None, description="The member that answers."))},
+        "weighted": {
+            "weights": (
+                Weights,
+                Field(
+                    default=None,
+                    description="One weight per member, by name or in order; or log-odds of the validation accuracies.",
+                ),
+            )
+        },
+    }
+
+    members: Annotated[
+        tuple[Name, ...] | None, Field(min_length=1, description="Members that run; all of the pool by default.")
+    ] = None
+    quorum: Annotated[
+        int | None, Field(ge=1, description="Members that must answer; the endpoint's quorum by default.")
+    ] = None
+    state: Annotated[Ref | None, Field(description="A fitted combiner of the registry.")] = None
+
+
+class PolicySpec(Plugged):
+    """Which strategy answers a request."""
+
+    family: ClassVar[str] = "policies"
+
+    blind: Annotated[bool, Field(description="Answers do not show which strategy gave them.")] = False
+    sticky: Annotated[
+        str | None,
+        Field(
+            pattern=r"^context\.[A-Za-z0-9_.-]{1,100}$",
+            description="context.KEY: requests with the same value get the same strategy.",
+        ),
+    ] = None
+
+
+class EndpointSpec(Section):
+    """A pool, strategies and a policy under one name, with guards."""
+
+    pool: Annotated[Name, Field(description="The pool that answers.")]
+    strategies: Annotated[dict[Name, StrategySpec], Field(min_length=1, description="Ways to answer, by name.")]
+    policy: Annotated[
+        PolicySpec | None,
+        BeforeValidator(_policy, json_schema_input_type=Name | PolicySpec | None),
+        Field(description="Chooses the strategy; a strategy's name means always that one. Optional with one strategy."),
+    ] = None
+    fallback: Annotated[
+        tuple[Name, ...], Field(description="Strategies tried in order when the chosen one cannot answer.")
+    ] = ()
+    deadline_ms: Annotated[float, Field(gt=0, le=3_600_000, description="Time to answer, in milliseconds.")] = 1000.0
+    quorum: Annotated[
+        int, Field(ge=1, description="Members of a strategy that must answer; a 'single' strategy needs 1.")
+    ] = 1
+    caller_may_choose: Annotated[
+        bool, Field(description="Callers may name the strategy; ignored while the policy is blind.")
+    ] = False
+    on_member_failure: Annotated[
+        Literal["degrade", "fallback"],
+        Field(description="Answer with the members that are left, or go to the fallback."),
+    ] = "degrade"
+    on_full: Annotated[
+        Literal["shed", "drop"],
+        Field(description="When decisions cannot be written: refuse requests, or answer and drop the record."),
+    ] = "drop"
+
+
+class ServerSpec(Section):
+    """Addresses and processes; read when the server starts."""
+
+    host: Annotated[str, Field(min_length=1, max_length=255, description="Address both ports listen on.")] = "127.0.0.1"
+    port: Annotated[Port, Field(description="Inference port.")] = 8000
+    control_port: Annotated[Port, Field(description="Control port.")] = 8001
+    workers: Annotated[int, Field(ge=1, le=1024, description="Worker processes.")] = 1
+    allowed_hosts: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=255)], ...],
+        Field(description="Host headers accepted besides the server's own address."),
+    ] = ()
+    drain_s: Annotated[float, Field(ge=0, le=3600, description="Seconds for open requests at shutdown.")] = 10.0
+
+
+class LimitsSpec(Section):
+    """What a request may be at most."""
+
+    body_bytes: Annotated[Size, Field(description="Bytes of a request's body.")] = 32 * 1024 * 1024
+    image_pixels: Annotated[int, Field(ge=1, description="Pixels of an image, before it is decoded.")] = 50_000_000
+    rows: Annotated[int, Field(ge=1, description="Rows in a request.")] = 10_000
+    json_depth: Annotated[int, Field(ge=1, le=256, description="Nesting of JSON.")] = 32
+
+
+class JournalSpec(Section):
+    """How decisions are kept."""
+
+    durability: Annotated[
+        Literal["process", "power", "none"],
+        Field(description="What an acknowledged decision survives: a killed process, a power cut, or neither."),
+    ] = "process"
+    segment_bytes: Annotated[Size, Field(description="A segment is sealed at this size.")] = 16 * 1024 * 1024
+    pending_bytes: Annotated[Size, Field(description="Decisions waiting for the disk, per worker.")] = 32 * 1024 * 1024
+    stall_ms: Annotated[
+        float, Field(gt=0, le=600_000, description="A write that takes longer counts as a full disk.")
+    ] = 1000.0
+
+
+class Spec(Section):
+    """The whole configuration of a project."""
+
+    pools: Annotated[dict[Name, PoolSpec], Field(description="Pools of models, by name.")]
+    endpoints: Annotated[dict[Name, EndpointSpec], Field(description="Endpoints, by name.")]
+    server: ServerSpec = ServerSpec()
+    limits: LimitsSpec = LimitsSpec()
+    journal: JournalSpec = JournalSpec()
