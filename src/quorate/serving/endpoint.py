@@ -145,5 +145,3 @@ def reserve(fallback: Sequence[LoadedStrategy], pool: LoadedPool, rows: int, dea
     units = pool.units_for(sorted({p for s in fallback for p in s.positions}))
     cost = sum(unit.cost.of(rows) for unit in units)
     return min(deadline / 4, (2 * cost + 2) / 1000)
-
-

@@ -131,9 +131,7 @@ class Execution:
         """Wait for what was started, at most until ``until`` (monotonic s), or until ``hopeless()`` after an arrival."""
         while self._pending and not (hopeless is not None and hopeless()):
             left = until - self._clock.monotonic()
-            done, _ = await asyncio.wait(
-                self._pending, timeout=max(0.0, left), return_when=asyncio.FIRST_COMPLETED
-            )
+            done, _ = await asyncio.wait(self._pending, timeout=max(0.0, left), return_when=asyncio.FIRST_COMPLETED)
             if not done:
                 return
             for future in done:
@@ -223,7 +221,5 @@ class Execution:
         for position, member in enumerate(self._pool.members):
             column = self.status[:, position]
             worst = Status.FAILED if FAILED in column else Status.OK if OK in column else Status.SKIPPED
-            found.append(
-                MemberRun(member.name, member.version, worst, self.latency[position], self.reasons[position])
-            )
+            found.append(MemberRun(member.name, member.version, worst, self.latency[position], self.reasons[position]))
         return tuple(found)

@@ -146,7 +146,9 @@ def _column(instances: Sequence[Mapping[str, Any]], spec: TensorSpec) -> NDArray
         path = f"instances[{i}].{spec.name}"
         if value is None:
             if not spec.nullable:
-                raise InvalidInput(f"Row {i} has no value for column '{spec.name}' ({spec.dtype}); send one.", path=path)
+                raise InvalidInput(
+                    f"Row {i} has no value for column '{spec.name}' ({spec.dtype}); send one.", path=path
+                )
             value = "" if spec.dtype == "str" else np.nan
         elif not isinstance(value, wanted) or (isinstance(value, bool) and spec.dtype != "bool"):
             raise InvalidInput(
@@ -243,7 +245,8 @@ def _integers(array: NDArray[Any], spec: TensorSpec, path: str) -> NDArray[Any]:
     if bad.any():
         where = tuple(int(i) for i in np.argwhere(bad)[0])
         raise InvalidInput(
-            f"{spec} expects whole numbers from {info.min} to {info.max}; got {array[where]}.", path=f"{path}[{where[0]}]"
+            f"{spec} expects whole numbers from {info.min} to {info.max}; got {array[where]}.",
+            path=f"{path}[{where[0]}]",
         )
     return array.astype(spec.dtype, copy=False)
 
@@ -254,7 +257,8 @@ def check_rows(rows: int, limits: Limits, *, path: str) -> None:
         raise InvalidInput("The request has no rows; send at least one.", path=path)
     if rows > limits.rows:
         raise TooLarge(
-            f"The request has {rows} rows; at most {limits.rows} (limits.rows) are taken. Send them in parts.", path=path
+            f"The request has {rows} rows; at most {limits.rows} (limits.rows) are taken. Send them in parts.",
+            path=path,
         )
 
 

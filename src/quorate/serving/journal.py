@@ -9,35 +9,25 @@ behind it. While the disk is full, failing or stalled the journal is *blocked*; 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Thread
 
 from quorate.clock import Clock
-from quorate.codecs.journal import (
-    HEADER_SIZE,
-    OVERHEAD,
-    Header,
-    RecordKind,
-    encode_header,
-    encode_record,
-    parse_name,
-    segment_name,
-)
+from quorate.codecs.journal import MAX_RECORD, OVERHEAD, RecordKind
 from quorate.codecs.snapshot import JournalSettings
-from quorate.errors import JournalError, Overloaded
+from quorate.errors import JournalError, Overloaded, TooLarge
 from quorate.ids import IdSource
+from quorate.serving.segments import Entry, SegmentFile, SegmentWriter
 
 
 @dataclass(slots=True)
 class JournalCounters:
     """What became of records: ``dropped`` were answered and are lost, ``late`` were answered before they were
-    written (a stall), ``shed`` were refused or failed with :class:`Overloaded`."""
+    written (a stall; those lost after all count as ``dropped`` too), ``shed`` were refused or failed with
+    :class:`Overloaded`."""
 
     appended: int = 0
     written_bytes: int = 0
@@ -47,60 +37,6 @@ class JournalCounters:
     shed: int = 0
     stalls: int = 0
     errors: int = 0
-
-
-class SegmentFile:
-    """A new segment on disk; the only place where the journal touches a file."""
-
-    def __init__(self, path: Path) -> None:
-        """Create it; ``FileExistsError`` if there is one of that name."""
-        self.path = path
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
-
-    def write(self, data: bytes) -> int:
-        """Write a prefix of ``data``; its length."""
-        return os.write(self._fd, data)
-
-    def sync(self) -> None:
-        """Wait until what was written survives a power cut, the file's name included."""
-        os.fsync(self._fd)
-
-    def sync_name(self) -> None:
-        """Wait until the file's name in its folder survives a power cut."""
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self._fd)
-
-    def remove(self) -> None:
-        """Close and delete the file."""
-        os.close(self._fd)
-        self.path.unlink(missing_ok=True)
-
-
-class _Entry:
-    """One record on its way; ``future`` is None when nobody waits, ``cancelled`` when it need not be written."""
-
-    __slots__ = ("cancelled", "future", "kind", "on_full", "payload", "sequence")
-
-    def __init__(
-        self, kind: int, sequence: int, payload: bytes, future: asyncio.Future[None] | None, on_full: str
-    ) -> None:
-        self.kind = kind
-        self.sequence = sequence
-        self.payload = payload
-        self.future = future
-        self.on_full = on_full
-        self.cancelled = False
-
-    @property
-    def size(self) -> int:
-        return OVERHEAD + len(self.payload)
 
 
 class Journal:
@@ -125,9 +61,11 @@ class Journal:
         self._settings = settings
         self._clock = clock
         self._on_error = on_error
-        self._writer = _Writer(folder / str(slot), slot, settings, clock, create, self._acknowledge_soon, self._state_soon)
+        self._writer = SegmentWriter(
+folder / str(slot), slot, settings, clock, create, self._acknowledge_soon, self._state_soon
+        )
         self.ids = IdSource(slot, self._writer.boot, clock)
-        self._waiting: deque[_Entry] = deque()
+        self._waiting: deque[Entry] = deque()
         self._pending = 0
         self._last = -1
         self._stalled = self._failing = self._closed = False
@@ -166,11 +104,13 @@ class Journal:
         if self._loop is None:
             raise JournalError("The journal was not started; call start() in the event loop first.")
         size = OVERHEAD + len(payload)
+        if size > MAX_RECORD:
+            raise TooLarge(f"A decision may have {MAX_RECORD} bytes; got {size}. Send fewer rows per request.")
         full = self._pending > 0 and self._pending + size > self._settings.pending_bytes
         if full or self._blocked:
             return self._refuse(on_full)
         future = None if self._settings.durability == "none" else self._loop.create_future()
-        entry = _Entry(kind, sequence, payload, future, on_full)
+        entry = Entry(kind, sequence, payload, future, on_full)
         self._pending += size
         self._waiting.append(entry)
         self._writer.queue.put(entry)
@@ -206,7 +146,7 @@ class Journal:
 
     # --- called by the writer thread ----------------------------------------------------------------
 
-    def _acknowledge_soon(self, batch: list[_Entry], good: int, size: int) -> None:
+    def _acknowledge_soon(self, batch: list[Entry], good: int, size: int) -> None:
         self._soon(self._acknowledge, batch, good, size)
 
     def _state_soon(self, error: BaseException | None) -> None:
@@ -219,7 +159,7 @@ class Journal:
 
     # --- in the loop ----------------------------------------------------------------------------------
 
-    def _acknowledge(self, batch: list[_Entry], good: int, size: int) -> None:
+    def _acknowledge(self, batch: list[Entry], good: int, size: int) -> None:
         """``good`` first records of the oldest ``batch`` are in the kernel, ``size`` bytes; the others are lost."""
         counters = self.counters
         counters.batches += 1
@@ -228,7 +168,7 @@ class Journal:
         self._stalled = False
         for index, entry in enumerate(batch):
             self._waiting.popleft()
-            self._pending -= entry.size
+            self._pending -= OVERHEAD + len(entry.payload)
             future = entry.future
             if index < good:
                 if future is not None and not future.done():
@@ -236,7 +176,7 @@ class Journal:
             elif not entry.cancelled:
                 self._lose(entry)
 
-    def _lose(self, entry: _Entry) -> None:
+    def _lose(self, entry: Entry) -> None:
         """A record will not be written: count it and let its answer go, or fail it."""
         if entry.on_full == "shed" and entry.future is not None:
             self.counters.shed += 1
@@ -277,3 +217,7 @@ class Journal:
             else:
                 self.counters.late += 1
                 entry.future.set_result(None)
+
+
+def _overloaded() -> Overloaded:
+    return Overloaded("The decision cannot be recorded now: the journal's disk is full, failing or stalled; retry later.")

@@ -57,7 +57,9 @@ def measure(run: Callable[[int], object], clock: Clock, *, repeats: int = 7, bat
 class _Job:
     __slots__ = ("abandoned", "function", "future", "loop", "started")
 
-    def __init__(self, function: Callable[[], Any], future: asyncio.Future[Any], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, function: Callable[[], Any], future: asyncio.Future[Any], loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.function = function
         self.future = future
         self.loop = loop
@@ -123,7 +125,9 @@ class ThreadLane:
     def submit(self, function: Callable[[], T]) -> asyncio.Future[T]:
         """Run ``function`` in a thread; :class:`MemberError` at once when the queue is full."""
         if len(self._unfinished) >= self._limit:
-            raise MemberError(f"The thread lane is full: {self._limit} runs are waiting; lower the load or add workers.")
+            raise MemberError(
+                f"The thread lane is full: {self._limit} runs are waiting; lower the load or add workers."
+            )
         loop = asyncio.get_running_loop()
         job = _Job(function, loop.create_future(), loop)
         self._unfinished[job.future] = job

@@ -218,5 +218,3 @@ def blank(signature: Signature) -> dict[str, Any]:
 
 def _dtype(name: str) -> str:
     return "U1" if name == "str" else name
-
-

@@ -197,7 +197,8 @@ def _arrays(inputs: Sequence[RequestTensor], tail: bytes, limits: Limits) -> dic
         offset += size
     if offset != len(tail):
         raise MalformedRequest(
-            f"{len(tail) - offset} bytes follow the last binary input; the sizes must add up to the body.", path="inputs"
+            f"{len(tail) - offset} bytes follow the last binary input; the sizes must add up to the body.",
+            path="inputs",
         )
     return arrays
 
@@ -250,12 +251,12 @@ def _unpack(data: bytes, count: int, path: str) -> list[Any]:
 
 def _from_json(given: RequestTensor, count: int, path: str) -> NDArray[Any]:
     if not isinstance(given.data, list):
-        raise InvalidInput(f"Input '{given.name[:64]}' has no data list; send data or binary_data_size.", path=f"{path}.data")
+        raise InvalidInput(
+            f"Input '{given.name[:64]}' has no data list; send data or binary_data_size.", path=f"{path}.data"
+        )
     flat = _flatten(given.data)
     if len(flat) != count:
-        raise InvalidInput(
-            f"Shape {given.shape} needs {count} elements; data has {len(flat)}.", path=f"{path}.data"
-        )
+        raise InvalidInput(f"Shape {given.shape} needs {count} elements; data has {len(flat)}.", path=f"{path}.data")
     if given.datatype == "BYTES":
         if any(not isinstance(v, str) for v in flat):
             raise InvalidInput("BYTES elements in JSON are text; images are base64.", path=f"{path}.data")
@@ -302,7 +303,9 @@ def _raw(arrays: Mapping[str, tuple[NDArray[Any], str]], signature: Signature) -
             )
     missing = [name for name in expected if name not in arrays]
     if missing:
-        raise InvalidInput(f"Input '{missing[0]}' is missing; expected {', '.join(expected)}.", path=f"inputs.{missing[0]}")
+        raise InvalidInput(
+            f"Input '{missing[0]}' is missing; expected {', '.join(expected)}.", path=f"inputs.{missing[0]}"
+        )
     if signature.input_kind == "image":
         return {"image": _images(*arrays["image"])}
     raw = {}
@@ -323,7 +326,8 @@ def _split_columns(array: NDArray[Any], signature: Signature) -> dict[str, Any]:
             path="inputs.input.shape",
         )
     return {
-        spec.name: tensor(array[:, i], spec, path=f"inputs.input.{spec.name}") for i, spec in enumerate(signature.inputs)
+        spec.name: tensor(array[:, i], spec, path=f"inputs.input.{spec.name}")
+        for i, spec in enumerate(signature.inputs)
     }
 
 
@@ -418,5 +422,3 @@ def _pack(array: NDArray[Any]) -> bytes:
     if array.dtype == object:
         return b"".join(len(v).to_bytes(4, "little") + v for v in array.tolist())
     return np.ascontiguousarray(array, "<f4").tobytes()
-
-

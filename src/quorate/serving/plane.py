@@ -128,9 +128,7 @@ class Plane:
                 return _Served(other, second, True)
         return _Served(strategy if answer is not None else None, answer, degraded)
 
-    async def _run(
-        self, strategy: LoadedStrategy, execution: Execution, soft: float, hard: float
-    ) -> FloatArray | None:
+    async def _run(self, strategy: LoadedStrategy, execution: Execution, soft: float, hard: float) -> FloatArray | None:
         """Run a strategy's plan: up to ``soft`` while its quorum is not met, up to ``hard`` once it is."""
         while wanted := strategy.next(execution, (hard - self.clock.monotonic()) * 1000):
             execution.start(wanted)
@@ -195,9 +193,7 @@ class Plane:
 
     async def _keep(self, endpoint: LoadedEndpoint, decision: Decision) -> None:
         self.meters.decided(decision)
-        kept = self.journal.append(
-            decision_codec.encode(decision), RecordKind.DECISION, on_full=endpoint.route.on_full
-        )
+        kept = self.journal.append(decision_codec.encode(decision), RecordKind.DECISION, on_full=endpoint.route.on_full)
         if kept is not None:
             await kept
 

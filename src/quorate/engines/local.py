@@ -1,0 +1,256 @@
+"""The supervisor of one machine: starts the processes, watches, restarts and drains them; nothing else.
+
+Standard library only, and no project state: it reads a launch plan (a JSON file) and obeys signals. A child that dies
+is started again at once, then with growing pauses while it keeps dying. Children hold the read end of a pipe whose
+write end only the supervisor has: when it is gone, however it died, they drain and exit, so there are no orphans.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+MAX_PAUSE = 5.0
+STABLE_AFTER = 5.0
+START_ATTEMPTS = 3
+KILL_GRACE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChildPlan:
+    """One process: a name for people and its command; ``--life-fd`` and ``--ready-fd`` are appended to it."""
+
+    name: str
+    argv: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchPlan:
+    """All processes, what to print when every one is ready, and how long a drain may take (seconds)."""
+
+    children: tuple[ChildPlan, ...]
+    message: str = ""
+    drain_s: float = 10.0
+    pid_file: str | None = None
+
+    def save(self, path: Path) -> None:
+        """Write the plan where :func:`main` reads it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        plan = {
+            "children": [{"name": c.name, "argv": list(c.argv)} for c in self.children],
+            "message": self.message,
+            "drain_s": self.drain_s,
+            "pid_file": self.pid_file,
+        }
+        path.write_text(json.dumps(plan, indent=1))
+
+    @classmethod
+    def read(cls, path: Path) -> LaunchPlan:
+        """Read a saved plan."""
+        raw: dict[str, Any] = json.loads(path.read_text())
+        children = tuple(ChildPlan(c["name"], tuple(c["argv"])) for c in raw.pop("children"))
+        return cls(children, **raw)
+
+
+@dataclass(slots=True)
+class _Child:
+    plan: ChildPlan
+    process: subprocess.Popen[bytes] | None = None
+    ready_fd: int = -1
+    ready: bool = False
+    started: float = 0.0
+    deaths: int = 0
+    start_at: float | None = 0.0
+
+
+class Supervisor:
+    """Runs a launch plan until a signal ends it; ``log`` takes one line at a time."""
+
+    def __init__(self, plan: LaunchPlan, *, log: Callable[[str], None], clock: Callable[[], float] = time.monotonic):
+        self._plan = plan
+        self._log = log
+        self._clock = clock
+        self._children = [_Child(p) for p in plan.children]
+        self._selector = selectors.DefaultSelector()
+        self._announced = False
+        self._stopping = False
+        self._kill_at: float | None = None
+        self._failed = False
+
+    def run(self) -> int:
+        """Block until stopped; 0 after a drain that was asked for, 1 when the plan could not be started."""
+        life_read, life_write = os.pipe()
+        wake_read, wake_write = os.pipe()
+        os.set_blocking(wake_read, False)
+        os.set_blocking(wake_write, False)
+        old_wake = signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        # CPython runs a handler for a signal only if one is set; the work is done when the pipe wakes the loop.
+        watched = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        old = {number: signal.signal(number, lambda *_: None) for number in watched}
+        self._selector.register(wake_read, selectors.EVENT_READ, None)
+        try:
+            while not self._done():
+                self._start_due(life_read)
+                for key, _ in self._selector.select(self._timeout()):
+                    if key.data is None:
+                        self._signals(os.read(wake_read, 4096))
+                    else:
+                        self._heard(key.data)
+                self._reap()
+                self._enforce()
+        finally:
+            self._kill_all()
+            for number, handler in old.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(old_wake)
+            self._selector.close()
+            for descriptor in (life_read, life_write, wake_read, wake_write):
+                os.close(descriptor)
+        return 1 if self._failed else 0
+
+    def _done(self) -> bool:
+        return self._stopping and all(child.process is None for child in self._children)
+
+    def _timeout(self) -> float | None:
+        moments = [c.start_at for c in self._children if c.start_at is not None and not self._stopping]
+        if self._kill_at is not None:
+            moments.append(self._kill_at)
+        return max(0.0, min(moments) - self._clock()) if moments else None
+
+    def _start_due(self, life_fd: int) -> None:
+        now = self._clock()
+        for child in self._children:
+            if child.start_at is not None and child.start_at <= now and not self._stopping:
+                self._start(child, life_fd)
+
+    def _start(self, child: _Child, life_fd: int) -> None:
+        ready_read, ready_write = os.pipe()
+        argv = [*child.plan.argv, "--life-fd", str(life_fd), "--ready-fd", str(ready_write)]
+        try:
+            # A group of its own: a terminal's Ctrl-C reaches only us, and its own children can be killed with it.
+            child.process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, pass_fds=(life_fd, ready_write), process_group=0
+            )
+        finally:
+            os.close(ready_write)
+        child.start_at = None
+        child.started = self._clock()
+        child.ready = False
+        child.ready_fd = ready_read
+        self._selector.register(ready_read, selectors.EVENT_READ, child)
+
+    def _heard(self, child: _Child) -> None:
+        if os.read(child.ready_fd, 16):
+            child.ready = True
+            if child.deaths:
+                self._log(f"{child.plan.name} is back after {self._clock() - child.started:.1f} s.")
+        self._forget_pipe(child)
+        if not self._announced and all(c.ready for c in self._children):
+            self._announced = True
+            if self._plan.message:
+                self._log(self._plan.message)
+
+    def _forget_pipe(self, child: _Child) -> None:
+        if child.ready_fd >= 0:
+            self._selector.unregister(child.ready_fd)
+            os.close(child.ready_fd)
+            child.ready_fd = -1
+
+    def _signals(self, numbers: bytes) -> None:
+        stops = sum(number != signal.SIGCHLD for number in numbers)
+        if not stops:
+            return
+        if self._stopping or stops > 1:
+            self._kill_at = self._clock()
+        if not self._stopping:
+            self.stop()
+
+    def stop(self) -> None:
+        """Ask every child to drain; those that take longer than the plan allows are killed."""
+        self._stopping = True
+        if self._kill_at is None:
+            self._kill_at = self._clock() + self._plan.drain_s + KILL_GRACE
+        for child in self._children:
+            if child.process is not None:
+                child.process.terminate()
+
+    def _reap(self) -> None:
+        for child in self._children:
+            if child.process is None:
+                continue
+            code = child.process.poll()
+            if code is None:
+                continue
+            _kill_group(child.process.pid)
+            child.process = None
+            self._forget_pipe(child)
+            if not self._stopping:
+                self._died(child, code)
+
+    def _died(self, child: _Child, code: int) -> None:
+        now = self._clock()
+        child.deaths = 1 if now - child.started > STABLE_AFTER else child.deaths + 1
+        if not self._announced and child.deaths >= START_ATTEMPTS:
+            self._log(f"{child.plan.name} could not be started ({_reason(code)}); stopping.")
+            self._failed = True
+            self.stop()
+            return
+        pause = 0.0 if child.deaths == 1 else min(MAX_PAUSE, 0.1 * 2.0**child.deaths)
+        child.start_at = now + pause
+        self._log(f"{child.plan.name} died ({_reason(code)}); starting it again" + (f" in {pause:.1f} s." if pause else "."))
+
+    def _enforce(self) -> None:
+        if self._kill_at is not None and self._clock() >= self._kill_at:
+            self._kill_all()
+
+    def _kill_all(self) -> None:
+        for child in self._children:
+            if child.process is not None:
+                _kill_group(child.process.pid)
+                child.process.wait()
+                child.process = None
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _reason(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+
+
+def run(plan: LaunchPlan, out: IO[str]) -> int:
+    """Run a plan, keeping its pid file while it runs."""
+
+    def log(line: str) -> None:
+        print(line, file=out, flush=True)
+
+    pid_file = Path(plan.pid_file) if plan.pid_file is not None else None
+    if pid_file is not None:
+        pid_file.write_text(str(os.getpid()))
+    try:
+        return Supervisor(plan, log=log).run()
+    finally:
+        if pid_file is not None:
+            pid_file.unlink(missing_ok=True)
+
+
+def main(argv: Sequence[str]) -> int:
+    """``python -m quorate.engines.local PLAN``."""
+    return run(LaunchPlan.read(Path(argv[0])), sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,440 @@
+"""The inference port: raw ASGI over the data plane."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+
+from quorate import __version__
+from quorate.core.types import Decision
+from quorate.errors import (
+    Conflict,
+    InvalidInput,
+    MalformedRequest,
+    MethodNotAllowed,
+    NotFound,
+    NotReady,
+    QuorateError,
+    UnsupportedMediaType,
+)
+from quorate.serving import answers, oip
+from quorate.serving.endpoint import LoadedEndpoint
+from quorate.serving.forms import FormReader, query_options
+from quorate.serving.generation import Model
+from quorate.serving.idempotency import Claimed, IdempotencyTable, InProgress, Mismatch, Replay
+from quorate.serving.inputs import InputReader
+from quorate.serving.outcomes import OutcomeDesk
+from quorate.serving.plane import Call, Plane
+from quorate.web import headers as header
+from quorate.web import json
+from quorate.web.hosts import HostPolicy
+from quorate.web.limits import ClientDisconnected, read_body
+from quorate.web.openapi import docs_html
+from quorate.web.openapi_inference import inference_document
+from quorate.web.problem import oip_problem, problem
+
+log = logging.getLogger("quorate.serving")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+Reply = tuple[int, Headers, bytes]
+
+JSON: tuple[bytes, bytes] = (b"content-type", b"application/json")
+HTML: tuple[bytes, bytes] = (b"content-type", b"text/html; charset=utf-8")
+BINARY: tuple[bytes, bytes] = (b"content-type", b"application/octet-stream")
+_encode = msgspec.json.Encoder().encode
+
+
+class Request:
+    """One HTTP request, its body not read yet."""
+
+    __slots__ = ("arrived", "headers", "method", "path", "query", "receive", "request_id", "started", "traceparent")
+
+    def __init__(self, scope: Scope, receive: Receive, arrived: float, started: float) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.query: bytes = scope["query_string"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.receive = receive
+        self.arrived = arrived
+        self.started = started
+        self.request_id = header.request_id(self.headers.get(b"x-request-id"))
+        self.traceparent = header.traceparent(self.headers.get(b"traceparent"))
+
+    @property
+    def media_type(self) -> str:
+        """The Content-Type without its parameters, lower case."""
+        return self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
+
+
+class RestApp:
+    """The ASGI application of a worker.
+
+    ``ready`` says whether requests may come; ``outcomes`` and ``idempotency`` are shared by all workers of a machine.
+    """
+
+    def __init__(
+        self,
+        plane: Plane,
+        *,
+        host: str,
+        outcomes: OutcomeDesk,
+        idempotency: IdempotencyTable,
+        ready: Callable[[], bool],
+    ) -> None:
+        self._plane = plane
+        self._host = host
+        self._outcomes = outcomes
+        self._idempotency = idempotency
+        self._ready = ready
+        self._readers: dict[int, tuple[Any, InputReader]] = {}
+        self._hosts = HostPolicy(host)
+        self._hosts_of = -1
+        self._openapi = _encode(inference_document(__version__))
+        self._docs = docs_html(inference_document(__version__))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one ASGI request; every error becomes a problem document."""
+        if scope["type"] != "http":
+            return
+        clock = self._plane.clock
+        request = Request(scope, receive, clock.now(), clock.monotonic())
+        protocol = request.path.startswith("/v2")
+        try:
+            status, headers, body = await self._route(request)
+        except ClientDisconnected:
+            return
+        except QuorateError as error:
+            status, headers, body = (oip_problem if protocol else problem)(error, request_id=request.request_id)
+            self._plane.meters.refused(error.code)
+        except Exception as error:
+            log.exception("Request %s %s failed (%s)", request.method, request.path[:200], request.request_id)
+            status, headers, body = (oip_problem if protocol else problem)(error, request_id=request.request_id)
+            self._plane.meters.refused("internal")
+        else:
+            headers.append((b"content-length", str(len(body)).encode()))
+            headers.append((b"x-request-id", request.request_id.encode()))
+        if request.traceparent is not None:
+            headers.append((b"traceparent", request.traceparent.encode()))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
+
+    async def _route(self, request: Request) -> Reply:
+        self._check_host(request)
+        parts = request.path.split("/")
+        match parts[1:]:
+            case ["v1", "endpoints", name, "predict"]:
+                _allow(request, "POST")
+                return await self._predict(request, name)
+            case ["v2", "models", *rest]:
+                return await self._models(request, rest)
+            case ["v1", "outcomes"]:
+                _allow(request, "POST")
+                return await self._accept_outcomes(request)
+            case ["v2", *rest]:
+                return await self._protocol(request, rest)
+            case ["openapi.json"]:
+                _allow(request, "GET")
+                return 200, [JSON], self._openapi
+            case ["docs"]:
+                _allow(request, "GET")
+                return 200, [HTML], self._docs
+        raise NotFound(f"There is no route {request.path[:200]}; /docs lists them.")
+
+    def _check_host(self, request: Request) -> None:
+        generation = self._plane.generation
+        if generation.version != self._hosts_of:
+            self._hosts = HostPolicy(self._host, generation.routing.hosts)
+            self._hosts_of = generation.version
+        self._hosts.check(request.method, request.headers.get(b"host"), request.headers.get(b"origin"))
+
+    def _authorise(self, request: Request, role: str) -> None:
+        keyring = self._plane.generation.keyring
+        if not keyring.open:
+            keyring.authorise(request.headers.get(b"authorization"), request.headers.get(b"x-api-key"), role)
+
+    async def _body(self, request: Request) -> bytes:
+        headers = request.headers
+        return await read_body(
+            request.receive,
+            limit=self._plane.generation.limits.body_bytes,
+            content_length=headers.get(b"content-length"),
+            encoding=headers.get(b"content-encoding"),
+        )
+
+    def _need_ready(self) -> None:
+        if not self._ready():
+            raise NotReady("This worker is starting or draining; try again in a moment.")
+
+    # --- predict ---
+
+    def _reader(self, endpoint: LoadedEndpoint) -> InputReader:
+        signature = endpoint.pool.route.signature
+        known = self._readers.get(id(signature))
+        if known is None or known[0] is not signature:
+            if len(self._readers) > 256:
+                self._readers.clear()
+            known = self._readers[id(signature)] = (signature, InputReader(signature))
+        return known[1]
+
+    async def _predict(self, request: Request, name: str) -> Reply:
+        self._authorise(request, "predict")
+        self._need_ready()
+        endpoint = self._plane.endpoint(name)
+        key = header.idempotency_key(request.headers.get(b"idempotency-key"))
+        body = await self._body(request)
+        call = self._call(request, endpoint, body, key)
+
+        async def answer() -> Reply:
+            decision = await self._plane.predict(endpoint, call)
+            return 200, [JSON], answers.encode(endpoint, decision)
+
+        return await (answer() if key is None else self._once(request, key, call.digest, answer))
+
+    def _call(self, request: Request, endpoint: LoadedEndpoint, body: bytes, key: str | None) -> Call:
+        reader = self._reader(endpoint)
+        limits = self._plane.generation.limits
+        media_type = request.media_type
+        if media_type in ("application/json", ""):
+            if request.query:
+                raise InvalidInput("A JSON request has its options in the body, not in the query.", path="query")
+            parsed, raw, rows = reader.decode(body, limits)
+            options, context = parsed.options, parsed.context
+        elif media_type.startswith("image/") or media_type == "application/octet-stream":
+            options, context = query_options(request.query)
+            raw, rows = reader.encoded([body]), 1
+            if not body:
+                raise InvalidInput("The body is empty; send one encoded image.", path="body")
+        elif media_type == "multipart/form-data":
+            images, context, options = FormReader(request.headers[b"content-type"], limits).read(body)
+            raw, rows = reader.encoded(images), len(images)
+        else:
+            raise UnsupportedMediaType(
+                f"'{media_type[:64]}' is not read here; expected application/json, image/* or multipart/form-data.",
+                path="Content-Type",
+            )
+        return Call(
+            raw=raw,
+            rows=rows,
+            size=len(body),
+            digest=hashlib.sha256(body).digest(),
+            arrived=request.arrived,
+            started=self._plane.clock.monotonic(),
+            strategy=options.strategy,
+            max_ms=options.max_ms,
+            context=context,
+            request_id=request.request_id,
+            idempotency_key=key,
+            traceparent=request.traceparent,
+        )
+
+    async def _once(
+        self, request: Request, key: str, digest: bytes, answer: Callable[[], Awaitable[Reply]]
+    ) -> Reply:
+        """Answer at most once per idempotency key: a retry gets the first answer, whichever worker it reaches."""
+        table = self._idempotency
+        fingerprint = hashlib.sha256(request.path.encode() + b"\0" + request.query + b"\0" + digest).digest()
+        claim = await table.claim(key, fingerprint)
+        match claim:
+            case Replay(status, media_type, body):
+                replayed: Headers = [(b"content-type", media_type), (b"idempotency-replayed", b"true")]
+                return status, replayed, body
+            case InProgress():
+                raise Conflict(
+                    "A request with this Idempotency-Key is still being answered; retry when it is.",
+                    path="Idempotency-Key",
+                )
+            case Mismatch():
+                raise InvalidInput(
+                    "This Idempotency-Key was used for another request; use a new key.", path="Idempotency-Key"
+                )
+            case Claimed():
+                pass
+        try:
+            status, headers, body = await answer()
+        except BaseException:
+            await table.release(key)
+            raise
+        await table.finish(key, status, dict(headers)[b"content-type"], body)
+        return status, headers, body
+
+    # --- Open Inference Protocol ---
+
+    async def _protocol(self, request: Request, rest: list[str]) -> Reply:
+        match rest:
+            case [] | [""]:
+                _allow(request, "GET")
+                about = {"name": "quorate", "version": __version__, "extensions": ["binary_tensor_data", "model_repository"]}
+                return 200, [JSON], _encode(about)
+            case ["health", "live"]:
+                _allow(request, "GET")
+                return 200, [JSON], b'{"live":true}'
+            case ["health", "ready"]:
+                _allow(request, "GET")
+                self._need_ready()
+                return 200, [JSON], b'{"ready":true}'
+            case ["repository", "index"]:
+                _allow(request, "POST")
+                return await self._index(request)
+        raise NotFound(f"There is no route {request.path[:200]}; /docs lists them.")
+
+    async def _index(self, request: Request) -> Reply:
+        self._authorise(request, "predict")
+        body = await self._body(request)
+        if body.strip():
+            asked = json.decode(body, depth=self._plane.generation.limits.json_depth)
+            if not isinstance(asked, dict) or not isinstance(asked.get("ready", False), bool):
+                raise InvalidInput('The body is {} or {"ready": true}.', path="ready")
+        generation = self._plane.generation
+        found = [
+            {"name": e.name, "version": str(e.route.revision), "state": "READY", "reason": ""}
+            for e in generation.endpoints.values()
+        ]
+        found += [
+            {"name": name, "version": str(version), "state": "READY", "reason": ""}
+            for name, versions in generation.models.items()
+            for version in versions
+        ]
+        return 200, [JSON], _encode(found)
+
+    async def _models(self, request: Request, rest: list[str]) -> Reply:
+        version: str | None = None
+        match rest:
+            case [name]:
+                action = ""
+            case [name, "versions", version]:
+                action = ""
+            case [name, "versions", version, ("ready" | "infer") as action]:
+                pass
+            case [name, ("ready" | "infer") as action]:
+                pass
+            case _:
+                raise NotFound(f"There is no route {request.path[:200]}; /docs lists them.")
+        _allow(request, "POST" if action == "infer" else "GET")
+        self._authorise(request, "predict")
+        self._need_ready()
+        generation = self._plane.generation
+        target: LoadedEndpoint | Model
+        endpoint = generation.endpoints.get(name)
+        if endpoint is None:
+            target = generation.model(name, version)
+        else:
+            if version is not None and version != str(endpoint.route.revision):
+                raise NotFound(
+                    f"Endpoint '{name}' is at revision {endpoint.route.revision}; got version '{version[:32]}'.",
+                    path="model_version",
+                )
+            target = endpoint
+        if action == "infer":
+            return await self._infer(request, target)
+        if action == "ready":
+            return 200, [JSON], _encode({"name": name, "ready": True})
+        return 200, [JSON], _encode(_metadata(target))
+
+    async def _infer(self, request: Request, target: LoadedEndpoint | Model) -> Reply:
+        key = header.idempotency_key(request.headers.get(b"idempotency-key"))
+        if request.media_type not in ("application/json", "application/octet-stream", ""):
+            raise UnsupportedMediaType(
+                f"'{request.media_type[:64]}' is not read here; expected application/json or application/octet-stream.",
+                path="Content-Type",
+            )
+        body = await self._body(request)
+        blind = isinstance(target, LoadedEndpoint) and target.blind
+        signature = target.pool.route.signature
+        infer = oip.decode(
+            body, request.headers.get(b"inference-header-content-length"), signature, self._plane.generation.limits
+        )
+        oip.check_outputs(infer.request, signature.output, blind=blind)
+        call = Call(
+            raw=infer.raw,
+            rows=infer.rows,
+            size=len(body),
+            digest=hashlib.sha256(body).digest(),
+            arrived=request.arrived,
+            started=self._plane.clock.monotonic(),
+            strategy=infer.strategy,
+            max_ms=infer.max_ms,
+            context=infer.context,
+            request_id=request.request_id,
+            idempotency_key=key,
+            traceparent=request.traceparent,
+        )
+
+        async def answer() -> Reply:
+            if isinstance(target, Model):
+                output = await self._plane.run_model(target, call)
+                name, version, parameters = target.member.name, target.member.version, dict[str, Any]()
+            else:
+                decision = await self._plane.predict(target, call)
+                assert decision.answer is not None  # noqa: S101 - predict raises otherwise
+                output, name, version = decision.answer, target.name, target.route.revision
+                parameters = _parameters(decision, blind=blind)
+            body, head = oip.encode(
+                infer.request,
+                name=name,
+                version=str(version),
+                answer=output,
+                output=signature.output,
+                blind=blind,
+                parameters=parameters,
+            )
+            if head is None:
+                return 200, [JSON], body
+            return 200, [BINARY, (b"inference-header-content-length", str(head).encode())], body
+
+        return await (answer() if key is None else self._once(request, key, call.digest, answer))
+
+    # --- outcomes ---
+
+    async def _accept_outcomes(self, request: Request) -> Reply:
+        self._authorise(request, "outcome")
+        self._need_ready()
+        if request.media_type not in ("application/json", ""):
+            raise UnsupportedMediaType(
+                f"'{request.media_type[:64]}' is not read here; expected application/json.", path="Content-Type"
+            )
+        limits = self._plane.generation.limits
+        items = json.decode(await self._body(request), depth=limits.json_depth)
+        if isinstance(items, dict):
+            items = [items]
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise InvalidInput("The body is an outcome object or a list of them.", path="body")
+        if not items:
+            raise InvalidInput("The list of outcomes is empty; send at least one.", path="body")
+        if len(items) > limits.rows:
+            raise MalformedRequest(
+                f"The request has {len(items)} outcomes; at most {limits.rows} (limits.rows) are taken.", path="body"
+            )
+        return 202, [JSON], _encode(await self._outcomes.accept(items))
+
+
+def _allow(request: Request, method: str) -> None:
+    allowed = ("GET", "HEAD") if method == "GET" else (method,)
+    if request.method not in allowed:
+        raise MethodNotAllowed(
+            f"{request.path[:200]} takes {' or '.join(allowed)}; got {request.method[:16]}.", allow=allowed
+        )
+
+
+def _metadata(target: LoadedEndpoint | Model) -> dict[str, Any]:
+    signature = target.pool.route.signature
+    if isinstance(target, Model):
+        member = target.member
+        return oip.metadata(
+            member.name, [str(member.version)], f"quorate_{member.route.format}", signature, blind=False
+        )
+    return oip.metadata(
+        target.name, [str(target.route.revision)], "quorate_ensemble", signature, blind=target.blind
+    )
+
+
+def _parameters(decision: Decision, *, blind: bool) -> dict[str, Any]:
+    if blind:
+        return {"decision_id": decision.id}
+    return {"decision_id": decision.id, "strategy": decision.served, "degraded": decision.degraded}
