@@ -74,16 +74,17 @@ class Gauge(Counter):
 class Histogram:
     """Durations counted in logarithmic buckets (:data:`BOUNDS_MS`)."""
 
-    __slots__ = ("_cells",)
+    __slots__ = ("_at", "_cells")
 
     def __init__(self, cells: memoryview[float], at: int) -> None:
-        self._cells = cells[at : at + 1 + BUCKETS]
+        self._cells = cells
+        self._at = at
 
     def observe(self, milliseconds: float) -> None:
         """Count one duration."""
-        cells = self._cells
-        cells[1 + bisect_left(BOUNDS_MS, milliseconds)] += 1.0
-        cells[0] += milliseconds
+        cells, at = self._cells, self._at
+        cells[at + 1 + bisect_left(BOUNDS_MS, milliseconds)] += 1.0
+        cells[at] += milliseconds
 
 
 class Series(NamedTuple):
