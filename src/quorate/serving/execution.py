@@ -87,6 +87,18 @@ class Execution:
         for unit in inline:
             self._run_inline(unit)
 
+    def start_alone(self, position: int) -> None:
+        """Start one member by its own unit, outside any fused graph."""
+        if not self._not_run([position]):
+            return
+        unit = self._pool.members[position].unit
+        if isinstance(unit, HostUnit):
+            self._start_host(unit)
+        elif isinstance(unit, InProcessUnit) and unit.cost.inline(self.rows):
+            self._run_inline(unit)
+        elif isinstance(unit, InProcessUnit):
+            self._start_thread(unit)
+
     def _not_run(self, wanted: Sequence[int]) -> list[int]:
         fresh = []
         started = {member for unit, _ in self._pending.values() for member in unit.members}

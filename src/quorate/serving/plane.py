@@ -10,18 +10,20 @@ from typing import Any
 from quorate.clock import Clock
 from quorate.codecs import decision as decision_codec
 from quorate.codecs.journal import RecordKind
-from quorate.core.types import Decision, FloatArray, Scalar, Tensors
-from quorate.errors import NoQuorum, NotFound, Overloaded
-from quorate.ids import IdSource
+from quorate.core.types import Decision, FloatArray, Scalar, Status, Tensors
+from quorate.errors import InvalidInput, NoQuorum, NotFound, Overloaded
 from quorate.serving.endpoint import Choice, LoadedEndpoint, LoadedStrategy, reserve
 from quorate.serving.execution import Execution
-from quorate.serving.generation import Generation
+from quorate.serving.generation import Generation, Model
 from quorate.serving.journal import Journal
 from quorate.serving.lanes import ThreadLane
 from quorate.serving.meters import Meters
+from quorate.serving.pool import LoadedPool
 
 HEAVY_BYTES = 64 * 1024
 HEAVY_ROWS = 64
+MODEL_DEADLINE = 1.0
+"""Seconds for a model that is called by itself; endpoints declare their own deadline."""
 
 
 @dataclass(slots=True)
@@ -57,14 +59,13 @@ class Plane:
     """Answers calls against the current generation; owns the ids and appends the decisions."""
 
     def __init__(
-        self, *, clock: Clock, lane: ThreadLane, journal: Journal, ids: IdSource, rng: random.Random, meters: Meters
+        self, *, clock: Clock, lane: ThreadLane, journal: Journal, rng: random.Random, meters: Meters
     ) -> None:
         self.clock = clock
         self.lane = lane
         self.journal = journal
         self.meters = meters
         self.generation = Generation.empty()
-        self._ids = ids
         self._rng = rng
 
     def endpoint(self, name: str) -> LoadedEndpoint:
@@ -75,12 +76,12 @@ class Plane:
             raise NotFound(f"There is no endpoint '{name[:64]}'; expected one of: {known}.", path="endpoint")
         return found
 
-    async def features(self, endpoint_pool: Any, call: Call) -> tuple[Tensors, ...]:
+    async def features(self, pool: LoadedPool, call: Call) -> tuple[Tensors, ...]:
         """Preprocess, in a thread where it would hold the event loop up."""
         limit = self.generation.limits.image_pixels
         if call.size > HEAVY_BYTES or call.rows > HEAVY_ROWS:
-            return await self.lane.submit(lambda: endpoint_pool.prepare(call.raw, max_pixels=limit))
-        return endpoint_pool.prepare(call.raw, max_pixels=limit)  # type: ignore[no-any-return]
+            return await self.lane.submit(lambda: pool.prepare(call.raw, max_pixels=limit))
+        return pool.prepare(call.raw, max_pixels=limit)
 
     async def predict(self, endpoint: LoadedEndpoint, call: Call) -> Decision:
         """Answer one call and have its decision journaled.
@@ -110,6 +111,32 @@ class Plane:
         if served.answer is None:
             raise NoQuorum(self._why_not(endpoint, choice, execution, limit))
         return decision
+
+    async def run_model(self, model: Model, call: Call) -> FloatArray:
+        """One member's own answer ``[n, k]``: no policy, no decision record; :class:`NoQuorum` when it has none."""
+        if call.strategy is not None:
+            raise InvalidInput("A model has no strategies; leave the parameter out.", path="parameters.strategy")
+        limit = MODEL_DEADLINE if call.max_ms is None else min(MODEL_DEADLINE, call.max_ms / 1000)
+        pool = model.pool
+        pool.acquire()
+        try:
+            execution = Execution(
+                pool,
+                await self.features(pool, call),
+                call.rows,
+                clock=self.clock,
+                lane=self.lane,
+                fault_after=MODEL_DEADLINE / 2,
+            )
+            execution.start_alone(model.position)
+            await execution.wait(call.started + limit)
+            execution.give_up()
+        finally:
+            pool.release()
+        if (execution.status[:, model.position] != Status.OK).any():
+            reason = execution.reasons[model.position]
+            raise NoQuorum(f"Model '{model.member.name}' gave no answer within {limit * 1000:g} ms ({reason}); retry.")
+        return execution.values[:, model.position]
 
     async def _serve(self, endpoint: LoadedEndpoint, choice: Choice, execution: Execution, deadline: float) -> _Served:
         if endpoint.blind:
@@ -162,7 +189,7 @@ class Plane:
         first = execution.first_start if execution.first_start is not None else now
         output = endpoint.pool.route.signature.output
         return Decision(
-            id=str(self._ids.take()),
+            id=str(self.journal.ids.take()),
             endpoint=endpoint.name,
             revision=endpoint.route.revision,
             state_version=0,

@@ -54,16 +54,15 @@ _encode = msgspec.json.Encoder().encode
 class Request:
     """One HTTP request, its body not read yet."""
 
-    __slots__ = ("arrived", "headers", "method", "path", "query", "receive", "request_id", "started", "traceparent")
+    __slots__ = ("arrived", "headers", "method", "path", "query", "receive", "request_id", "traceparent")
 
-    def __init__(self, scope: Scope, receive: Receive, arrived: float, started: float) -> None:
+    def __init__(self, scope: Scope, receive: Receive, arrived: float) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.receive = receive
         self.arrived = arrived
-        self.started = started
         self.request_id = header.request_id(self.headers.get(b"x-request-id"))
         self.traceparent = header.traceparent(self.headers.get(b"traceparent"))
 
@@ -104,7 +103,7 @@ class RestApp:
         if scope["type"] != "http":
             return
         clock = self._plane.clock
-        request = Request(scope, receive, clock.now(), clock.monotonic())
+        request = Request(scope, receive, clock.now())
         protocol = request.path.startswith("/v2")
         try:
             status, headers, body = await self._route(request)
@@ -112,11 +111,11 @@ class RestApp:
             return
         except QuorateError as error:
             status, headers, body = (oip_problem if protocol else problem)(error, request_id=request.request_id)
-            self._plane.meters.refused(error.code)
+            self._plane.meters.refused(status)
         except Exception as error:
             log.exception("Request %s %s failed (%s)", request.method, request.path[:200], request.request_id)
             status, headers, body = (oip_problem if protocol else problem)(error, request_id=request.request_id)
-            self._plane.meters.refused("internal")
+            self._plane.meters.refused(status)
         else:
             headers.append((b"content-length", str(len(body)).encode()))
             headers.append((b"x-request-id", request.request_id.encode()))

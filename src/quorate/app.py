@@ -1,0 +1,268 @@
+"""The composition root: the only place that wires the parts into processes.
+
+``python -m quorate.app worker …`` and ``… control …`` are the children of a supervisor. Each imports only what its
+process needs, so a worker never sees the store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import logging
+import os
+import shlex
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quorate.clock import SystemClock
+from quorate.engines.local import ChildPlan, LaunchPlan
+from quorate.errors import ConfigError, QuorateError
+from quorate.home import Home
+
+if TYPE_CHECKING:
+    from quorate.codecs.snapshot import EndpointRoute, PoolRoute, Routing
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What the command line says differently from ``server`` in ``quorate.yaml``; port 0 takes any free one."""
+
+    host: str | None = None
+    port: int | None = None
+    control_port: int | None = None
+    workers: int | None = None
+    insecure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A project that is ready to be served; ``lock`` is an open descriptor that the supervisor must inherit."""
+
+    plan: LaunchPlan
+    plan_file: Path
+    lock: int
+    notices: tuple[str, ...]
+    host: str
+    port: int
+    control_port: int
+
+    @property
+    def argv(self) -> list[str]:
+        """The supervisor's command."""
+        return [sys.executable, "-m", "quorate.engines.local", str(self.plan_file)]
+
+
+def prepare(home: Home, overrides: Overrides) -> Launch:
+    """Apply the file if it changed, check addresses and keys, and write the launch plan."""
+    from quorate.codecs import snapshot
+    from quorate.control.apply import apply_if_changed, read_config
+    from quorate.control.audit import local_user
+    from quorate.registry.registry import Registry
+    from quorate.store.database import Database
+    from quorate.web.auth import require_keys
+
+    clock = SystemClock()
+    config, _ = read_config(home)
+    lock = _only_one(home)
+    database = Database(home.store_url)
+    database.migrate()
+    try:
+        applied = apply_if_changed(
+            home, Registry(home.registry, clock), database, author=local_user(), clock=clock
+        )
+    finally:
+        database.close()
+    routing = snapshot.read(home.snapshot)
+    server = config.spec.server
+    host = overrides.host or server.host
+    require_keys(host, routing.keys, insecure=overrides.insecure)
+    port = free_port(host, server.port if overrides.port is None else overrides.port, "server.port")
+    control_port = free_port(
+        host, server.control_port if overrides.control_port is None else overrides.control_port, "server.control_port"
+    )
+    workers = overrides.workers or server.workers
+    common = ["--home", str(home.root), "--host", host, "--drain-s", str(server.drain_s)]
+    if overrides.insecure:
+        common.append("--insecure")
+    command = (sys.executable, "-P", "-m", "quorate.app")
+    children = [
+        ChildPlan(f"worker {slot}", (*command, "worker", *common, "--port", str(port), "--slot", str(slot)))
+        for slot in range(workers)
+    ]
+    children.append(ChildPlan("control", (*command, "control", *common, "--port", str(control_port))))
+    plan = LaunchPlan(
+        tuple(children),
+        message=_welcome(home, routing, host, port, control_port),
+        drain_s=server.drain_s,
+        pid_file=str(home.run / "supervisor.pid"),
+    )
+    plan_file = home.run / "launch.json"
+    plan.save(plan_file)
+    return Launch(plan, plan_file, lock, tuple(applied.notices), host, port, control_port)
+
+
+def _only_one(home: Home) -> int:
+    """A lock that lives as long as the supervisor; :class:`ConfigError` if the project is being served already."""
+    home.run.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(home.run / "serve.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise ConfigError(
+            f"The project {home.root} is being served already (process {_pid(home)}); stop that one first."
+        ) from None
+    os.set_inheritable(descriptor, True)
+    return descriptor
+
+
+def _pid(home: Home) -> str:
+    try:
+        return (home.run / "supervisor.pid").read_text()
+    except FileNotFoundError:
+        return "unknown"
+
+
+def free_port(host: str, port: int, setting: str) -> int:
+    """``port`` if nobody listens there, any free one for 0; :class:`ConfigError` naming the setting otherwise."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)  # with SO_REUSEADDR alone a bind succeeds beside a listener on some systems
+        except OSError as error:
+            raise ConfigError(
+                f"Cannot listen on {host}:{port}: {error.strerror}. Stop what uses it, or set {setting}.", path=setting
+            ) from None
+        return int(probe.getsockname()[1])
+
+
+def _welcome(home: Home, routing: Routing, host: str, port: int, control_port: int) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    lines = [
+        "",
+        "Quorate is ready.",
+        f"  inference  http://{shown}:{port}    (documentation: /docs)",
+        f"  control    http://{shown}:{control_port}    (documentation: /docs)",
+        f"  endpoints  {', '.join(e.name for e in routing.endpoints) or 'none'}",
+    ]
+    if not routing.keys:
+        lines.append("  No API keys: everyone who reaches these ports may use them. `quorate keys create` adds one.")
+    if routing.endpoints:
+        endpoint = routing.endpoints[0]
+        pool = next(p for p in routing.pools if p.name == endpoint.pool)
+        lines += ["Try it:", "  " + example_request(home, endpoint, pool, f"http://{shown}:{port}")]
+    lines.append("Ctrl-C stops it.")
+    return "\n".join(lines)
+
+
+def example_request(home: Home, endpoint: EndpointRoute, pool: PoolRoute, url: str) -> str:
+    """A ``curl`` line that works: a held-out row of the pool where there is one, else zeros."""
+    address = f"{url}/v1/endpoints/{endpoint.name}/predict"
+    raw = _example_row(home, pool)
+    if pool.signature.input_kind == "image":
+        from PIL import Image
+
+        path = home.run / f"example-{endpoint.name}.png"
+        image = raw["image"][0]
+        if isinstance(image, bytes):
+            path.write_bytes(image)
+        else:
+            Image.fromarray(image).save(path)
+        return f"curl -s -H 'content-type: image/png' --data-binary @{shlex.quote(_nearest(path))} {address}"
+    import msgspec
+
+    if pool.signature.input_kind == "array":
+        row: Any = raw["input"][0].tolist()
+    else:
+        row = {name: values[0].item() if hasattr(values[0], "item") else values[0] for name, values in raw.items()}
+    body = msgspec.json.encode({"instances": [row]}).decode()
+    return f"curl -s -H 'content-type: application/json' -d {shlex.quote(body)} {address}"
+
+
+def _nearest(path: Path) -> str:
+    """The path as typed from the current folder, where it lies below it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _example_row(home: Home, pool: PoolRoute) -> dict[str, Any]:
+    from quorate.codecs import sample
+    from quorate.registry.blobs import BlobStore
+    from quorate.serving.loading import blank
+
+    for member in pool.members:
+        if member.sample is not None:
+            raw, _ = sample.decode(BlobStore(home.registry).read(member.sample))
+            return dict(raw)
+    return blank(pool.signature)
+
+
+# --- the children ---------------------------------------------------------------------------------
+
+
+def _worker(args: argparse.Namespace) -> None:
+    from quorate.serving.worker import WorkerSettings, main
+
+    settings = WorkerSettings(
+        home=args.home,
+        slot=args.slot,
+        host=args.host,
+        port=args.port,
+        drain_s=args.drain_s,
+        insecure=args.insecure,
+        life_fd=args.life_fd,
+        ready_fd=args.ready_fd,
+    )
+    main(settings, SystemClock())
+
+
+def _control(args: argparse.Namespace) -> None:
+    from quorate.control.server import serve
+
+    serve(
+        Home(args.home),
+        host=args.host,
+        port=args.port,
+        insecure=args.insecure,
+        clock=SystemClock(),
+        life_fd=args.life_fd,
+        ready_fd=args.ready_fd,
+    )
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run one child process of a supervisor."""
+    parser = argparse.ArgumentParser(prog="python -m quorate.app")
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    for kind in ("worker", "control"):
+        child = kinds.add_parser(kind)
+        child.add_argument("--home", type=Path, required=True)
+        child.add_argument("--host", required=True)
+        child.add_argument("--port", type=int, required=True)
+        child.add_argument("--drain-s", type=float, default=10.0)
+        child.add_argument("--insecure", action="store_true")
+        child.add_argument("--life-fd", type=int, required=True)
+        child.add_argument("--ready-fd", type=int, required=True)
+        if kind == "worker":
+            child.add_argument("--slot", type=int, required=True)
+    args = parser.parse_args(argv)
+    name = f"worker {args.slot}" if args.kind == "worker" else args.kind
+    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {name}: %(message)s", stream=sys.stderr)
+    for descriptor in (args.life_fd, args.ready_fd):
+        os.set_inheritable(descriptor, False)
+    try:
+        {"worker": _worker, "control": _control}[args.kind](args)
+    except QuorateError as error:
+        sys.exit(f"{name}: {error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

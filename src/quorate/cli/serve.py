@@ -1,0 +1,33 @@
+"""``quorate serve``: prepare the project, then become its supervisor."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quorate.app import Overrides, prepare
+from quorate.cli._output import note
+from quorate.home import Home
+
+
+def command(
+    project: Annotated[Path, typer.Argument(help="The folder that holds quorate.yaml.")] = Path(),
+    host: Annotated[str | None, typer.Option(help="Address to listen on, instead of server.host.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Inference port; 0 takes a free one.")] = None,
+    control_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Control port; 0 takes a free one.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=1024, help="Worker processes.")] = None,
+    insecure: Annotated[bool, typer.Option(help="Serve other machines without API keys.")] = False,
+) -> None:
+    """Serve the project until Ctrl-C: apply quorate.yaml if it changed, start workers and the control process."""
+    overrides = Overrides(host=host, port=port, control_port=control_port, workers=workers, insecure=insecure)
+    launch = prepare(Home(project.resolve()), overrides)
+    for notice in launch.notices:
+        note(notice)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # The supervisor replaces this process: it must be tiny, and everything imported to prepare is not.
+    os.execv(launch.argv[0], launch.argv)

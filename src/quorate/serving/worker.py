@@ -1,0 +1,233 @@
+"""A worker process: one slot, one event loop, the inference port shared by SO_REUSEPORT."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from quorate.clock import Clock
+from quorate.codecs import snapshot
+from quorate.codecs.lookup import JournalReader
+from quorate.errors import QuorateError
+from quorate.home import Home
+from quorate.serving.idempotency import IdempotencyTable
+from quorate.serving.journal import Journal
+from quorate.serving.lanes import ThreadLane
+from quorate.serving.loading import Loader
+from quorate.serving.meters import Meters
+from quorate.serving.outcomes import OutcomeDesk
+from quorate.serving.plane import Plane
+from quorate.serving.rest import RestApp
+from quorate.telemetry.counters import Counters
+from quorate.web.auth import require_keys
+
+log = logging.getLogger("quorate.serving")
+
+TICK = 0.1
+RETRY_LOAD = 5.0
+THREADS = 4
+EXIT_LANES_STUCK = 75  # EX_TEMPFAIL: the supervisor starts this slot again
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What a worker is told at start. ``life_fd`` reaches EOF when the supervisor is gone; ``ready_fd`` is told once."""
+
+    home: Path
+    slot: int
+    host: str
+    port: int
+    drain_s: float
+    insecure: bool
+    life_fd: int
+    ready_fd: int
+
+
+class Worker:
+    """Loads the snapshot, serves, follows new snapshots, drains."""
+
+    def __init__(self, settings: WorkerSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._home = Home(settings.home)
+        self._counters = Counters(self._home.telemetry / f"worker-{settings.slot}.qt")
+        self._meters = Meters(self._counters)
+        self._lane = ThreadLane(THREADS, name="member")
+        self._loader = Loader(self._home.registry, clock=clock, lane=self._lane, meters=self._meters)
+        self._serving = False
+        self._exit_code = 0
+        self._failed_version = 0
+        self._failed_at = float("-inf")
+
+    async def run(self) -> int:
+        """Serve until told to drain; returns the exit status."""
+        routing = snapshot.read(self._home.snapshot)
+        require_keys(self._settings.host, routing.keys, insecure=self._settings.insecure)
+        journal = Journal(
+            self._home.journal, self._settings.slot, routing.journal, self._clock, lambda error: log.error("%s", error)
+        )
+        journal.start()
+        plane = Plane(
+            clock=self._clock, lane=self._lane, journal=journal, rng=random.Random(os.urandom(16)), meters=self._meters
+        )
+        idempotency = IdempotencyTable(
+            self._home.run / "idempotency.db", slot=self._settings.slot, boot=journal.boot, clock=self._clock
+        )
+        outcomes = OutcomeDesk(JournalReader(self._home.journal), idempotency, journal, self._clock, self._lane)
+        plane.generation = await self._loader.load(routing, plane.generation)
+        app = RestApp(
+            plane,
+            host=self._settings.host,
+            outcomes=outcomes,
+            idempotency=idempotency,
+            ready=lambda: self._serving,
+        )
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                lifespan="off",
+                ws="none",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                timeout_graceful_shutdown=max(1, int(self._settings.drain_s)),
+            )
+        )
+        listener = listen(self._settings.host, self._settings.port)
+        gc.collect()
+        gc.freeze()  # what is loaded stays; collections need not walk it
+        tick = asyncio.create_task(self._tick(plane, server, journal))
+        self._watch_supervisor(server)
+        self._serving = True
+        self._meters.ready.set(1)
+        tell(self._settings.ready_fd)
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            self._serving = False
+            self._meters.ready.set(0)
+            tick.cancel()
+            await journal.close()
+            idempotency.close()
+            plane.generation.release()
+        return self._exit_code
+
+    def _watch_supervisor(self, server: uvicorn.Server) -> None:
+        def drain() -> None:
+            self._serving = False
+            server.should_exit = True
+
+        loop = asyncio.get_running_loop()
+        # uvicorn takes the signals over while it serves, and hands the last one on to these when it is done.
+        signal.signal(signal.SIGTERM, lambda *_: drain())
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+        def gone() -> None:
+            loop.remove_reader(self._settings.life_fd)
+            log.warning("The supervisor is gone; draining.")
+            drain()
+
+        loop.add_reader(self._settings.life_fd, gone)
+
+    async def _tick(self, plane: Plane, server: uvicorn.Server, journal: Journal) -> None:
+        beat = 0
+        while True:
+            beat += 1
+            with guarded("housekeeping"):
+                for pool in plane.generation.pools:
+                    pool.tick()
+                if beat % 10 == 0:
+                    self._meters.observe(plane.generation.pools, journal)
+                    self._meters.snapshot.set(plane.generation.version)
+            await self._follow(plane)
+            if self._lane.exhausted:
+                log.error("Every spare thread is held by a hung member; this worker restarts itself.")
+                self._exit_code = EXIT_LANES_STUCK
+                server.should_exit = True
+            await asyncio.sleep(TICK)
+
+    async def _follow(self, plane: Plane) -> None:
+        """Load a newer snapshot beside the present one and switch; a bad one is reported and tried again later."""
+        version = None
+        try:
+            version = snapshot.current_version(self._home.snapshot)
+            if version is None or version == plane.generation.version:
+                return
+            now = self._clock.monotonic()
+            if version == self._failed_version and now - self._failed_at < RETRY_LOAD:
+                return
+            fresh = await self._loader.load(snapshot.read(self._home.snapshot), plane.generation)
+        except (QuorateError, OSError, ValueError) as error:
+            self._failed_version, self._failed_at = version or 0, self._clock.monotonic()
+            log.error("Snapshot %s cannot be loaded, still serving %s: %s", version, plane.generation.version, error)
+            return
+        old, plane.generation = plane.generation, fresh
+        old.release()
+        log.info("Serving snapshot %s.", fresh.version)
+
+
+@contextlib.contextmanager
+def guarded(what: str) -> Any:
+    """Housekeeping must never end: log what goes wrong and go on."""
+    try:
+        yield
+    except Exception:
+        log.exception("An error in %s", what)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket that other workers may share the port of."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((host, port))
+    listener.setblocking(False)
+    return listener
+
+
+def tell(descriptor: int) -> None:
+    """Say "ready" to the supervisor."""
+    os.write(descriptor, b"1")
+    os.close(descriptor)
+
+
+def main(settings: WorkerSettings, clock: Clock) -> None:
+    """Run a worker to its end; never returns."""
+    code = 1
+    try:
+        code = run_loop(lambda: Worker(settings, clock).run())
+    except QuorateError as error:
+        log.error("%s", error)
+    except Exception:
+        log.exception("The worker failed")
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(code)  # a hung member's thread must not hold the exit up
+
+
+def run_loop(main_: Callable[[], Awaitable[int]]) -> int:
+    """Run a coroutine on uvloop, or on asyncio where there is none."""
+
+    async def entry() -> int:
+        return await main_()
+
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(entry())
+    return int(uvloop.run(entry()))
