@@ -1,0 +1,96 @@
+"""Fixtures that several packages' tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quorate.codecs import state as state_codec
+from quorate.control.apply import Applied, apply, apply_if_changed
+from quorate.core.types import OutputSpec, Signature, State, TensorSpec
+from quorate.home import Home
+from quorate.registry.manifest import Manifest
+from quorate.registry.registry import Registry
+from quorate.store.database import Database
+from quorate.testing.clock import FakeClock
+
+SOURCE = b"def predict(input):\n    return {'output': input}\n"
+
+
+class Project:
+    """A project folder with a registry and a store of its own, on a fake clock."""
+
+    def __init__(self, root: Path) -> None:
+        self.home = Home(root)
+        self.clock = FakeClock()
+        self.registry = Registry(self.home.registry, self.clock)
+        self.database = Database(self.home.store_url)
+        self.database.migrate()
+
+    def model(
+        self,
+        name: str,
+        *,
+        classes: Sequence[str] = ("no", "yes"),
+        targets: Sequence[str] = (),
+        width: int = 4,
+        accuracy: float | None = 0.9,
+    ) -> Manifest:
+        """Register the next version of a small callable model; with ``targets`` a regression."""
+        output = OutputSpec("values", names=tuple(targets)) if targets else OutputSpec("scores", tuple(classes))
+        draft = Manifest(
+            name=name,
+            format="callable",
+            signature=Signature("array", (TensorSpec("input", "float32", (None, width)),), output),
+            tensors=(TensorSpec("input", "float32", (None, width)),),
+            output_name="output",
+            options={"entry": "predict"},
+            metrics={} if accuracy is None else {"validation_accuracy": accuracy},
+        )
+        return self.registry.register(draft, {"model.py": SOURCE + f"# {name} {self.clock.now()}\n".encode()})
+
+    def weights(self, name: str, members: Sequence[str], values: Sequence[float]) -> Manifest:
+        """Register the next version of a fitted state of the ``weighted`` combiner."""
+        state = State("weighted", 1, {"members": list(members)}, {"weights": np.array(values)})
+        return self.registry.register(Manifest(name=name, format="state", kind="state"), {**state_codec.encode(state)})
+
+    def write(self, text: str) -> None:
+        """Write ``quorate.yaml``."""
+        self.home.config.write_text(text)
+
+    def apply(self, *, expected: int | None = None) -> Applied:
+        """Apply ``quorate.yaml``."""
+        return apply(self.home, self.registry, self.database, author="tester", clock=self.clock, expected=expected)
+
+    def start(self) -> Applied:
+        """What the start of a server does."""
+        return apply_if_changed(self.home, self.registry, self.database, author="start", clock=self.clock)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """A project whose registry holds the models ``a``, ``b`` and ``c``, with a configuration that is right."""
+    project = Project(tmp_path)
+    for name, accuracy in (("a", 0.9), ("b", 0.8), ("c", 0.6)):
+        project.model(name, accuracy=accuracy)
+    project.write(CONFIG)
+    yield project
+    project.database.close()
+
+
+CONFIG = """\
+pools:
+  letters: {task: classification, members: [a, b, c]}
+endpoints:
+  main:
+    pool: letters
+    strategies:
+      average: {kind: mean}
+      best: {kind: single, member: a}
+    policy: {kind: split, weights: {average: 1, best: 1}}
+    fallback: [best]
+    quorum: 2
+"""
