@@ -1,0 +1,46 @@
+"""Every example in a docstring of the light modules runs."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import quorate.core
+import quorate.testing
+
+MODULES = [
+    "quorate.errors",
+    "quorate.clock",
+    "quorate.ids",
+    "quorate.plugins",
+    "quorate.home",
+    *(
+        module.name
+        for package in (quorate.core, quorate.testing)
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    ),
+]
+
+WITH_EXAMPLES = {
+    "quorate.ids",
+    "quorate.core.combine.average",
+    "quorate.core.combine.mean",
+    "quorate.core.combine.vote",
+    "quorate.core.combine.weighted",
+    "quorate.core.plan.all_at_once",
+    "quorate.core.select.assign",
+    "quorate.core.select.fixed",
+    "quorate.core.select.split",
+    "quorate.core.stats.f1",
+    "quorate.core.stats.histogram",
+    "quorate.core.stats.intervals",
+    "quorate.testing.clock",
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_run(name: str) -> None:
+    result = doctest.testmod(importlib.import_module(name))
+    assert result.failed == 0
+    assert result.attempted or name not in WITH_EXAMPLES, f"{name} should show an example"
