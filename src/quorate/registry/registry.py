@@ -25,6 +25,7 @@ from quorate.registry import formats
 from quorate.registry.blobs import BlobStore, digest_of
 from quorate.registry.files import locked, make_folder, publish, settle, settle_folder, staged, writing
 from quorate.registry.manifest import Manifest, decode, encode
+from quorate.registry.signatures import check_signature
 
 CHAMPION = "champion"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
@@ -80,6 +81,7 @@ class Registry:
         """
         _check_name("model name", draft.name)
         formats.check(draft.format, files, draft.options)
+        _check_kind(draft)
         if draft.sample is not None and not self.blobs.has(draft.sample):
             raise RegistryError(f"The sample {draft.sample} of '{draft.name}' is not among the blobs; store it first.")
         digests = {name: self.blobs.put(data) for name, data in sorted(files.items())}
@@ -277,6 +279,16 @@ def _check_name(what: str, name: str) -> None:
             "the first a letter or a digit.",
             path=name[:200],
         )
+
+
+def _check_kind(draft: Manifest) -> None:
+    if draft.kind == "state":
+        if draft.format != "state" or draft.signature is not None:
+            raise RegistryError(f"The state '{draft.name}' has the format state and no signature.", path="kind")
+        return
+    if draft.format == "state" or draft.signature is None:
+        raise RegistryError(f"The model '{draft.name}' needs a signature, and a format other than state.", path="kind")
+    check_signature(draft.signature)
 
 
 def _numbers(folder: Path, suffix: str) -> list[int]:
