@@ -114,7 +114,11 @@ class Counters:
         if not _is_usable(path):
             _create(path)
         self._file = open(path, "r+b")  # noqa: SIM115 - held while the process lives: its lock says so
-        _lock(self._file.fileno(), path)
+        try:
+            _lock(self._file.fileno(), path)
+        except StoreError:
+            self._file.close()
+            raise
         self._map = mmap.mmap(self._file.fileno(), _SIZE)
         self._view = memoryview(self._map)
         self._cells: memoryview[float] = self._view[_CELLS_AT:].cast("d")
@@ -130,15 +134,15 @@ class Counters:
             self.counter(_OVERFLOW, metric=name)
         self.counter("quorate_process_starts_total").add()
 
-    def counter(self, name: str, **labels: str) -> Counter:
+    def counter(self, name: str, /, **labels: str) -> Counter:
         """The counter with these labels (all that :data:`METRICS` lists for it)."""
         return Counter(self._cells, self._resolve(name, "counter", labels))
 
-    def gauge(self, name: str, **labels: str) -> Gauge:
+    def gauge(self, name: str, /, **labels: str) -> Gauge:
         """The gauge with these labels."""
         return Gauge(self._cells, self._resolve(name, "gauge", labels))
 
-    def histogram(self, name: str, **labels: str) -> Histogram:
+    def histogram(self, name: str, /, **labels: str) -> Histogram:
         """The histogram with these labels."""
         return Histogram(self._cells, self._resolve(name, "histogram", labels))
 
