@@ -124,8 +124,8 @@ class LoadedEndpoint:
             )
         if not self.route.caller_may_choose:
             raise Forbidden(
-                f"Endpoint '{self.name}' does not let the caller choose a strategy; set caller_may_choose, or leave the "
-                "option out.",
+                f"Endpoint '{self.name}' does not let the caller choose a strategy; set caller_may_choose, or leave "
+                "the option out.",
                 path="options.strategy",
             )
         strategy = self.strategies.get(wanted)
@@ -139,7 +139,7 @@ class LoadedEndpoint:
 
 
 def reserve(fallback: Sequence[LoadedStrategy], pool: LoadedPool, rows: int, deadline: float) -> float:
-    """Seconds kept back for the fallback's own members: twice their measured cost and 2 ms, at most a quarter of all."""
+    """Seconds kept for the fallback's own members: twice their measured cost and 2 ms, a quarter of all at most."""
     if not fallback:
         return 0.0
     units = pool.units_for(sorted({p for s in fallback for p in s.positions}))

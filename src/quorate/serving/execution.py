@@ -14,16 +14,17 @@ import numpy as np
 
 from quorate.clock import Clock
 from quorate.core.types import MemberRun, Status, Tensors
-from quorate.errors import CircuitOpen, MemberCrashed, MemberError, MemberTimeout
+from quorate.errors import CircuitOpen, MemberCrashed, MemberError, MemberTimeout, SignatureViolation
+from quorate.runtimes.signature import as_answer, usable
 from quorate.serving.lanes import ThreadLane
 from quorate.serving.pool import LoadedPool
-from quorate.serving.units import GraphUnit, HostUnit, InProcessUnit, Unit, conform
+from quorate.serving.units import GraphUnit, HostUnit, InProcessUnit, Unit
 
 OK, FAILED, SKIPPED = int(Status.OK), int(Status.FAILED), int(Status.SKIPPED)
 
 
 class Execution:
-    """What is known so far about one request: ``values`` ``[n, m, k]`` and ``status`` ``[n, m]`` over the whole pool."""
+    """What is known so far of one request: ``values`` ``[n, m, k]`` and ``status`` ``[n, m]`` over the whole pool."""
 
     __slots__ = (
         "_clock",
@@ -140,7 +141,7 @@ class Execution:
         return now
 
     async def wait(self, until: float, hopeless: Callable[[], bool] | None = None) -> None:
-        """Wait for what was started, at most until ``until`` (monotonic s), or until ``hopeless()`` after an arrival."""
+        """Wait for what was started until ``until`` (monotonic s) at most, or until ``hopeless()`` after an arrival."""
         while self._pending and not (hopeless is not None and hopeless()):
             left = until - self._clock.monotonic()
             done, _ = await asyncio.wait(self._pending, timeout=max(0.0, left), return_when=asyncio.FIRST_COMPLETED)
@@ -183,26 +184,35 @@ class Execution:
         elapsed = (self._clock.monotonic() - started) * 1000
         if isinstance(unit, GraphUnit):
             self._pool.graph_breaker.success()
+        came: list[int] = []
         for position in unit.members:
-            member = self._pool.members[position]
             if self.reasons[position] is not None:  # its circuit is open; the graph ran it all the same
                 continue
             self.latency[position] = elapsed
             try:
-                array = conform(member.name, outputs.get(position), self.rows, self._pool.width)
+                array = as_answer(self._pool.members[position].artifact, outputs.get(position), self.rows)
             except MemberError as error:
                 self._drop(position, error.code)
                 continue
-            if np.isfinite(array).all():
-                self.values[:, position] = array
-                self.status[:, position] = OK
-                member.breaker.success()
-                continue
-            finite = np.isfinite(array).all(axis=1)
-            self.values[finite, position] = array[finite]
-            self.status[:, position] = np.where(finite, OK, FAILED)
-            self.reasons[position] = "member_signature"
-            self._pool.fault(position, "member_signature")
+            self.values[:, position] = array
+            came.append(position)
+        self._judge(came)
+
+    def _judge(self, came: list[int]) -> None:
+        """Mark what came: a row that breaks the signature's promise (NaN, no probabilities) is lost, not its neighbours."""
+        if not came:
+            return
+        columns = self.values[:, came]
+        good = usable(columns.reshape(-1, columns.shape[2]), self._pool.output).reshape(self.rows, len(came))
+        self.status[:, came] = np.where(good, OK, FAILED)
+        whole = good.all(axis=0).tolist()
+        for position, sound in zip(came, whole, strict=True):
+            if sound:
+                self._pool.members[position].breaker.success()
+            else:
+                self.values[self.status[:, position] == FAILED, position] = np.nan
+                self.reasons[position] = SignatureViolation.code
+                self._pool.fault(position, SignatureViolation.code)
 
     def _failed(self, unit: Unit, error: BaseException, started: float, *, fault: bool = True) -> None:
         elapsed = (self._clock.monotonic() - started) * 1000

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from python_multipart import multipart
+from python_multipart.exceptions import MultipartParseError
 
 from quorate.codecs.snapshot import Limits
 from quorate.errors import InvalidInput, MalformedRequest, TooLarge
@@ -33,7 +34,8 @@ def query_options(query: bytes) -> tuple[Options, dict[str, Any]]:
         target, key = (context, name.removeprefix("context.")) if name.startswith("context.") else (given, name)
         if target is given and name not in _OPTIONS:
             raise InvalidInput(
-                f"There is no option '{name[:64]}'; expected strategy, max_ms or context.KEY.", path=f"query.{name[:64]}"
+                f"There is no option '{name[:64]}'; expected strategy, max_ms or context.KEY.",
+                path=f"query.{name[:64]}",
             )
         if key in target:
             raise InvalidInput(f"'{name[:64]}' is given twice; send it once.", path=f"query.{name[:64]}")
@@ -116,7 +118,7 @@ class FormReader:
         try:
             parser.write(body)
             parser.finalize()
-        except multipart.MultipartParseError as error:
+        except MultipartParseError as error:
             raise MalformedRequest(f"The body is not multipart/form-data: {error}.", path="body") from None
         if not self._complete:
             raise MalformedRequest("The multipart body ends before its closing boundary.", path="body")

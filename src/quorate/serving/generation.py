@@ -62,7 +62,7 @@ class Generation:
             return versions[max(versions)]
         if not version.isdecimal() or len(version) > 9 or int(version) not in versions:
             raise NotFound(
-                f"Model '{name}' has no version '{version[:32]}' here; loaded: {', '.join(map(str, sorted(versions)))}.",
+                f"Model '{name}' has no version '{version[:32]}' here; loaded: {', '.join(map(str, sorted(versions)))}",
                 path="model_version",
             )
         return versions[int(version)]

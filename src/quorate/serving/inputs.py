@@ -55,9 +55,10 @@ class InputReader:
             row = dict[str, str | int | float | bool | None]
         else:
             row = Any
-        return msgspec.defstruct(
+        body: type[Any] = msgspec.defstruct(
             "Body", [("instances", list[row])], bases=(Body,), kw_only=True, forbid_unknown_fields=True
         )
+        return body
 
     def decode(self, body: bytes, limits: Limits) -> tuple[Body, dict[str, Any], int]:
         """Read a JSON body: the body, the raw input and the number of rows; client errors name the field."""
@@ -88,7 +89,7 @@ class InputReader:
 
     def _careful(self, instances: Sequence[Any], spec: TensorSpec) -> NDArray[Any]:
         """The slow road: find which row is ragged, or an integer that fits no type."""
-        rows = []
+        rows: list[NDArray[Any]] = []
         for i, row in enumerate(instances):
             try:
                 one = np.array(row, dtype=np.float64) if spec.dtype not in _INTEGERS else np.array(row)

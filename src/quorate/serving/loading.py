@@ -20,7 +20,7 @@ from quorate.errors import MemberCrashed, QuorateError
 from quorate.preprocess.pipeline import Pipeline
 from quorate.registry.blobs import BlobStore
 from quorate.runtimes.base import Runtime
-from quorate.runtimes.graph import load_graph
+from quorate.runtimes.graph import GraphSession
 from quorate.runtimes.host import MemberHost
 from quorate.serving.breaker import Breaker
 from quorate.serving.endpoint import LoadedEndpoint
@@ -33,6 +33,7 @@ from quorate.web.auth import Keyring
 
 log = logging.getLogger("quorate.serving")
 _NO_PIXEL_LIMIT = 1 << 40
+GRAPH_FILE = "graph.onnx"
 
 
 def runtime_for(format_: str) -> Runtime:
@@ -114,10 +115,7 @@ class Loader:
                 pipelines.append(pipeline)
                 digests.append(pipeline.digest)
             feeds.append(digests.index(pipeline.digest))
-        members = [
-            LoadedMember(member, self._unit(member, position, feeds[position]), Breaker(self._clock))
-            for position, member in enumerate(route.members)
-        ]
+        members = [self._member(member, position, feeds[position]) for position, member in enumerate(route.members)]
         raw = self._sample(route)
         return LoadedPool(
             route,
@@ -131,31 +129,24 @@ class Loader:
             on_graph_fault=self._meters.graph_fault(route.name),
         )
 
-    def _unit(self, route: MemberRoute, position: int, feed: int) -> Unit:
-        def load() -> Unit:
-            artifact = Artifact(
-                name=route.name,
-                version=route.version,
-                format=route.format,
-                folder=self._blobs.checkout(route.files),
-                files=tuple(route.files),
-                digest=route.digest,
-                signature=route.signature,
-                tensors=route.tensors,
-                output_name=route.output_name,
-                options=route.options,
-            )
-            runtime = runtime_for(route.format)
-            if runtime.isolated:
-                return HostUnit(position, feed, artifact, MemberHost(artifact))
-            return SessionUnit(position, feed, runtime.load(artifact), route.output_name)
+    def _member(self, route: MemberRoute, position: int, feed: int) -> LoadedMember:
+        artifact = _artifact(route, Path())  # what it declares is known even if it cannot be loaded
 
+        def load() -> Unit:
+            runtime = runtime_for(route.format)
+            loadable = _artifact(route, self._blobs.checkout(route.files))
+            if runtime.isolated:
+                return HostUnit(position, feed, loadable, MemberHost(loadable, clock=self._clock))
+            return SessionUnit(position, feed, runtime.load(loadable), route.output_name)
+
+        unit: Unit
         try:
-            return load()
+            unit = load()
         except (QuorateError, OSError) as error:
             # A damaged member costs its share of the ensemble, not the start; probes try again.
             log.error("Member '%s' could not be loaded and is left out: %s", route.name, error)
-            return AbsentUnit(position, feed, load)
+            unit = AbsentUnit(position, feed, load)
+        return LoadedMember(route, artifact, unit, Breaker(self._clock))
 
     def _graph(self, route: PoolRoute, feeds: list[int]) -> GraphUnit | None:
         if route.graph is None:
@@ -164,8 +155,8 @@ class Loader:
         names = tuple(route.graph.outputs)
         positions = tuple(order.index(name) for name in names)
         try:
-            folder = self._blobs.checkout({"graph.onnx": route.graph.digest})
-            graph = load_graph(folder / "graph.onnx", route.graph.outputs)
+            folder = self._blobs.checkout({GRAPH_FILE: route.graph.digest})
+            graph = GraphSession(folder / GRAPH_FILE, route.graph.outputs, name=f"pool {route.name}", threads=1)
         except (QuorateError, OSError) as error:
             log.error("The fused graph of pool '%s' could not be loaded; its members run apart: %s", route.name, error)
             return None
@@ -199,6 +190,21 @@ class Loader:
     def close(self) -> None:
         """Stop the loader's thread."""
         self._thread.close()
+
+
+def _artifact(route: MemberRoute, folder: Path) -> Artifact:
+    return Artifact(
+        name=route.name,
+        version=route.version,
+        format=route.format,
+        folder=folder,
+        files=tuple(route.files),
+        digest=route.digest,
+        signature=route.signature,
+        tensors=route.tensors,
+        output_name=route.output_name,
+        options=route.options,
+    )
 
 
 def repeated(sample: Tensors, rows: int) -> Tensors:

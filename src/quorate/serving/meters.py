@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from quorate.core.types import Decision, Status
-from quorate.serving.journal import JournalCounters
+from quorate.serving.journal import Journal
 from quorate.serving.pool import LoadedPool
 from quorate.serving.units import HostUnit
 from quorate.telemetry.counters import Counter, Counters, Histogram
@@ -91,7 +91,7 @@ class Meters:
         """The counter of a pool's graph failures."""
         return lambda: self._counters.counter("quorate_graph_fallbacks_total", pool=pool).add()
 
-    def observe(self, pools: Iterable[LoadedPool], journal: JournalCounters, pending: int, lag: float) -> None:
+    def observe(self, pools: Iterable[LoadedPool], journal: Journal) -> None:
         """Refresh the gauges; called about once a second."""
         for pool in pools:
             for member in pool.members:
@@ -99,8 +99,8 @@ class Meters:
                 state.set(float(member.breaker.state))
                 if isinstance(member.unit, HostUnit):
                     self._restarted(member.name, member.unit.host.restarts)
-        self._pending.set(pending)
-        self._lag.set(lag)
+        self._pending.set(journal.pending_bytes)
+        self._lag.set(journal.lag)
 
     def _restarted(self, member: str, restarts: int) -> None:
         fresh = restarts - self._restarts.get(member, 0)

@@ -147,7 +147,7 @@ def _options(parameters: Mapping[str, Any]) -> tuple[str | None, float | None, d
     for name in parameters:
         if name not in _KNOWN_PARAMETERS and not name.startswith("context."):
             raise InvalidInput(
-                f"There is no parameter '{name[:64]}'; expected one of {', '.join(sorted(_KNOWN_PARAMETERS))} or context.KEY.",
+                f"There is no parameter '{name[:64]}'; expected {', '.join(sorted(_KNOWN_PARAMETERS))} or context.KEY.",
                 path=f"parameters.{name[:64]}",
             )
     strategy = parameters.get("strategy")
@@ -187,8 +187,8 @@ def _arrays(inputs: Sequence[RequestTensor], tail: bytes, limits: Limits) -> dic
             continue
         if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= len(tail) - offset:
             raise MalformedRequest(
-                f"Input '{given.name[:64]}' says binary_data_size {size}; {len(tail) - offset} bytes are left after the "
-                "JSON.",
+                f"Input '{given.name[:64]}' says binary_data_size {size}; {len(tail) - offset} bytes are left after "
+                "the JSON.",
                 path=f"{path}.parameters.binary_data_size",
             )
         if given.data is not None:
@@ -233,7 +233,7 @@ def _from_bytes(given: RequestTensor, data: bytes, count: int, path: str) -> NDA
 
 
 def _unpack(data: bytes, count: int, path: str) -> list[Any]:
-    elements = []
+    elements: list[bytes] = []
     offset = 0
     while offset < len(data) and len(elements) <= count:
         size = int.from_bytes(data[offset : offset + 4], "little")
@@ -405,7 +405,7 @@ def encode(
 
 
 def check_outputs(infer: InferRequest, output: OutputSpec, *, blind: bool) -> None:
-    """Refuse unknown outputs before anything runs, so that a decision is never made for an answer that cannot be sent."""
+    """Refuse unknown outputs before anything runs: no decision is made for an answer that cannot be sent."""
     blank = np.zeros((1, output.width), np.float32)
     encode(infer, name="", version="", answer=blank, output=output, blind=blind, parameters={})
 
@@ -414,7 +414,7 @@ def _output(name: str, answer: FloatArray, output: OutputSpec) -> NDArray[Any]:
     if name == "label":
         return np.array([output.classes[i].encode() for i in answer.argmax(axis=1)], object)
     if name == "confidence":
-        return answer.max(axis=1)
+        return np.max(answer, axis=1)
     return answer
 
 

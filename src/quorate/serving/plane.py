@@ -58,9 +58,7 @@ class _Served:
 class Plane:
     """Answers calls against the current generation; owns the ids and appends the decisions."""
 
-    def __init__(
-        self, *, clock: Clock, lane: ThreadLane, journal: Journal, rng: random.Random, meters: Meters
-    ) -> None:
+    def __init__(self, *, clock: Clock, lane: ThreadLane, journal: Journal, rng: random.Random, meters: Meters) -> None:
         self.clock = clock
         self.lane = lane
         self.journal = journal
@@ -234,6 +232,6 @@ class Plane:
         if endpoint.blind:
             return f"Endpoint '{endpoint.name}' had no answer within {limit * 1000:g} ms; retry, or raise the deadline."
         return (
-            f"Strategy '{strategy.name}' needs {strategy.quorum} members within {limit * 1000:g} ms and no fallback could "
-            f"answer; missing: {missing}. Retry, or raise the deadline."
+            f"Strategy '{strategy.name}' needs {strategy.quorum} members within {limit * 1000:g} ms and no fallback "
+            f"could answer; missing: {missing}. Retry, or raise the deadline."
         )

@@ -8,12 +8,13 @@ from typing import Any
 
 from quorate.clock import Clock
 from quorate.codecs.snapshot import MemberRoute, PoolRoute
-from quorate.core.types import Tensors
-from quorate.errors import QuorateError
+from quorate.core.types import Artifact, Tensors
+from quorate.errors import QuorateError, SignatureViolation
 from quorate.preprocess.pipeline import Pipeline
+from quorate.runtimes.signature import as_answer, usable
 from quorate.serving.breaker import Breaker, Circuit
 from quorate.serving.lanes import ThreadLane
-from quorate.serving.units import AbsentUnit, GraphUnit, HostUnit, InProcessUnit, Unit, conform
+from quorate.serving.units import AbsentUnit, GraphUnit, HostUnit, InProcessUnit, Unit
 
 PROBE_TIMEOUT = 5.0
 START_TIMEOUT = 60.0
@@ -22,9 +23,10 @@ START_TIMEOUT = 60.0
 class LoadedMember:
     """A member, the unit that runs it by itself, and its circuit."""
 
-    __slots__ = ("breaker", "name", "route", "unit", "version")
+    __slots__ = ("artifact", "breaker", "name", "route", "unit", "version")
 
-    def __init__(self, route: MemberRoute, unit: Unit, breaker: Breaker) -> None:
+    def __init__(self, route: MemberRoute, artifact: Artifact, unit: Unit, breaker: Breaker) -> None:
+        self.artifact = artifact
         self.name = route.name
         self.version = route.version
         self.route = route
@@ -40,7 +42,7 @@ class LoadedMember:
 class LoadedPool:
     """Loaded members in pool order; shared by generations whose manifest describes it the same way.
 
-    ``on_fault(member, code)`` and ``on_graph_fault()`` count; ``width`` is the numbers per row of every member's output.
+    ``on_fault(member, code)`` and ``on_graph_fault()`` count; ``width`` is the numbers per row of an output.
     """
 
     def __init__(
@@ -61,9 +63,11 @@ class LoadedPool:
         self.pipelines = tuple(pipelines)
         self.graph = graph
         self.graph_breaker = Breaker(clock)
-        self.width = route.signature.output.width
+        self.output = route.signature.output
+        self.width = self.output.width
         self.users = 0
         self.samples = tuple(samples)
+        self._clock = clock
         self._lane = lane
         self._on_fault = on_fault
         self._on_graph_fault = on_graph_fault
@@ -109,7 +113,8 @@ class LoadedPool:
 
     def hung(self, unit: HostUnit, limit: float) -> None:
         """Kill a member process whose oldest run is older than ``limit`` seconds; a probe restarts it."""
-        if unit.host.hung(limit):
+        since = unit.host.busy_since
+        if since is not None and self._clock.monotonic() - since >= limit:
             unit.host.kill()
             self.members[unit.members[0]].breaker.trip()
 
@@ -154,7 +159,10 @@ class LoadedPool:
             assert isinstance(unit, InProcessUnit)  # noqa: S101 - the only other kind
             outputs = await asyncio.wait_for(self._lane.submit(lambda: unit.run(sample)), PROBE_TIMEOUT)
         for position in unit.members:
-            conform(self.members[position].name, outputs.get(position), rows, self.width)
+            artifact = self.members[position].artifact
+            answer = as_answer(artifact, outputs.get(position), rows)
+            if not usable(answer, artifact.signature.output).all():
+                raise SignatureViolation(f"Member '{artifact.name}' does not answer held-out rows as it declares.")
 
     # --- life ---
 

@@ -233,9 +233,7 @@ class RestApp:
             traceparent=request.traceparent,
         )
 
-    async def _once(
-        self, request: Request, key: str, digest: bytes, answer: Callable[[], Awaitable[Reply]]
-    ) -> Reply:
+    async def _once(self, request: Request, key: str, digest: bytes, answer: Callable[[], Awaitable[Reply]]) -> Reply:
         """Answer at most once per idempotency key: a retry gets the first answer, whichever worker it reaches."""
         table = self._idempotency
         fingerprint = hashlib.sha256(request.path.encode() + b"\0" + request.query + b"\0" + digest).digest()
@@ -269,7 +267,11 @@ class RestApp:
         match rest:
             case [] | [""]:
                 _allow(request, "GET")
-                about = {"name": "quorate", "version": __version__, "extensions": ["binary_tensor_data", "model_repository"]}
+                about = {
+                    "name": "quorate",
+                    "version": __version__,
+                    "extensions": ["binary_tensor_data", "model_repository"],
+                }
                 return 200, [JSON], _encode(about)
             case ["health", "live"]:
                 _allow(request, "GET")
@@ -428,9 +430,7 @@ def _metadata(target: LoadedEndpoint | Model) -> dict[str, Any]:
         return oip.metadata(
             member.name, [str(member.version)], f"quorate_{member.route.format}", signature, blind=False
         )
-    return oip.metadata(
-        target.name, [str(target.route.revision)], "quorate_ensemble", signature, blind=target.blind
-    )
+    return oip.metadata(target.name, [str(target.route.revision)], "quorate_ensemble", signature, blind=target.blind)
 
 
 def _parameters(decision: Decision, *, blind: bool) -> dict[str, Any]:

@@ -1,19 +1,26 @@
-"""The thread that writes a worker's segments: everything that waits is one batch, one ``write``, one acknowledgement."""
+"""The thread that writes a worker's segments: one batch at a time, one ``write`` and one acknowledgement for each."""
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import accumulate
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
+from typing import NamedTuple
 
 from quorate.clock import Clock
-from quorate.codecs.journal import HEADER_SIZE, Header, RecordKind, encode_header, encode_record, parse_name, segment_name
+from quorate.codecs.journal import (
+    Header,
+    RecordKind,
+    encode_header,
+    encode_record,
+    parse_name,
+    segment_name,
+)
 from quorate.codecs.snapshot import JournalSettings
 
 _sync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
@@ -53,28 +60,21 @@ class SegmentFile:
         self.path.unlink()
 
 
-class Entry:
-    """One record on its way; ``future`` is None when nobody waits, ``cancelled`` when it need not be written."""
+class Batch(NamedTuple):
+    """Encoded records to be written together; ``ends[i]`` is where record ``i`` ends in ``data``."""
 
-    __slots__ = ("cancelled", "future", "kind", "on_full", "payload", "sequence")
-
-    def __init__(
-        self, kind: int, sequence: int, payload: bytes, future: asyncio.Future[None] | None, on_full: str
-    ) -> None:
-        self.kind = kind
-        self.sequence = sequence
-        self.payload = payload
-        self.future = future
-        self.on_full = on_full
-        self.cancelled = False
+    data: bytes
+    ends: Sequence[int]
+    last: int
 
 
 class SegmentWriter:
     """Owns the segments of one boot; making it creates the first one, which reserves the boot number.
 
-    ``acknowledge(batch, good, size)`` and ``report(error or None)`` are called in the thread: the first ``good``
-    records of a batch are written (and synced, with ``durability: power``); writing fails, or works again.
-    ``busy_since`` is when the file operation under way began (monotonic seconds).
+    Called in the thread: ``acknowledge(good, size, error)`` when a batch is done, whose first ``good`` records are
+    kept (written; with ``durability: power`` also synced); ``recovered()`` when writing works again after an error.
+    ``busy_since`` is when the file operation under way began (monotonic seconds). A segment in which a write failed
+    is given up, never repaired.
     """
 
     def __init__(
@@ -84,100 +84,92 @@ class SegmentWriter:
         settings: JournalSettings,
         clock: Clock,
         create: Callable[[Path], SegmentFile],
-        acknowledge: Callable[[list[Entry], int, int], None],
-        report: Callable[[BaseException | None], None],
+        acknowledge: Callable[[int, int, OSError | None], None],
+        recovered: Callable[[], None],
     ) -> None:
-        self.queue: SimpleQueue[Entry | None] = SimpleQueue()
+        self.salt = int.from_bytes(os.urandom(4), "little")
         self.busy_since: float | None = None
         self._folder = folder
+        self._slot = slot
         self._settings = settings
         self._clock = clock
         self._create = create
         self._acknowledge = acknowledge
-        self._report = report
+        self._recovered = recovered
+        self._queue: SimpleQueue[Batch | None] = SimpleQueue()
         self._stopped: Callable[[], None] = lambda: None
-        self._slot = slot
-        self._salt = int.from_bytes(os.urandom(4), "little")
         self._power = settings.durability == "power"
-        self._last = -1  # sequence of the newest record taken from the queue
+        self._last = -1  # sequence of the newest record that came, written or not
         self._size = 0
         self._empty = True  # the segment has no record yet
         self._file: SegmentFile | None = None
-        self._open_boot()
+        self._begin_boot()
 
     def start(self) -> None:
         """Start the thread; as a daemon, so that a stalled disk cannot keep the process from exiting."""
         Thread(target=self._run, name="journal", daemon=True).start()
 
+    def put(self, batch: Batch) -> None:
+        """Have a batch written after those before it."""
+        self._queue.put(batch)
+
     def stop(self, stopped: Callable[[], None]) -> None:
         """End after what is queued now; ``stopped`` is called in the thread when the segment is sealed and closed."""
         self._stopped = stopped
-        self.queue.put(None)
+        self._queue.put(None)
 
-    def _open_boot(self) -> None:
+    def _begin_boot(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        names = filter(None, (parse_name(name) for name in os.listdir(self._folder)))  # noqa: PTH208 - names only
-        self.boot = max((boot for boot, _ in names), default=-1) + 1
+        found = [parse_name(path.name) for path in self._folder.iterdir()]
+        self.boot = max((name[0] for name in found if name), default=-1) + 1
         while True:
             try:
-                self._open()
-                break
+                return self._open()
             except FileExistsError:  # another process opened the slot at the same time
                 self.boot += 1
 
     def _run(self) -> None:
-        retry = self._settings.stall_ms / 4000
-        running = True
-        while running:
-            batch, running = self._take(retry if self._file is None else None)
+        while True:
+            try:
+                # Without a segment, try for a new one every so often.
+                batch = self._queue.get(timeout=None if self._file else self._settings.stall_ms / 4000)
+            except Empty:
+                batch = Batch(b"", (), self._last)
             self.busy_since = self._clock.monotonic()
+            if batch is None:
+                break
             if self._file is None:
                 self._recover()
-            if batch:
+            if batch.data:
                 self._keep(batch)
             self.busy_since = None
-        self.busy_since = self._clock.monotonic()
         with suppress(OSError):
             self._finish()
-        self.busy_since = None
         self._stopped()
 
-    def _take(self, timeout: float | None) -> tuple[list[Entry], bool]:
-        """Everything that is queued, after waiting for the first of it; and whether to go on."""
-        batch: list[Entry] = []
-        queue = self.queue
+    def _keep(self, batch: Batch) -> None:
+        """Write a batch, after a new segment was begun where it does not fit; acknowledge what is kept of it."""
+        good, before, error = 0, self._size, None
         try:
-            entry = queue.get(timeout=timeout)
-            while entry is not None:
-                batch.append(entry)
-                entry = queue.get_nowait()
-            return batch, False
-        except Empty:
-            return batch, True
-
-    def _keep(self, batch: list[Entry]) -> None:
-        """Write a batch, and say how much of it is kept; rotate before where it does not fit the segment."""
-        salt = self._salt
-        parts = [b"" if e.cancelled else encode_record(e.kind, e.sequence, e.payload, salt) for e in batch]
-        data = b"".join(parts)
-        if self._file is not None and not self._empty and self._size + len(data) > self._settings.segment_bytes:
-            self._rotate()
-        before, good = self._size, 0
-        if self._file is not None:
-            try:
-                self._put(self._file, data)
-                if self._power:
-                    self._file.sync()
-                good = len(batch)
-            except OSError as error:
-                whole = sum(end <= self._size - before for end in accumulate(map(len, parts)))
-                good = 0 if self._power else whole
-                self._empty = self._empty and not whole
-                self._give_up(error)
-            else:
-                self._empty = False
-        self._last = batch[-1].sequence
-        self._acknowledge(batch, good, self._size - before)
+            if not self._empty and self._size + len(batch.data) > self._settings.segment_bytes:
+                self._finish()
+                self._open()
+                before = self._size
+            if self._file is None:
+                raise OSError(errno.EIO, "there is no segment to write to")
+            self._put(self._file, batch.data)
+            if self._power:
+                self._file.sync()
+            good = len(batch.ends)
+        except OSError as caught:
+            error = caught
+            whole = bisect_right(batch.ends, self._size - before)
+            good = 0 if self._power else whole
+            self._empty = self._empty and not whole
+            self._give_up()
+        self._empty = self._empty and not good
+        self._last = batch.last
+        self._acknowledge(good, batch.ends[good - 1] if good else 0, error)
 
     def _put(self, file: SegmentFile, data: bytes) -> None:
         left = memoryview(data)
@@ -195,7 +187,7 @@ class SegmentWriter:
         self._size, self._empty = 0, True
         try:
             created = int(self._clock.now() * 1e9)
-            self._put(file, encode_header(Header(self._slot, self.boot, first, created, self._salt)))
+            self._put(file, encode_header(Header(self._slot, self.boot, first, created, self.salt)))
             if self._power or first == 0:
                 file.sync()
                 file.sync_name()
@@ -210,32 +202,25 @@ class SegmentWriter:
         if file is None:
             return
         try:
-            self._put(file, encode_record(RecordKind.SEAL, self._last + 1, b"", self._salt))
+            self._put(file, encode_record(RecordKind.SEAL, self._last + 1, b"", self.salt))
             if self._power:
                 file.sync()
         finally:
             file.close()
 
-    def _rotate(self) -> None:
-        try:
-            self._finish()
-            self._open()
-        except OSError as error:
-            self._report(error)
-
-    def _give_up(self, error: OSError) -> None:
-        """Never write to this segment again: a torn record may be its end. Without any record it is deleted,
-        except for the first, which holds the boot number."""
+    def _give_up(self) -> None:
+        """Never write to this segment again, since its end may be torn. One without any record is deleted; not the
+        first, which holds the boot number."""
         file, self._file = self._file, None
-        if file is not None:
-            with suppress(OSError):
-                if self._empty and file.path.name != segment_name(self.boot, 0):
-                    file.remove()
-                else:
-                    file.close()
-        self._report(error)
+        if file is None:
+            return
+        with suppress(OSError):
+            if self._empty and file.path.name != segment_name(self.boot, 0):
+                file.remove()
+            else:
+                file.close()
 
     def _recover(self) -> None:
         with suppress(OSError):
             self._open()
-            self._report(None)
+            self._recovered()

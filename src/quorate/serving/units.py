@@ -1,4 +1,4 @@
-"""Units: what is run as one piece — a single member in the worker, a fused graph of several, a member in its own process."""
+"""Units: what runs as one piece: a member in the worker, a fused graph of several, a member in its own process."""
 
 from __future__ import annotations
 
@@ -6,30 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
-from quorate.core.types import Artifact, FloatArray, Tensors
-from quorate.errors import SignatureViolation
+from quorate.core.types import Artifact, Tensors
 from quorate.runtimes.base import Session
 from quorate.runtimes.host import MemberHost
 from quorate.serving.lanes import INLINE_MS, Cost
-
-Outputs = dict[int, FloatArray]
-"""Position in the pool to that member's output ``[n, k]``, or absent where the member broke its signature."""
-
-
-def conform(name: str, output: Any, rows: int, width: int) -> FloatArray:
-    """A member's raw output as float32 ``[rows, width]``; :class:`SignatureViolation` if it is not that."""
-    array = np.asarray(output)
-    if array.ndim == 1 and width == 1:
-        array = array[:, None]
-    if array.shape != (rows, width) or array.dtype.kind not in "fiu":
-        raise SignatureViolation(
-            f"Member '{name}' answered {array.dtype}{list(array.shape)}; expected float32[{rows},{width}]."
-        )
-    return array.astype(np.float32, copy=False)
-
 
 UNMEASURED = Cost(2 * INLINE_MS, 0.0)
 

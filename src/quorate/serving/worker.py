@@ -44,7 +44,7 @@ EXIT_LANES_STUCK = 75  # EX_TEMPFAIL: the supervisor starts this slot again
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What a worker is told at start. ``life_fd`` reaches EOF when the supervisor is gone; ``ready_fd`` is told once."""
+    """What a worker is told at start. ``life_fd`` ends when the supervisor is gone; ``ready_fd`` is told once."""
 
     home: Path
     slot: int
