@@ -194,6 +194,8 @@ from pathlib import Path
 from quorate.clock import SystemClock
 from quorate.control.apply import apply
 from quorate.home import Home
+from quorate.registry.registry import Registry
+from quorate.store.database import Database
 
 home, clock = Home(Path(sys.argv[1])), SystemClock()
 sys.stdin.readline()
@@ -221,7 +223,7 @@ def test_concurrent_appliers_get_distinct_revisions_and_versions(project: Any) -
         process.stdin.flush()
     for process in processes:
         process.communicate(timeout=60)
-        assert process.returncode == 0
+    assert [process.returncode for process in processes] == [0, 0]
     with project.database.read() as connection:
         numbers = [found.number for found in revisions(connection, "main")]
         newest = newest_publication(connection)
