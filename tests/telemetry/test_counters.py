@@ -17,7 +17,7 @@ def _cells(path, metric, /, **labels):
 
 @pytest.fixture
 def path(tmp_path):
-    return tmp_path / "worker-0.counters"
+    return tmp_path / "worker-0.qt"
 
 
 def test_counts_are_read_while_they_are_written(path):

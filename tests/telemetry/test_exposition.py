@@ -23,7 +23,7 @@ def _sample(folder: Path, name: str, **labels: str) -> float | None:
 
 @pytest.fixture
 def workers(tmp_path):
-    made = [Counters(tmp_path / f"worker-{slot}.counters") for slot in range(3)]
+    made = [Counters(tmp_path / f"worker-{slot}.qt") for slot in range(3)]
     yield made
     for counters in made:
         counters.close()
@@ -71,7 +71,7 @@ def test_unused_overflow_series_are_not_shown(tmp_path, workers):
 
 
 def test_an_unreadable_file_is_shown_and_harms_no_other(tmp_path, workers):
-    (tmp_path / "worker-9.counters").write_bytes(b"garbage")
+    (tmp_path / "worker-9.qt").write_bytes(b"garbage")
     workers[0].counter("quorate_shed_total", endpoint="a").add()
     assert _sample(tmp_path, "quorate_shed_total", endpoint="a") == 1
     assert _sample(tmp_path, "quorate_telemetry_unreadable_files") == 1

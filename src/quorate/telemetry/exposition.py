@@ -15,8 +15,8 @@ from quorate.telemetry.counters import Series, read
 from quorate.telemetry.metrics import BOUNDS_MS, METRICS, OTHER
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-SUFFIX = ".counters"
-"""Telemetry files are called ``<process>.counters``: ``worker-0.counters``, ``control.counters``."""
+SUFFIX = ".qt"
+"""Telemetry files are called ``<process>.qt``: ``worker-0.qt``, ``control.qt``."""
 
 _LE = [f"{bound / 1000:g}" for bound in BOUNDS_MS] + ["+Inf"]
 _UNREADABLE = "quorate_telemetry_unreadable_files"
