@@ -37,7 +37,7 @@ def check_policy(
         raise AssertionError(f"learns is {policy.learns}, but initial() returns {'a' if state else 'no'} state.")
     rng = np.random.default_rng(seed)
     for step in range(12):
-        context = contexts[step % len(contexts)]
+        context = dict(contexts[step % len(contexts)])
         probabilities = _ask(policy, state, context)
         chosen = int(rng.choice(len(strategies), p=probabilities))
         decision = _decision(policy.strategies, probabilities, chosen, context)

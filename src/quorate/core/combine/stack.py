@@ -88,7 +88,8 @@ class Stack(Combiner):
 
 def member_features(outputs: FloatArray, clip: float | None) -> NDArray[np.float64]:
     """What the linear model sees of ``outputs`` ``[n, m, k]``: float64 ``[n, m * k]``, logs where ``clip`` is given."""
-    flat = outputs.reshape(len(outputs), -1)
+    n, m, k = outputs.shape
+    flat = outputs.reshape(n, m * k)
     if clip is None:
         return flat.astype(np.float64)
     found: NDArray[np.float64] = np.log(np.maximum(flat, clip, dtype=np.float64))

@@ -1,0 +1,163 @@
+"""Every built-in policy keeps the contract; and the checks find those that do not."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from quorate import plugins
+from quorate.core.select.base import Policy
+from quorate.core.select.fixed import FixedParams
+from quorate.core.select.split import SplitParams
+from quorate.core.types import State
+from quorate.testing import check_policy
+
+# name, arguments of check_policy
+BUILT_IN: list[tuple[str, dict[str, Any]]] = [
+    ("fixed", {"params": FixedParams("b")}),
+    ("fixed", {"params": FixedParams("only"), "strategies": ("only",)}),
+    ("split", {"params": SplitParams({"a": 1, "b": 1, "c": 1})}),
+    ("split", {"params": SplitParams({"c": 0.1})}),
+    ("split", {"params": SplitParams({"a": 1e-9, "b": 7, "c": 1e9})}),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), BUILT_IN)
+def test_keeps_the_contract(name: str, arguments: dict[str, Any]) -> None:
+    cls = plugins.load("policies", name)
+    assert cls.kind == name
+    check_policy(cls, **arguments)
+
+
+def test_every_policy_is_in_the_table() -> None:
+    assert {name for name, _ in BUILT_IN} == set(plugins.names("policies"))
+
+
+class Learner(Policy):
+    """A correct learning policy: probability by mean reward; each class below breaks one thing."""
+
+    kind = "learner"
+    learns = True
+
+    def check(self) -> None:
+        pass
+
+    def initial(self) -> State | None:
+        return State("learner", 1, {"updates": 0}, {"rewards": np.ones(len(self.strategies))})
+
+    def distribution(self, state: Any, context: Any) -> Any:
+        return state.arrays["rewards"] / state.arrays["rewards"].sum()
+
+    def update(self, state: Any, decision: Any, outcome: Any) -> Any:
+        rewards = state.arrays["rewards"].copy()
+        rewards[self.strategies.index(decision.assigned)] += outcome.rewards["reward"]
+        return dataclasses.replace(state, meta={"updates": state.meta["updates"] + 1}, arrays={"rewards": rewards})
+
+
+class NoKind(Learner):
+    kind = ""
+
+
+class LearnsNothing(Learner):
+    learns = False
+
+
+class NoInitial(Learner):
+    def initial(self) -> State | None:
+        return None
+
+
+class Improper(Learner):
+    def distribution(self, state: Any, context: Any) -> Any:
+        return super().distribution(state, context) * 0.999
+
+
+class Negative(Learner):
+    def distribution(self, state: Any, context: Any) -> Any:
+        return np.array([-0.5, 1.0, 0.5])
+
+
+class Single(Learner):
+    def distribution(self, state: Any, context: Any) -> Any:
+        return super().distribution(state, context).astype(np.float32)
+
+
+class Sampled(Learner):
+    rng = np.random.default_rng(0)
+
+    def distribution(self, state: Any, context: Any) -> Any:
+        return Sampled.rng.dirichlet(state.arrays["rewards"])
+
+
+class HandsOutItsOwn(Learner):
+    own = np.array([0.25, 0.25, 0.5])
+
+    def distribution(self, state: Any, context: Any) -> Any:
+        return self.own
+
+
+class ChangesContext(Learner):
+    def distribution(self, state: Any, context: Any) -> Any:
+        context.pop("user_id", None)
+        return super().distribution(state, context)
+
+
+class ChangesState(Learner):
+    def update(self, state: Any, decision: Any, outcome: Any) -> Any:
+        state.arrays["rewards"][self.strategies.index(decision.assigned)] += 1
+        return state
+
+
+class CountsInPlace(Learner):
+    def distribution(self, state: Any, context: Any) -> Any:
+        state.meta["updates"] += 1
+        return super().distribution(state, context)
+
+
+class Forgets(Learner):
+    def update(self, state: Any, decision: Any, outcome: Any) -> Any:
+        return None
+
+
+class MakesState(Policy):
+    """Does not learn, yet returns a state."""
+
+    kind = "makes-state"
+
+    def check(self) -> None:
+        pass
+
+    def distribution(self, state: Any, context: Any) -> Any:
+        return np.full(len(self.strategies), 1 / len(self.strategies))
+
+    def update(self, state: Any, decision: Any, outcome: Any) -> Any:
+        return State("makes-state", 1)
+
+
+def test_a_plain_learner_passes() -> None:
+    check_policy(Learner)
+
+
+@pytest.mark.parametrize(
+    ("cls", "sentence"),
+    [
+        (NoKind, "subclass of Policy with a kind"),
+        (LearnsNothing, "learns is False, but initial"),
+        (NoInitial, "learns is True, but initial"),
+        (Improper, "sum to 1"),
+        (Negative, "non-negative"),
+        (Single, r"float64 \[3\]"),
+        (Sampled, "another answer for the same state"),
+        (HandsOutItsOwn, "another answer for the same state"),
+        (ChangesContext, "changed the state or the context"),
+        (CountsInPlace, "changed the state or the context"),
+        (ChangesState, r"update\(\) changed the state"),
+        (Forgets, "must return a State"),
+        (MakesState, "return the state unchanged"),
+    ],
+)
+def test_a_broken_policy_is_found(cls: type[Policy], sentence: str) -> None:
+    HandsOutItsOwn.own = np.array([0.25, 0.25, 0.5])
+    with pytest.raises(AssertionError, match=sentence):
+        check_policy(cls)
