@@ -33,8 +33,9 @@ FIELDS: dict[str, dict[int, str]] = {
 _VARINT, _I64, _LEN, _I32 = 0, 1, 2, 5
 _IR_VERSION, _MODEL_GRAPH, _DATA_LOCATION, _EXTERNAL = 1, 7, 14, 1
 _DEPTH = 100  # protobuf's own limit
-# An AttributeProto's unpacked floats and ints: a forest has millions, one Python step each would take seconds.
+# An AttributeProto's unpacked floats, ints and short strings: a forest has millions, a field at a time takes seconds.
 _NUMBERS = re.compile(rb"(?:\x3d[\x00-\xff]{4}|\x40[\x80-\xff]{0,9}[\x00-\x7f])++")
+_STRINGS = 0x4A
 
 
 class Malformed(ValueError):
@@ -55,9 +56,10 @@ def external_locations(data: bytes) -> list[str]:
             continue
         below = FIELDS[kind]
         while position < end:
-            if kind == _ATTRIBUTE and (run := _NUMBERS.match(data, position, end)):
-                position = run.end()
-                continue
+            if kind == _ATTRIBUTE:
+                position = _skip_lists(data, position, end)
+                if position == end:
+                    break
             field, wire, start, position = _field(data, position, end)
             if kind == _MODEL:
                 seen.add(field)
@@ -66,6 +68,17 @@ def external_locations(data: bytes) -> list[str]:
     if not {_IR_VERSION, _MODEL_GRAPH} <= seen:
         raise Malformed("it has no IR version or no graph")
     return locations
+
+
+def _skip_lists(data: bytes, position: int, end: int) -> int:
+    run = _NUMBERS.match(data, position, end)
+    if run is not None:
+        position = run.end()
+    while position + 1 < end and data[position] == _STRINGS and data[position + 1] < 0x80:
+        position += 2 + data[position + 1]
+    if position > end:
+        raise Malformed("it is cut off in a string")
+    return position
 
 
 def _tensor(data: bytes, position: int, end: int) -> list[str]:

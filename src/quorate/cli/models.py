@@ -1,0 +1,208 @@
+"""``quorate models``: list, show, import, alias and remove registered models."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quorate.cli._config import HERE, Json, Project, home_of, registry_of
+from quorate.cli._output import note, print_json, print_table
+from quorate.codecs import snapshot
+from quorate.home import Home
+from quorate.registry.manifest import Manifest
+from quorate.registry.registry import Ref, Registry
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="List, show, import, alias and remove registered models.",
+)
+
+Reference = Annotated[str, typer.Argument(metavar="REF", help="NAME, NAME:VERSION or NAME@ALIAS.")]
+
+
+@app.command("list")
+def list_(
+    name: Annotated[str | None, typer.Argument(help="Show the versions of this model only.")] = None,
+    project: Project = HERE,
+    json: Json = False,
+) -> None:
+    """List models, one line each; or all versions of one."""
+    registry = registry_of(home_of(project))
+    if name is None:
+        columns = ("name", "kind", "format", "newest", "versions", "aliases")
+        print_table(columns, [_model(registry, each) for each in registry.names()], json=json)
+    else:
+        columns = ("name", "kind", "format", "version", "created", "aliases")
+        print_table(columns, _versions(registry, registry.resolve(Ref.parse(name).name)[0]), json=json)
+
+
+def _model(registry: Registry, name: str) -> tuple[str, str, str, int, int, str]:
+    newest = registry.manifest(f"{name}:{registry.versions(name)[-1]}")
+    aliases = " ".join(f"{alias}:{version}" for alias, version in registry.aliases(name).items())
+    return name, newest.kind, newest.format, newest.version, len(registry.versions(name)), aliases
+
+
+def _versions(registry: Registry, name: str) -> list[tuple[str, str, str, int, str, str]]:
+    aliases = registry.aliases(name)
+    manifests = [registry.manifest(f"{name}:{version}") for version in registry.versions(name)]
+    return [
+        (name, m.kind, m.format, m.version, _time(m.created), " ".join(a for a, v in aliases.items() if v == m.version))
+        for m in manifests
+    ]
+
+
+@app.command()
+def show(ref: Reference, project: Project = HERE, json: Json = False) -> None:
+    """Show everything the registry knows about one version."""
+    registry = registry_of(home_of(project))
+    manifest = registry.manifest(ref)
+    if json:
+        print_json(manifest)
+        return
+    named = [alias for alias, version in registry.aliases(manifest.name).items() if version == manifest.version]
+    print_table(("what", "value"), [*_facts(manifest), ("aliases", ", ".join(named) or None)])
+
+
+@app.command("import")
+def import_(
+    name: Annotated[str, typer.Argument(help="The model's name in the registry.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="The model, and the files it needs beside it.")
+    ],
+    format_: Annotated[
+        str | None, typer.Option("--format", help="onnx, skops, callable or state; by the content if not given.")
+    ] = None,
+    signature: Annotated[Path | None, typer.Option(help="Raw input and output, as JSON or YAML.")] = None,
+    preprocess: Annotated[Path | None, typer.Option(help="List of preprocessing steps, as JSON or YAML.")] = None,
+    classes: Annotated[str | None, typer.Option(help="Class labels in the order of the output: a,b,c.")] = None,
+    output: Annotated[str | None, typer.Option(help="The ONNX output that carries the answer.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="Setting of the runtime: key=value; may be repeated.")
+    ] = None,
+    alias: Annotated[list[str] | None, typer.Option(help="Alias to set on the new version; may be repeated.")] = None,
+    sample: Annotated[
+        Path | None, typer.Option(help="Held-out rows: .npz with input.NAME and, to check answers, output.")
+    ] = None,
+    project: Project = HERE,
+    json: Json = False,
+) -> None:
+    """Register a model made elsewhere as the next version of NAME, once it proved safe and sound."""
+    from quorate.cli._import import Request, import_model
+
+    registry = registry_of(home_of(project))
+    request = Request(name, files, format_, signature, preprocess, classes, output, option or [], sample)
+    for each in alias or []:
+        Ref.parse(f"{name}@{each}")
+    manifest, notices = import_model(registry, request)
+    for notice in notices:
+        note(notice)
+    for each in alias or []:
+        registry.set_alias(name, each, manifest.version)
+    if json:
+        print_json(manifest)
+    else:
+        typer.echo(manifest.ref)
+
+
+@app.command()
+def alias(
+    ref: Reference,
+    name: Annotated[str, typer.Argument(metavar="ALIAS", help="Such as champion, which NAME alone then means.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Forget the alias instead.")] = False,
+    project: Project = HERE,
+    json: Json = False,
+) -> None:
+    """Let an alias name a version; endpoints follow at the next apply."""
+    registry = registry_of(home_of(project))
+    if remove:
+        model = Ref.parse(ref).name
+        registry.remove_alias(model, name)
+    else:
+        model, version = registry.resolve(ref)
+        registry.set_alias(model, name, version)
+    rows = [(model, each, version) for each, version in registry.aliases(model).items()]
+    print_table(("name", "alias", "version"), rows, json=json)
+
+
+@app.command()
+def rm(
+    ref: Annotated[str, typer.Argument(metavar="NAME:VERSION", help="The version to remove.")],
+    project: Project = HERE,
+    json: Json = False,
+) -> None:
+    """Remove one version; refused while an alias names it or it is served."""
+    home = home_of(project)
+    registry = registry_of(home)
+    served, digests = _in_use(home, registry.manifest(ref))
+    removed = registry.remove(ref, protected=served)
+    freed = registry.collect_garbage(keep=digests)
+    if json:
+        print_json({"removed": removed.ref, "freed_bytes": freed})
+    else:
+        typer.echo(f"removed {removed.ref}; {freed} bytes freed (files of the last hour stay for one more)")
+
+
+def _in_use(home: Home, manifest: Manifest) -> tuple[set[str], set[str]]:
+    """The refs that the current snapshot serves, and every digest it names."""
+    if snapshot.current_version(home.snapshot) is None:
+        return set(), set()
+    routing = snapshot.read(home.snapshot)
+    refs: set[str] = set()
+    digests: set[str] = set()
+    for pool in routing.pools:
+        if pool.graph is not None:
+            digests.add(pool.graph.digest)
+        for member in pool.members:
+            refs.add(f"{member.name}:{member.version}")
+            digests.update(member.files.values(), () if member.sample is None else (member.sample,))
+    for endpoint in routing.endpoints:
+        for strategy in endpoint.strategies:
+            if strategy.state is not None:
+                digests.update(strategy.state.values())
+                if strategy.state == manifest.files:  # a strategy keeps its state's files, not its name
+                    refs.add(manifest.ref)
+    return refs, digests
+
+
+def _facts(manifest: Manifest) -> list[tuple[str, str | None]]:
+    signature = manifest.signature
+    facts: list[tuple[str, str | None]] = [
+        ("ref", manifest.ref),
+        ("kind", manifest.kind),
+        ("format", manifest.format),
+        ("created", _time(manifest.created)),
+        ("digest", manifest.digest),
+        *((f"file {name}", digest) for name, digest in manifest.files.items()),
+    ]
+    if signature is not None:
+        labels = signature.output.classes or signature.output.names
+        facts += [
+            ("raw input", f"{signature.input_kind}: {', '.join(map(str, signature.inputs))}"),
+            ("preprocess", " > ".join(step["kind"] for step in manifest.preprocess) or None),
+            ("tensors", ", ".join(map(str, manifest.tensors))),
+            ("answers", f"{signature.output.kind}: {', '.join(labels)}"),
+            ("from output", manifest.output_name),
+        ]
+    for title, mapping in (
+        ("option", manifest.options),
+        ("metric", manifest.metrics),
+        ("library", manifest.libraries),
+        ("note", manifest.notes),
+    ):
+        facts += [(f"{title} {key}", str(value)) for key, value in mapping.items()]
+    return [
+        *facts,
+        ("data digest", manifest.data_digest),
+        ("commit", manifest.commit),
+        ("parent", manifest.parent),
+        ("sample", manifest.sample),
+    ]
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
