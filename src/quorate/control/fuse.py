@@ -63,7 +63,7 @@ def _compile(group: Sequence[MemberRoute], registry: Registry) -> GraphRoute:
     compiled = compile_pool(members)
     verify_graph(compiled, members, _rows(group, registry))
     digest = registry.blobs.put(compiled.model)
-    return GraphRoute(digest=digest, outputs=compiled.outputs, input_name=compiled.input_name)
+    return GraphRoute(digest=digest, outputs=dict(compiled.outputs), input_name=compiled.input_name)
 
 
 def _rows(group: Sequence[MemberRoute], registry: Registry) -> Tensors:

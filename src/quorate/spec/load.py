@@ -13,8 +13,14 @@ from pydantic_core import ErrorDetails
 
 from quorate.errors import ConfigError
 from quorate.spec.document import parse
-from quorate.spec.model import NAME, REF, EndpointSpec, Plugged, PolicySpec, PoolSpec, Spec, StrategySpec
+from quorate.spec.model import NAME, REF, STICKY, EndpointSpec, Plugged, PolicySpec, PoolSpec, Spec, StrategySpec
 from quorate.spec.problems import ConfigProblems, Origin, Path, dotted, expected
+
+_FORMS = {
+    NAME: "a name of a-z, 0-9, '.', '_' and '-', the first a letter or a digit",
+    REF: "a model of the registry: 'name', 'name:3' or 'name@alias'",
+    STICKY: "context.KEY, KEY of letters, digits, '_', '.' and '-'",
+}
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,9 @@ def _problem(error: ErrorDetails, data: Any, origin: Origin) -> ConfigError:
             (*path, "kind"), f"There is no kind '{context['tag']}' for {name}; {expected(context['tag'], _kinds(path))}"
         )
     if kind == "string_pattern_mismatch":
-        return origin.problem(path, f"'{str(given)[:80]}' cannot stand at {name}; {_pattern(str(context['pattern']))}")
+        as_key = error["loc"][-1] == "[key]"
+        place = f"be a name in {dotted(path[:-1])}" if as_key else f"stand at {name}"
+        return origin.problem(path, f"'{str(given)[:80]}' cannot {place}; {_pattern(str(context['pattern']))}")
     if kind == "value_error":
         return origin.problem(path, f"{name}: {context['error']}")
     message = error["msg"].replace("an object", "a mapping").replace("a valid array", "a list")
@@ -126,11 +134,7 @@ def _described(section: type[BaseModel] | None, key: str) -> str:
 
 
 def _pattern(pattern: str) -> str:
-    if pattern == NAME:
-        return "expected a name of a-z, 0-9, '.', '_' and '-', the first a letter or a digit."
-    if pattern == REF:
-        return "expected a model of the registry: 'name', 'name:3' or 'name@alias'."
-    return f"expected text of the form {pattern}"
+    return f"expected {_FORMS.get(pattern, f'text of the form {pattern}')}."
 
 
 def _shown(value: Any) -> str:

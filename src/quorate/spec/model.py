@@ -13,6 +13,7 @@ from quorate.spec.parameters import plugin_models
 
 NAME = r"^[a-z0-9][a-z0-9._-]{0,127}$"
 REF = r"^[a-z0-9][a-z0-9._-]{0,127}(:[1-9][0-9]{0,8}|@[a-z0-9][a-z0-9._-]{0,127})?$"
+STICKY = r"^context\.[A-Za-z0-9_.-]{1,100}$"
 SIZE = r"^[0-9]+ ?(B|kB|MB|GB|KiB|MiB|GiB)$"
 
 OUTPUT_KINDS: dict[str, OutputKind] = {"classification": "scores", "regression": "values"}
@@ -141,7 +142,7 @@ class PolicySpec(Plugged):
     sticky: Annotated[
         str | None,
         Field(
-            pattern=r"^context\.[A-Za-z0-9_.-]{1,100}$",
+            pattern=STICKY,
             description="context.KEY: requests with the same value get the same strategy.",
         ),
     ] = None
