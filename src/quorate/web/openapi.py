@@ -13,7 +13,7 @@ from quorate.web.problem import MEDIA_TYPE, TABLE
 Schema = dict[str, Any]
 
 METHODS = ("get", "put", "post", "delete", "patch")
-NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+NAME_PATTERN = "^[a-z0-9][a-z0-9._-]{0,127}$"
 
 PROBLEM: Schema = {
     "type": "object",
@@ -36,7 +36,7 @@ SECURITY_SCHEMES: Schema = {
 SECURITY: list[Schema] = [{}, {"bearer": []}, {"key": []}]
 """A key is needed only where keys exist."""
 
-_REQUEST_ID: Schema = {"X-Request-Id": {"schema": {"type": "string"}, "description": "As sent, or a new one."}}
+REQUEST_ID: Schema = {"X-Request-Id": {"schema": {"type": "string"}, "description": "As sent, or a new one."}}
 
 
 def ref(name: str) -> Schema:
@@ -66,7 +66,7 @@ def parameter(name: str, place: str, schema: Schema, description: str) -> Schema
 
 def answer(description: str, schema: Schema, media_type: str = "application/json") -> Schema:
     """A good response."""
-    return {"description": description, "headers": _REQUEST_ID, "content": {media_type: {"schema": schema}}}
+    return {"description": description, "headers": REQUEST_ID, "content": {media_type: {"schema": schema}}}
 
 
 def problems(*codes: str, media_type: str = MEDIA_TYPE, schema: str = "Problem") -> dict[str, Schema]:
@@ -74,7 +74,7 @@ def problems(*codes: str, media_type: str = MEDIA_TYPE, schema: str = "Problem")
     found: dict[str, Schema] = {}
     for code in codes:
         status, title = TABLE[code]
-        headers = dict(_REQUEST_ID)
+        headers = dict(REQUEST_ID)
         if status == 429:
             headers["Retry-After"] = {"schema": {"type": "integer", "minimum": 1}, "description": "Seconds."}
         if status == 405:

@@ -1,0 +1,270 @@
+"""The control port: what is registered, served, decided and changed; thin handlers over the parts that know."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from quorate import __version__
+from quorate.clock import Clock
+from quorate.codecs import snapshot
+from quorate.codecs.snapshot import Routing
+from quorate.control import openapi, views
+from quorate.control.access import Access, Gate
+from quorate.control.submit import preview, submit
+from quorate.errors import (
+    InvalidInput,
+    MalformedRequest,
+    MethodNotAllowed,
+    NotFound,
+    QuorateError,
+    UnsupportedMediaType,
+)
+from quorate.home import Home
+from quorate.registry.registry import Registry
+from quorate.spec.document import MAX_BYTES
+from quorate.spec.model import NAME
+from quorate.store.audit import entries
+from quorate.store.database import Database
+from quorate.store.revisions import revisions
+from quorate.telemetry.exposition import CONTENT_TYPE, exposition
+from quorate.web.limits import ClientDisconnected, read_body
+from quorate.web.openapi import docs_html
+from quorate.web.problem import problem
+
+log = logging.getLogger("quorate.control")
+
+YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/plain")
+Name = Annotated[str, Path(pattern=NAME)]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the handlers call."""
+
+    home: Home
+    registry: Registry
+    database: Database
+    clock: Clock
+
+
+def create_app(services: Services, *, host: str) -> FastAPI:
+    """The ASGI application of the control port, bound to ``host``."""
+    app = FastAPI(
+        title="Quorate control",
+        version=__version__,
+        description="What is registered, served, decided and changed. Errors are problem JSON.",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.add_exception_handler(QuorateError, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _failed)
+    app.include_router(_reading(services))
+    app.include_router(_changing(services))
+    app.include_router(_about(app))
+    app.add_middleware(Gate, access=Access(services.home, services.database, host))
+    return app
+
+
+def _reading(services: Services) -> APIRouter:
+    router = APIRouter()
+    home, registry, database = services.home, services.registry, services.database
+
+    @router.get("/metrics", tags=["about"], response_class=openapi.PlainText, responses=openapi.METRICS)
+    def metrics() -> Response:
+        """Every process's counters in the Prometheus text format."""
+        return Response(exposition(home.telemetry), media_type=CONTENT_TYPE)
+
+    @router.get("/v1/health", tags=["about"], responses=openapi.reading("store"))
+    def health() -> views.Health:
+        """Whether the control process works, and what it obeys."""
+        return views.Health(
+            status="ok",
+            release=__version__,
+            snapshot_version=snapshot.current_version(home.snapshot),
+            store_schema=database.version(),
+        )
+
+    @router.get("/v1/models", tags=["models"], responses=openapi.reading("registry"))
+    def models() -> list[views.ModelSummary]:
+        """The models of the registry."""
+        found = (views.model_summary(registry, name) for name in registry.names())
+        return [summary for summary in found if summary is not None]
+
+    @router.get("/v1/models/{name}", tags=["models"], responses=openapi.reading("not_found", "registry"))
+    def model(name: Name) -> views.Model:
+        """A model and all its versions."""
+        aliases = registry.aliases(name)
+        versions = [views.model_version(registry.manifest(f"{name}:{v}"), aliases) for v in _versions(registry, name)]
+        return views.Model(name=name, aliases=aliases, versions=versions)
+
+    @router.get("/v1/models/{name}/{version}", tags=["models"], responses=openapi.reading("not_found", "registry"))
+    def model_version(name: Name, version: Annotated[int, Path(ge=1, lt=10**9)]) -> views.ModelVersion:
+        """One version of a model: its manifest."""
+        if version not in _versions(registry, name):
+            raise NotFound(f"Model '{name}' has no version {version}; /v1/models/{name} lists them.", path="version")
+        return views.model_version(registry.manifest(f"{name}:{version}"), registry.aliases(name))
+
+    @router.get("/v1/pools", tags=["endpoints"], responses=openapi.reading())
+    def pools() -> list[views.Pool]:
+        """The pools that are served, their members resolved to versions."""
+        return [views.pool(route) for route in _routing(home).pools]
+
+    @router.get("/v1/endpoints", tags=["endpoints"], responses=openapi.reading())
+    def endpoints(response: Response) -> views.Endpoints:
+        """The endpoints that are served."""
+        routing = _routing(home)
+        response.headers["etag"] = f'"{routing.version}"'
+        return views.endpoints(routing)
+
+    @router.get("/v1/endpoints/{name}", tags=["endpoints"], responses=openapi.reading("not_found", "store"))
+    def endpoint(name: Name) -> views.EndpointHistory:
+        """An endpoint and its revisions."""
+        with database.read() as connection:
+            found = [views.revision(r) for r in revisions(connection, name)]
+        if not found:
+            raise NotFound(f"There is no endpoint '{name}'; /v1/endpoints lists them.", path="name")
+        served = next((views.endpoint(e) for e in _routing(home).endpoints if e.name == name), None)
+        return views.EndpointHistory(name=name, served=served, revisions=found)
+
+    @router.get("/v1/audit", tags=["audit"], responses=openapi.reading("store"))
+    def audit(
+        before: Annotated[int | None, Query(ge=1, lt=2**53, description="Entries older than this id.")] = None,
+        limit: Annotated[int, Query(ge=1, le=1000, description="How many entries at most.")] = 100,
+    ) -> list[views.AuditEntry]:
+        """Who changed what, newest first."""
+        with database.read() as connection:
+            return [views.audit_entry(entry) for entry in entries(connection, before=before, limit=limit)]
+
+    return router
+
+
+def _changing(services: Services) -> APIRouter:
+    router = APIRouter()
+    parts = (services.home, services.registry, services.database)
+
+    @router.post("/v1/endpoints/apply", tags=["endpoints"], responses=openapi.CHANGING, openapi_extra=openapi.APPLY)
+    async def apply(
+        request: Request,
+        dry_run: Annotated[bool, Query(description="Only say what would change.")] = False,
+    ) -> views.AppliedView:
+        """Apply a configuration: the body takes the place of quorate.yaml; without a body, that file as it is."""
+        text = await _yaml(request)
+        if dry_run:
+            return views.applied(await run_in_threadpool(preview, *parts, text), dry_run=True)
+        author = f"key {request.state.key_id}" if request.state.key_id else "control port"
+        expected = _expected(request.headers.get("if-match"))
+        done = await run_in_threadpool(submit, *parts, text, author=author, clock=services.clock, expected=expected)
+        return views.applied(done, dry_run=False)
+
+    return router
+
+
+def _about(app: FastAPI) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/openapi.json", tags=["about"], responses=openapi.reading())
+    def document() -> dict[str, Any]:
+        """This document."""
+        return openapi.document(app)
+
+    @router.get("/docs", tags=["about"], response_class=openapi.Page, responses=openapi.reading())
+    def docs() -> Response:
+        """This document as a page."""
+        return openapi.Page(docs_html(openapi.document(app)))
+
+    return router
+
+
+def _routing(home: Home) -> Routing:
+    return Routing(version=0) if snapshot.current_version(home.snapshot) is None else snapshot.read(home.snapshot)
+
+
+def _versions(registry: Registry, name: str) -> list[int]:
+    found = sorted(registry.versions(name), reverse=True)
+    if not found:
+        raise NotFound(f"There is no model '{name}'; /v1/models lists them.", path="name")
+    return found
+
+
+async def _yaml(request: Request) -> bytes | None:
+    headers = dict(request.scope["headers"])
+    try:
+        body = await read_body(
+            request.receive,
+            limit=MAX_BYTES,
+            content_length=headers.get(b"content-length"),
+            encoding=headers.get(b"content-encoding"),
+        )
+    except ClientDisconnected:
+        raise MalformedRequest("The body is not complete: the client went away.", path="body") from None
+    if not body:
+        return None
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in YAML:
+        raise UnsupportedMediaType(
+            f"'{media_type[:64]}' is not read here; expected quorate.yaml as application/yaml.", path="Content-Type"
+        )
+    return body
+
+
+def _expected(if_match: str | None) -> int | None:
+    if if_match is None or if_match.strip() == "*":
+        return None
+    tag = if_match.strip().strip('"')
+    if not (tag.isascii() and tag.isdigit() and len(tag) < 16):
+        raise MalformedRequest(
+            f"If-Match is the ETag of /v1/endpoints, as \"12\"; got '{if_match[:50]}'.", path="If-Match"
+        )
+    return int(tag)
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+
+def _respond(request: Request, error: BaseException) -> Response:
+    status, headers, body = problem(error, request_id=request.state.request_id)
+    response = Response(body, status)
+    response.raw_headers = headers
+    return response
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    return _respond(request, error)
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    # Starlette raises it again afterwards, and the server logs it with its traceback.
+    log.error("Request %s failed (%s)", request.url.path[:200], request.state.request_id)
+    return _respond(request, error)
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
+    first = error.errors()[0]
+    place, *rest = first["loc"]
+    name = ".".join(map(str, rest)) or str(place)
+    return _respond(request, InvalidInput(f"The {place} parameter '{name}' is wrong: {first['msg']}.", path=name))
+
+
+def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
+    path = request.url.path[:200]
+    if error.status_code == 404:
+        return _respond(request, NotFound(f"There is no route {path}; /docs lists them."))
+    if error.status_code == 405:
+        allow = tuple((error.headers or {}).get("Allow", "").split(", "))
+        message = f"{request.method} is not possible on {path}; expected {' or '.join(allow)}."
+        return _respond(request, MethodNotAllowed(message, allow=allow))
+    return _respond(request, MalformedRequest(f"The request cannot be read: {error.detail}."))

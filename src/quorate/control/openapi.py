@@ -1,0 +1,89 @@
+"""The control port's OpenAPI document: what FastAPI derives from the handlers, with our problems for its errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.responses import Response
+
+from quorate.telemetry.exposition import CONTENT_TYPE
+from quorate.web import openapi
+
+_GATE = ("unauthenticated", "forbidden", "malformed_request", "not_ready")
+_TAGS = {
+    "models": "The registry.",
+    "endpoints": "What is served, its history, and changing it.",
+    "decisions": "Single answers, and how strategies compare.",
+    "audit": "Who changed what.",
+    "about": "What this port can do and how the processes are.",
+}
+
+
+class PlainText(Response):
+    """A Prometheus exposition."""
+
+    media_type = CONTENT_TYPE
+
+
+class Page(Response):
+    """An HTML page."""
+
+    media_type = "text/html"
+
+
+def reading(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """The problems a reading handler may answer besides the gate's; parameters may always be invalid."""
+    return dict(openapi.problems(*_GATE, "invalid_input", *codes).items())
+
+
+METRICS = {
+    **reading(),
+    200: {"description": "The exposition.", "content": {CONTENT_TYPE: {"schema": {"type": "string"}}}},
+}
+CHANGING = reading(
+    "not_found", "conflict", "too_large", "unsupported_media_type", "registry", "format_refused", "store"
+)
+APPLY: dict[str, Any] = {
+    "parameters": [
+        openapi.parameter(
+            "If-Match",
+            "header",
+            {"type": "string"},
+            "The ETag of /v1/endpoints: apply only if nobody has changed anything since.",
+        )
+    ],
+    "requestBody": {
+        "required": False,
+        "content": {"application/yaml": {"schema": {"type": "string", "description": "A whole quorate.yaml."}}},
+    },
+}
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI 3.1 document; built once, then the same object."""
+    if app.openapi_schema is None:
+        derived = app.openapi()
+        schemas = derived["components"]["schemas"]
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        for path in derived["paths"].values():
+            for operation in path.values():
+                operation["responses"] = {
+                    status: _labelled(status, found) for status, found in sorted(operation["responses"].items())
+                }
+        app.openapi_schema = openapi.document(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            paths=derived["paths"],
+            schemas=schemas,
+            tags=_TAGS,
+        )
+    return app.openapi_schema
+
+
+def _labelled(status: str, response: dict[str, Any]) -> dict[str, Any]:
+    if status == "422" and "application/json" in response["content"]:
+        return openapi.problems("invalid_input")["422"]
+    return {**response, "headers": {**openapi.REQUEST_ID, **response.get("headers", {})}}

@@ -1,0 +1,287 @@
+"""What the control port answers: the schema of every response, and how it is made from the records within."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from pydantic import BaseModel, ConfigDict
+
+from quorate.codecs.snapshot import EndpointRoute, PoolRoute, Routing
+from quorate.control.apply import Applied
+from quorate.registry.manifest import Manifest
+from quorate.registry.registry import Registry
+from quorate.store.audit import Entry
+from quorate.store.revisions import Revision
+
+
+class View(BaseModel):
+    """A response; what is not declared here is not shown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Health(View):
+    """Whether the control process works, and what it obeys."""
+
+    status: Literal["ok"]
+    release: str
+    snapshot_version: int | None
+    store_schema: str | None
+
+
+class ModelSummary(View):
+    """One model of the registry: its versions and aliases."""
+
+    name: str
+    kind: str
+    format: str
+    newest: int
+    versions: list[int]
+    aliases: dict[str, int]
+
+
+class ModelVersion(View):
+    """One version of a model: its manifest. ``created`` is Unix seconds."""
+
+    name: str
+    version: int
+    aliases: list[str]
+    kind: str
+    format: str
+    digest: str
+    created: float
+    signature: dict[str, Any] | None
+    preprocess: list[dict[str, Any]]
+    files: dict[str, str]
+    metrics: dict[str, float | None]
+    data_digest: str | None
+    commit: str | None
+    libraries: dict[str, str]
+    parent: str | None
+    notes: dict[str, str]
+
+
+class Model(View):
+    """A model with every version's manifest, newest first."""
+
+    name: str
+    aliases: dict[str, int]
+    versions: list[ModelVersion]
+
+
+class Member(View):
+    """A member of a pool, resolved to a version."""
+
+    name: str
+    version: int
+    format: str
+    digest: str
+
+
+class Pool(View):
+    """A pool that is served; ``fused`` are the members that run as one graph."""
+
+    name: str
+    task: str
+    signature: dict[str, Any]
+    members: list[Member]
+    fused: list[str]
+
+
+class Strategy(View):
+    """A strategy of an endpoint."""
+
+    name: str
+    kind: str
+    members: list[str]
+    quorum: int
+    params: dict[str, Any]
+    plan: str
+
+
+class Policy(View):
+    """How an endpoint chooses among its strategies."""
+
+    kind: str
+    params: dict[str, Any]
+    blind: bool
+    sticky: str | None
+
+
+class Endpoint(View):
+    """An endpoint at the revision that is served."""
+
+    name: str
+    revision: int
+    pool: str
+    strategies: list[Strategy]
+    policy: Policy
+    fallback: list[str]
+    deadline_ms: float
+    caller_may_choose: bool
+    on_member_failure: str
+    on_full: str
+
+
+class Endpoints(View):
+    """What is served; the snapshot's version is also the ETag, for ``If-Match`` when applying."""
+
+    snapshot_version: int
+    endpoints: list[Endpoint]
+
+
+class RevisionView(View):
+    """One revision of an endpoint; ``content`` is its resolved settings, ``created`` Unix seconds."""
+
+    number: int
+    digest: str
+    author: str
+    created: float
+    content: dict[str, Any]
+
+
+class EndpointHistory(View):
+    """An endpoint, None where it is served no more, and its revisions, newest first."""
+
+    name: str
+    served: Endpoint | None
+    revisions: list[RevisionView]
+
+
+class AppliedView(View):
+    """What an apply did, or with ``dry_run`` would do."""
+
+    dry_run: bool
+    snapshot_version: int
+    revisions: dict[str, int]
+    changed: list[str]
+    removed: list[str]
+    notices: list[str]
+
+
+class AuditEntry(View):
+    """One change: who did what to what, at Unix time ``at``."""
+
+    id: int
+    at: float
+    actor: str
+    action: str
+    subject: str
+    detail: dict[str, Any]
+
+
+def model_summary(registry: Registry, name: str) -> ModelSummary | None:
+    """A model's summary; None when its last version was removed just now."""
+    versions = registry.versions(name)
+    if not versions:
+        return None
+    newest = registry.manifest(f"{name}:{versions[-1]}")
+    return ModelSummary(
+        name=name,
+        kind=newest.kind,
+        format=newest.format,
+        newest=newest.version,
+        versions=list(versions),
+        aliases=registry.aliases(name),
+    )
+
+
+def model_version(manifest: Manifest, aliases: dict[str, int]) -> ModelVersion:
+    """A manifest as it is shown."""
+    return ModelVersion(
+        name=manifest.name,
+        version=manifest.version,
+        aliases=sorted(alias for alias, version in aliases.items() if version == manifest.version),
+        kind=manifest.kind,
+        format=manifest.format,
+        digest=manifest.digest,
+        created=manifest.created,
+        signature=msgspec.to_builtins(manifest.signature),
+        preprocess=manifest.preprocess,
+        files=manifest.files,
+        metrics=dict(manifest.metrics),
+        data_digest=manifest.data_digest,
+        commit=manifest.commit,
+        libraries=manifest.libraries,
+        parent=manifest.parent,
+        notes=manifest.notes,
+    )
+
+
+def pool(route: PoolRoute) -> Pool:
+    """A pool as it is shown."""
+    members = [Member(name=m.name, version=m.version, format=m.format, digest=m.digest) for m in route.members]
+    return Pool(
+        name=route.name,
+        task=route.task,
+        signature=msgspec.to_builtins(route.signature),
+        members=members,
+        fused=sorted(route.graph.outputs) if route.graph else [],
+    )
+
+
+def endpoint(route: EndpointRoute) -> Endpoint:
+    """An endpoint as it is shown."""
+    strategies = [
+        Strategy(name=s.name, kind=s.kind, members=list(s.members), quorum=s.quorum, params=s.params, plan=s.plan)
+        for s in route.strategies
+    ]
+    policy = Policy(
+        kind=route.policy.kind, params=route.policy.params, blind=route.policy.blind, sticky=route.policy.sticky
+    )
+    return Endpoint(
+        name=route.name,
+        revision=route.revision,
+        pool=route.pool,
+        strategies=strategies,
+        policy=policy,
+        fallback=list(route.fallback),
+        deadline_ms=route.deadline_ms,
+        caller_may_choose=route.caller_may_choose,
+        on_member_failure=route.on_member_failure,
+        on_full=route.on_full,
+    )
+
+
+def endpoints(routing: Routing) -> Endpoints:
+    """All that is served, by name."""
+    return Endpoints(
+        snapshot_version=routing.version,
+        endpoints=[endpoint(route) for route in sorted(routing.endpoints, key=lambda e: e.name)],
+    )
+
+
+def revision(found: Revision) -> RevisionView:
+    """A revision as it is shown."""
+    return RevisionView(
+        number=found.number,
+        digest=found.digest,
+        author=found.author,
+        created=found.created,
+        content=msgspec.json.decode(found.content),
+    )
+
+
+def applied(done: Applied, *, dry_run: bool) -> AppliedView:
+    """What an apply did, as it is shown."""
+    return AppliedView(
+        dry_run=dry_run,
+        snapshot_version=done.snapshot_version,
+        revisions=dict(done.revisions),
+        changed=list(done.changed),
+        removed=list(done.removed),
+        notices=list(done.notices),
+    )
+
+
+def audit_entry(entry: Entry) -> AuditEntry:
+    """An audit entry as it is shown."""
+    return AuditEntry(
+        id=entry.id,
+        at=entry.at,
+        actor=entry.actor,
+        action=entry.action,
+        subject=entry.subject,
+        detail=dict(entry.detail),
+    )
