@@ -41,18 +41,20 @@ class Access:
         role = "operate" if method in SAFE_METHODS else "admin"
         return self._keyring.authorise(headers.get(b"authorization"), headers.get(b"x-api-key"), role)
 
+    def routing(self) -> Routing:
+        """The newest snapshot; before the first apply an empty one with the keys that the store has."""
+        if snapshot.current_version(self._home.snapshot) is not None:
+            return snapshot.read(self._home.snapshot)
+        with self._database.read() as connection:
+            return Routing(version=0, keys=keys.routes(connection))
+
     def _follow(self) -> None:
         version = snapshot.current_version(self._home.snapshot)
-        if version is not None and version == self._version:
-            return
-        if version is None:
-            with self._database.read() as connection:
-                routing = Routing(version=0, keys=keys.routes(connection))
-        else:
-            routing = snapshot.read(self._home.snapshot)
-        self._keyring = Keyring(routing.keys)
-        self._hosts = HostPolicy(self._host, routing.hosts)
-        self._version = version
+        if version is None or version != self._version:
+            routing = self.routing()
+            self._keyring = Keyring(routing.keys)
+            self._hosts = HostPolicy(self._host, routing.hosts)
+            self._version = version
 
 
 class Gate:

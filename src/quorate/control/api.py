@@ -54,8 +54,8 @@ class Services:
     clock: Clock
 
 
-def create_app(services: Services, *, host: str) -> FastAPI:
-    """The ASGI application of the control port, bound to ``host``."""
+def create_app(services: Services, access: Access) -> FastAPI:
+    """The ASGI application of the control port."""
     app = FastAPI(
         title="Quorate control",
         version=__version__,
@@ -73,7 +73,7 @@ def create_app(services: Services, *, host: str) -> FastAPI:
     app.include_router(_reading(services))
     app.include_router(_changing(services))
     app.include_router(_about(app))
-    app.add_middleware(Gate, access=Access(services.home, services.database, host))
+    app.add_middleware(Gate, access=access)
     return app
 
 

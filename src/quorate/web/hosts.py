@@ -54,7 +54,7 @@ class HostPolicy:
         if not self._is_ours(text):
             raise Forbidden(
                 f"This server is not called '{text[:100]}'; expected localhost or the address it listens on. "
-                "Add the name under 'hosts' in quorate.yaml if it should be.",
+                "Add the name to server.allowed_hosts if it should be.",
                 path="Host",
             )
         if len(self._seen) < _REMEMBERED:
@@ -68,7 +68,7 @@ class HostPolicy:
         if not authority or not (same or listed):
             raise Forbidden(
                 f"Requests from the origin '{text[:100]}' are refused; only this server's own pages may send them. "
-                "Add the name under 'hosts' in quorate.yaml if it should be able to.",
+                "Add the name to server.allowed_hosts if it should be able to.",
                 path="Origin",
             )
 

@@ -1,0 +1,90 @@
+"""The control process: its port, and the ingest of journals into the store; killing it never stops serving."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from quorate.clock import Clock
+from quorate.control.access import Access
+from quorate.control.api import Services, create_app
+from quorate.home import Home
+from quorate.registry.registry import Registry
+from quorate.store.database import Database
+from quorate.telemetry.counters import Counters
+from quorate.web.auth import require_keys
+
+log = logging.getLogger("quorate.control")
+
+DRAIN_S = 5
+
+
+def serve(home: Home, *, host: str, port: int, insecure: bool, clock: Clock, life_fd: int, ready_fd: int) -> None:
+    """Serve the control port until SIGTERM, or until ``life_fd`` ends because the supervisor is gone.
+
+    ``ready_fd`` gets one byte when the port is open. Raises :class:`~quorate.errors.ConfigError` for an address
+    that needs keys where there are none, and :class:`~quorate.errors.StoreError`.
+    """
+    database = Database(home.store_url)
+    database.migrate()
+    access = Access(home, database, host)
+    require_keys(host, access.routing().keys, insecure=insecure)
+    counters = Counters(home.telemetry / "control.qt")
+    try:
+        app = create_app(Services(home, Registry(home.registry, clock), database, clock), access)
+        asyncio.run(_run(app, _listen(host, port), counters, life_fd=life_fd, ready_fd=ready_fd))
+    finally:
+        counters.close()
+        database.close()
+
+
+async def _run(app: ASGIApp, listener: socket.socket, counters: Counters, *, life_fd: int, ready_fd: int) -> None:
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        lifespan="off",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_S,
+    )
+    server = uvicorn.Server(config)
+    _end_with_supervisor(server, life_fd)
+    ready = counters.gauge("quorate_ready")
+    ready.set(1)
+    os.write(ready_fd, b"1")
+    os.close(ready_fd)
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        ready.set(0)
+
+
+def _end_with_supervisor(server: uvicorn.Server, life_fd: int) -> None:
+    loop = asyncio.get_running_loop()
+    # uvicorn obeys SIGTERM while it serves, and then hands it on to these: cleaning up must come first.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def gone() -> None:
+        loop.remove_reader(life_fd)
+        log.warning("The supervisor is gone; stopping.")
+        server.should_exit = True
+
+    loop.add_reader(life_fd, gone)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    listener.listen()  # connections wait from here on, so "ready" is true
+    listener.setblocking(False)
+    return listener
