@@ -1,0 +1,161 @@
+"""The training report: the same facts as Markdown, JSON and a table, and what they mean in words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from quorate.core.stats.intervals import Interval
+from quorate.training.evaluate import Comparison, Evaluation, Score
+
+COLUMNS = ("name", "what", "accuracy", "macro F1", "log loss")
+
+
+def verdict(evaluation: Evaluation) -> list[str]:
+    """Sentences: does a strategy beat the best member beyond the interval, which do worse, who beats the baseline."""
+    best = next(member for member in evaluation.members if member.name == evaluation.best_member)
+    who = f"the best member ({best.name}, {_percent(best.accuracy.estimate)})"
+    rows = f"on these {evaluation.rows} rows"
+    better = [c for c in evaluation.comparisons if c.difference.low > 0]
+    worse = [c for c in evaluation.comparisons if c.difference.high < 0]
+    words = [f"{c.strategy} beats {who} beyond the interval {rows}: {_points(c)}." for c in better]
+    if not evaluation.comparisons:
+        words.append(f"No strategy combines several members, so there is nothing to compare with {who}.")
+    elif not better:
+        closest = max(evaluation.comparisons, key=lambda c: c.difference.estimate)
+        words.append(
+            f"No strategy beats {who} beyond the interval {rows}; "
+            f"the closest is {closest.strategy}, {_points(closest)}."
+        )
+    words += [f"{c.strategy} is worse than {who} beyond the interval {rows}: {_points(c)}." for c in worse]
+    below = [s.name for s in evaluation.members if s.accuracy.low <= evaluation.baseline.high]
+    always = f"always answering '{evaluation.majority}' ({_percent(evaluation.baseline.estimate)})"
+    words.append(
+        f"Not clearly better than {always}: {', '.join(below)}."
+        if below
+        else f"Every member is far better than {always}."
+    )
+    return words
+
+
+def caveats(evaluation: Evaluation) -> str:
+    """How the numbers were made."""
+    return (
+        f"Held-out test part of '{evaluation.data}', {evaluation.rows} rows that nothing was fitted on; the "
+        f"registered artifacts and the combiners that serve. Intervals are 95 %: Wilson for accuracy, seeded "
+        "bootstrap for macro F1. Comparisons are paired on the same rows and hold together "
+        f"(95 % for all {len(evaluation.comparisons)}, Bonferroni); the best member was picked on these rows, "
+        "which favours it."
+    )
+
+
+def to_json(evaluation: Evaluation) -> dict[str, Any]:
+    """All figures as plain data; intervals are ``{estimate, low, high}``."""
+    return {
+        "endpoint": evaluation.endpoint,
+        "pool": evaluation.pool,
+        "data": evaluation.data,
+        "rows": evaluation.rows,
+        "classes": list(evaluation.classes),
+        "baseline": {"label": evaluation.majority, "accuracy": evaluation.baseline._asdict()},
+        "members": [_score(score) for score in evaluation.members],
+        "strategies": [_score(score) for score in evaluation.strategies],
+        "best_member": evaluation.best_member,
+        "comparisons": [
+            {"strategy": c.strategy, "accuracy_difference": c.difference._asdict()} for c in evaluation.comparisons
+        ],
+        "verdict": verdict(evaluation),
+        "caveats": caveats(evaluation),
+    }
+
+
+def to_markdown(evaluation: Evaluation) -> str:
+    """The report as a Markdown page."""
+    lines = [
+        f"# Endpoint {evaluation.endpoint}: members and strategies",
+        "",
+        f"| {' | '.join(COLUMNS)} |",
+        "|---|---|---|---|---|",
+        *(f"| {' | '.join(row)} |" for row in table(evaluation)),
+        "",
+        "## Is an ensemble better than the best member?",
+        "",
+        *verdict(evaluation),
+        "",
+        "| strategy | accuracy less the best member's, in points |",
+        "|---|---|",
+        *(f"| {c.strategy} | {_points(c)} |" for c in evaluation.comparisons),
+        "",
+        caveats(evaluation),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def table(evaluation: Evaluation) -> list[tuple[str, ...]]:
+    """The rows under :data:`COLUMNS`: members, strategies, baseline; all as text."""
+    rows = [
+        (
+            s.name,
+            s.kind,
+            _shown(s.accuracy),
+            _shown(s.macro_f1),
+            f"{s.log_loss:.3f}",
+        )
+        for s in (*evaluation.members, *evaluation.strategies)
+    ]
+    return [*rows, (f"always '{evaluation.majority}'", "baseline", _shown(evaluation.baseline), "", "")]
+
+
+def write(evaluation: Evaluation, folder: Path) -> tuple[Path, Path]:
+    """Write ``report.md`` and ``report.json`` into ``folder``; returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    page, data = folder / "report.md", folder / "report.json"
+    page.write_text(to_markdown(evaluation), "utf-8")
+    data.write_text(json.dumps(to_json(evaluation), indent=1, allow_nan=False) + "\n", "utf-8")
+    return page, data
+
+
+def show(evaluation: Evaluation) -> None:
+    """Print the table and the verdict on stdout."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    title = f"Endpoint {evaluation.endpoint} on {evaluation.rows} held-out rows, 95 % intervals"
+    shown = Table(title=title, title_justify="left", box=SIMPLE)
+    for column in COLUMNS:
+        shown.add_column(column, no_wrap=True, justify="right" if column == "log loss" else "left")
+    for index, row in enumerate(table(evaluation), start=1):
+        shown.add_row(
+            *row, end_section=index in (len(evaluation.members), len(evaluation.members + evaluation.strategies))
+        )
+    console.print(shown)
+    for sentence in verdict(evaluation):
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+
+def _score(score: Score) -> dict[str, Any]:
+    return {
+        "name": score.name,
+        "kind": score.kind,
+        "members": list(score.members),
+        "accuracy": score.accuracy._asdict(),
+        "macro_f1": score.macro_f1._asdict(),
+        "log_loss": score.log_loss,
+    }
+
+
+def _shown(interval: Interval) -> str:
+    return f"{interval.estimate:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _points(comparison: Comparison) -> str:
+    d = comparison.difference
+    return f"{100 * d.estimate:+.1f} points [{100 * d.low:+.1f}, {100 * d.high:+.1f}]"
