@@ -26,6 +26,7 @@ WITH_EXAMPLES = {
     "quorate.ids",
     "quorate.core.combine.average",
     "quorate.core.combine.mean",
+    "quorate.core.combine.single",
     "quorate.core.combine.vote",
     "quorate.core.combine.weighted",
     "quorate.core.plan.all_at_once",

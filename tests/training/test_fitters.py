@@ -4,12 +4,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quorate.codecs.state import decode, encode
 from quorate.core.combine.mean import Mean
 from quorate.core.combine.stack import Stack
-from quorate.core.combine.weighted import Weighted
+from quorate.core.combine.weighted import LEAST_WEIGHT, Weighted
 from quorate.core.types import OutputSpec, State, Status
 from quorate.errors import InvalidInput
-from quorate.training.fitters import LEAST_WEIGHT, fit_log_odds_weights, fit_stack, fit_stack_values
+from quorate.training.fitters import fit_log_odds_weights, fit_stack, fit_stack_values
 
 MEMBERS = ["fine", "overconfident", "confused", "guessing"]
 CLASSES = ["a", "b", "c"]
@@ -103,6 +104,14 @@ def test_a_stack_state_fits_its_combiner_and_says_what_it_is(fitted: State) -> N
     Stack().check(MEMBERS, OUTPUT, fitted)
     assert fitted.arrays["subsets"].shape == (15, 4)
     assert fitted.meta == {"output": "scores", "members": MEMBERS, "classes": CLASSES, "clip": 0.001, "C": 1.0}
+
+
+def test_a_state_comes_back_from_its_files(fitted: State) -> None:
+    back = decode(encode(fitted))
+    Stack().check(MEMBERS, OUTPUT, back)
+    outputs, _ = classification(20, seed=2)
+    status = (np.arange(80).reshape(20, 4) % 3).astype(np.int8)
+    np.testing.assert_array_equal(Stack().combine(outputs, status, back), Stack().combine(outputs, status, fitted))
 
 
 def test_absent_members_have_no_coefficients(fitted: State) -> None:

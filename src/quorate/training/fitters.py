@@ -8,7 +8,6 @@ Reference for stacking on out-of-fold outputs: D. Wolpert, "Stacked generalizati
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
@@ -20,9 +19,6 @@ from quorate.core.combine import stack, weighted
 from quorate.core.combine.stack import member_features
 from quorate.core.types import FloatArray, State
 from quorate.errors import InvalidInput
-
-LEAST_WEIGHT = 1e-3
-"""The weight of a member no better than chance: next to nothing beside others, yet it can answer alone."""
 
 CLIP = 1e-3
 """Probabilities below this are taken for this in the logarithm; trees often say 0 and are sometimes wrong."""
@@ -38,19 +34,13 @@ def fit_log_odds_weights(outputs: FloatArray, y: NDArray[np.integer[Any]], membe
     """Weights for ``weighted`` from the members' accuracies: ``w = log(p / (1 - p)) + log(K - 1)``.
 
     ``outputs`` float32 ``[n, m, K]`` on held-out rows, ``y`` true class indices ``[n]``, ``members`` the ``m`` names in
-    order. ``p = (right + 1/2) / (n + 1)`` keeps the logarithm finite for a member that is always right; weights below
-    :data:`LEAST_WEIGHT` are raised to it. :class:`InvalidInput` if the shapes do not fit or a value is not finite.
+    order. ``p = (right + 1/2) / (n + 1)`` keeps the logarithm finite for a member that is always right; no weight is
+    below ``weighted.LEAST_WEIGHT``. :class:`InvalidInput` if the shapes do not fit or a value is not finite.
     """
     _check_classes(outputs, y, members, outputs.shape[-1])
     right = (outputs.argmax(axis=2) == y[:, None]).sum(axis=0)
-    p = (right + 0.5) / (len(y) + 1.0)
-    weights = np.log(p / (1 - p)) + math.log(max(outputs.shape[2] - 1, 1))
-    return State(
-        "weighted",
-        weighted.VERSION,
-        {"members": list(members)},
-        {"weights": np.maximum(weights, LEAST_WEIGHT)},
-    )
+    weights = weighted.log_odds((right + 0.5) / (len(y) + 1.0), outputs.shape[2])
+    return State("weighted", weighted.VERSION, {"members": list(members)}, {"weights": weights})
 
 
 def fit_stack(

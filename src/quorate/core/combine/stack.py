@@ -76,13 +76,10 @@ class Stack(Combiner):
         ok = status == OK
         # 1 and 0 become the feature 0, so an absent member adds nothing.
         clean = np.where(ok[:, :, None], outputs, np.float32(state.meta["output"] == "scores"))
-        subsets = state.arrays["subsets"]
-        patterns, pattern_of = np.unique(ok, axis=0, return_inverse=True)
-        for index, pattern in enumerate(patterns):
-            fitted = np.flatnonzero((subsets == pattern).all(axis=1))
-            if fitted.size:
-                rows = pattern_of.reshape(-1) == index
-                answer[rows] = _predict(clean[rows], state, int(fitted[0]))
+        fits = (ok[:, None] == state.arrays["subsets"]).all(axis=2)
+        for subset in np.flatnonzero(fits.any(axis=0)).tolist():
+            rows = fits[:, subset]
+            answer[rows] = _predict(clean[rows], state, subset)
         return answer.astype(np.float32)
 
 

@@ -30,6 +30,9 @@ from quorate.errors import ConfigError
 VERSION = 1
 """Format of the fitted state: meta ``members`` (names, in order), array ``weights`` float64 ``[m]``."""
 
+LEAST_WEIGHT = 1e-3
+"""The fitted weight of a member no better than chance: next to nothing beside others, yet it can answer alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class WeightedParams:
@@ -73,3 +76,13 @@ class Weighted(Combiner):
 
     def _weights(self, state: State | None) -> NDArray[np.float64]:
         return np.asarray(self.params.weights if state is None else state.arrays["weights"], np.float64)
+
+
+def log_odds(accuracies: NDArray[np.float64], classes: int) -> NDArray[np.float64]:
+    """Weights ``log(p / (1 - p)) + log(K - 1)`` from accuracies p inside (0, 1), at least :data:`LEAST_WEIGHT`.
+
+    >>> log_odds(np.array([0.9, 0.5, 0.1]), 2).round(3).tolist()
+    [2.197, 0.001, 0.001]
+    """
+    weights: NDArray[np.float64] = np.log(accuracies / (1 - accuracies)) + np.log(max(classes - 1, 1))
+    return np.maximum(weights, LEAST_WEIGHT)
