@@ -97,8 +97,8 @@ def _replaced(old: str, new: str) -> str:
             "votng: hard",
             11,
             (
-                "There is no setting 'votng' in endpoints.main.strategies.votes; expected one of kind, members, quorum, "
-                "state, voting; did you mean 'voting'?"
+                "There is no setting 'votng' in endpoints.main.strategies.votes; expected one of kind, members, "
+                "quorum, state, voting; did you mean 'voting'?"
             ),
         ),
         (
@@ -106,8 +106,8 @@ def _replaced(old: str, new: str) -> str:
             "kind: men",
             7,
             (
-                "There is no kind 'men' for endpoints.main.strategies.bagging; expected one of mean, single, stack, vote, "
-                "weighted; did you mean 'mean'?"
+                "There is no kind 'men' for endpoints.main.strategies.bagging; expected one of mean, single, stack, "
+                "vote, weighted; did you mean 'mean'?"
             ),
         ),
         (
@@ -127,8 +127,8 @@ def _replaced(old: str, new: str) -> str:
             "weights: 3",
             8,
             (
-                "endpoints.main.strategies.boosting.weights should be weights by member, a list of weights or 'log-odds'; "
-                "got 3."
+                "endpoints.main.strategies.boosting.weights should be weights by member, a list of weights or "
+                "'log-odds'; got 3."
             ),
         ),
         (
@@ -158,8 +158,8 @@ def _replaced(old: str, new: str) -> str:
             "Bag B",
             2,
             (
-                "'Bag B' cannot stand at pools.digits.members[1]; expected a model of the registry: 'name', 'name:3' or "
-                "'name@alias'."
+                "'Bag B' cannot stand at pools.digits.members[1]; expected a model of the registry: 'name', 'name:3' "
+                "or 'name@alias'."
             ),
         ),
         (

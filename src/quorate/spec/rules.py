@@ -129,10 +129,10 @@ def _strategy(
     weights = member_weights(strategy)
     members = strategy_members(strategy, pool)
     if isinstance(weights, dict):
-        for name in weights.keys() - set(members):
+        for name in sorted(weights.keys() - set(members)):
             message = f"{where}: there is a weight for '{name}', which is not one of its members; "
             yield problem((*path, "weights", name), message + expected(name, members))
-        for name in set(members) - weights.keys():
+        for name in sorted(set(members) - weights.keys()):
             yield problem((*path, "weights"), f"{where} has no weight for its member '{name}'; add one.")
     quorum = strategy_quorum(strategy, endpoint)
     if quorum > len(members) > 0:
