@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from quorate import plugins
 from quorate.codecs import state as state_codec
@@ -21,6 +21,7 @@ from quorate.codecs.snapshot import (
     Routing,
     StrategyRoute,
 )
+from quorate.core.combine.weighted import log_odds
 from quorate.core.types import OutputSpec, Signature, State
 from quorate.errors import ConfigError, QuorateError, RegistryError
 from quorate.registry.manifest import Manifest
@@ -40,7 +41,7 @@ from quorate.spec.rules import (
 ACCURACY = "validation_accuracy"
 """The metric of a model from which log-odds weights are computed."""
 
-_LEAST_ERROR = 1e-3  # an accuracy of 1 on a held-out set would weigh infinitely much
+_LEAST_ERROR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -222,19 +223,17 @@ class _Resolver:
         if classes < 2:
             self._report(path, f"log-odds weights need classes; pools.{pool.route.name} has none. List the weights.")
             return []
-        weights = []
         for name in members:
-            accuracy = pool.accuracies[name]
-            if accuracy is None:
+            if pool.accuracies[name] is None:
                 self._report(
                     path,
                     f"log-odds weights are computed from the metric '{ACCURACY}' of the models; '{name}' has none. "
                     "Register it with that metric, or list the weights.",
                 )
-                continue
-            accuracy = min(max(accuracy, _LEAST_ERROR), 1 - _LEAST_ERROR)
-            # The optimal weight of an independent voter among K classes (see core/combine/weighted.py).
-            weights.append(math.log(accuracy / (1 - accuracy)) + math.log(classes - 1))
+        known = [accuracy for name in members if (accuracy := pool.accuracies[name]) is not None]
+        # A perfect score on held-out rows would weigh infinitely much.
+        inside = np.clip(np.array(known, np.float64), _LEAST_ERROR, 1 - _LEAST_ERROR)
+        weights: list[float] = log_odds(inside, classes).tolist()
         return weights
 
     def _model(self, path: Path, ref: str) -> tuple[MemberRoute, float | None] | None:
