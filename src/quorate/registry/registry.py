@@ -49,14 +49,14 @@ class Ref(NamedTuple):
         """
         name, at, alias = text.partition("@")
         name, colon, version = name.partition(":")
-        _check_name("model name", name)
+        _check_name("a model name", name)
         if colon and (at or not _VERSION.fullmatch(version)):
             raise RegistryError(
                 f"'{text[:200]}' is not a model reference; expected 'name', 'name:version' with a version from 1, or "
                 "'name@alias'."
             )
         if at:
-            _check_name("alias", alias)
+            _check_name("an alias", alias)
         return cls(name, int(version) if colon else None, alias if at else None)
 
 
@@ -79,7 +79,7 @@ class Registry:
         :class:`FormatRefused` if the content is not on the allow-list, :class:`RegistryError` if a name is not
         allowed, the sample is not there or the disk refuses; then the registry is as it was.
         """
-        _check_name("model name", draft.name)
+        _check_name("a model name", draft.name)
         formats.check(draft.format, files, draft.options)
         _check_kind(draft)
         if draft.sample is not None and not self.blobs.has(draft.sample):
@@ -110,12 +110,12 @@ class Registry:
 
     def versions(self, name: str) -> tuple[int, ...]:
         """Versions of a model, oldest first; empty if there is no such model."""
-        _check_name("model name", name)
+        _check_name("a model name", name)
         return tuple(sorted(_numbers(self._versions(name), ".json")))
 
     def aliases(self, name: str) -> dict[str, int]:
         """Alias to version."""
-        _check_name("model name", name)
+        _check_name("a model name", name)
         try:
             data = self._aliases(name).read_bytes()
         except FileNotFoundError:
@@ -170,7 +170,7 @@ class Registry:
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let ``alias`` name a version of the model, whatever it named before."""
-        _check_name("alias", alias)
+        _check_name("an alias", alias)
         with self._changing(name):
             self.resolve(f"{name}:{version}")
             self._write_aliases(name, {**self.aliases(name), alias: version})
@@ -267,7 +267,7 @@ class Registry:
 
     @contextmanager
     def _changing(self, name: str) -> Iterator[None]:
-        _check_name("model name", name)
+        _check_name("a model name", name)
         with writing(self.root), locked(self.root / "locks" / f"model-{name}"):
             yield
 
@@ -275,7 +275,7 @@ class Registry:
 def _check_name(what: str, name: str) -> None:
     if not _NAME.fullmatch(name):
         raise RegistryError(
-            f"'{name[:200]}' cannot be a {what}; expected up to 128 of a-z, 0-9, '.', '_' and '-', "
+            f"'{name[:200]}' cannot be {what}; expected up to 128 of a-z, 0-9, '.', '_' and '-', "
             "the first a letter or a digit.",
             path=name[:200],
         )
