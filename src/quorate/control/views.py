@@ -54,7 +54,7 @@ class ModelVersion(View):
     signature: dict[str, Any] | None
     preprocess: list[dict[str, Any]]
     files: dict[str, str]
-    metrics: dict[str, float | None]
+    metrics: dict[str, float]
     data_digest: str | None
     commit: str | None
     libraries: dict[str, str]
@@ -200,7 +200,7 @@ def model_version(manifest: Manifest, aliases: dict[str, int]) -> ModelVersion:
         signature=msgspec.to_builtins(manifest.signature),
         preprocess=manifest.preprocess,
         files=manifest.files,
-        metrics=dict(manifest.metrics),
+        metrics=manifest.metrics,
         data_digest=manifest.data_digest,
         commit=manifest.commit,
         libraries=manifest.libraries,
