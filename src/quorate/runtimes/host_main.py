@@ -16,11 +16,11 @@ import sys
 from io import BufferedReader
 from pathlib import Path
 
-from quorate import plugins
 from quorate.core.types import Artifact, Tensors
-from quorate.errors import FormatRefused, MemberCrashed, QuorateError
+from quorate.errors import MemberCrashed, QuorateError
 from quorate.runtimes import wire
 from quorate.runtimes.base import Session
+from quorate.runtimes.lookup import runtime_for
 from quorate.runtimes.signature import one_line, whole_option
 
 MAX_MEMORY_MB = 1 << 24
@@ -59,7 +59,7 @@ def _serve(link: socket.socket, source: BufferedReader) -> None:
     try:
         artifact = wire.read_artifact(meta)
         _limit_memory(artifact)
-        session = _load(artifact)
+        session = runtime_for(artifact.format)().load(artifact)
     except BaseException as error:
         _send(link, _failure(header.request, error, "could not be loaded"))
         return
@@ -70,15 +70,6 @@ def _serve(link: socket.socket, source: BufferedReader) -> None:
         for buffer in wire.buffers(inputs):
             _fill(source, buffer)
         _send(link, _answer(session, header.request, inputs))
-
-
-def _load(artifact: Artifact) -> Session:
-    for name in plugins.names("runtimes"):
-        runtime = plugins.load("runtimes", name)
-        if artifact.format in runtime.formats:
-            session: Session = runtime().load(artifact)
-            return session
-    raise FormatRefused(f"no runtime loads the format '{artifact.format}'.", path=artifact.name)
 
 
 def _answer(session: Session, request: int, inputs: Tensors) -> list[wire.Buffer]:
