@@ -73,3 +73,4 @@ def test_a_folder_without_a_configuration(tmp_path: Any, capsys: pytest.CaptureF
     code, _, err = _run(capsys, "apply", "--project", str(tmp_path))
     assert code == 2
     assert "There is no quorate.yaml" in err
+    assert list(tmp_path.iterdir()) == []

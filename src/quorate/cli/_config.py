@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from quorate.clock import SystemClock
+from quorate.control.apply import read_file
 from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.spec import ConfigProblems
@@ -35,7 +36,8 @@ def registry_of(home: Home) -> Registry:
 
 @contextmanager
 def store_of(home: Home) -> Iterator[Database]:
-    """The project's store, created or upgraded where that is needed."""
+    """The project's store, created or upgraded where that is needed; :class:`ConfigError` where there is no project."""
+    read_file(home)  # so that a command run in the wrong folder leaves nothing there
     database = Database(home.store_url)
     try:
         database.migrate()

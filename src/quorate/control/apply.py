@@ -35,16 +35,21 @@ class Applied:
     notices: tuple[str, ...] = ()
 
 
-def read_config(home: Home) -> tuple[Config, str]:
-    """The project's configuration and the SHA-256 of its file; :class:`ConfigError` where there is none."""
+def read_file(home: Home) -> bytes:
+    """The text of the project's configuration; :class:`ConfigError` where there is none."""
     try:
-        raw = home.config.read_bytes()
+        return home.config.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(
             f"There is no {home.config.name} in {home.root}; write one, or name the project's folder with --project."
         ) from None
     except OSError as error:
         raise ConfigError(f"{home.config} cannot be read: {error.strerror}.") from None
+
+
+def read_config(home: Home) -> tuple[Config, str]:
+    """The project's configuration and its file's SHA-256; :class:`ConfigError` where there is none or it is wrong."""
+    raw = read_file(home)
     return load(raw, home.config.name), hashlib.sha256(raw).hexdigest()
 
 

@@ -22,12 +22,11 @@ from quorate.codecs.snapshot import (
     StrategyRoute,
 )
 from quorate.core.combine.weighted import log_odds
-from quorate.core.types import OutputSpec, Signature, State
+from quorate.core.types import OutputKind, OutputSpec, Signature, State
 from quorate.errors import ConfigError, QuorateError, RegistryError
 from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
 from quorate.spec import Config, ConfigProblems, EndpointSpec, PolicySpec, StrategySpec
-from quorate.spec.model import OUTPUT_KINDS
 from quorate.spec.problems import Path
 from quorate.spec.rules import (
     endpoint_policy,
@@ -42,6 +41,7 @@ ACCURACY = "validation_accuracy"
 """The metric of a model from which log-odds weights are computed."""
 
 _LEAST_ERROR = 1e-3
+_OUTPUT_KINDS: dict[str, OutputKind] = {"classification": "scores", "regression": "values"}
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,10 @@ class _Resolver:
         if len(members) < len(found):
             return None
         first = members[0][0]
-        if first.signature.output.kind != OUTPUT_KINDS[spec.task]:
+        if first.signature.output.kind != _OUTPUT_KINDS[spec.task]:
             self._report(
                 ("pools", name, "task"),
-                f"pools.{name} is a pool for {spec.task}, whose models answer {OUTPUT_KINDS[spec.task]}; "
+                f"pools.{name} is a pool for {spec.task}, whose models answer {_OUTPUT_KINDS[spec.task]}; "
                 f"'{first.name}:{first.version}' answers {first.signature.output.kind}. "
                 "Change the task or the members.",
             )

@@ -8,16 +8,12 @@ from typing import Annotated, Any, ClassVar, Literal, Union
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, GetCoreSchemaHandler, Tag
 from pydantic_core import CoreSchema
 
-from quorate.core.types import OutputKind
 from quorate.spec.parameters import plugin_models
 
 NAME = r"^[a-z0-9][a-z0-9._-]{0,127}$"
 REF = r"^[a-z0-9][a-z0-9._-]{0,127}(:[1-9][0-9]{0,8}|@[a-z0-9][a-z0-9._-]{0,127})?$"
 STICKY = r"^context\.[A-Za-z0-9_.-]{1,100}$"
 SIZE = r"^[0-9]+ ?(B|kB|MB|GB|KiB|MiB|GiB)$"
-
-OUTPUT_KINDS: dict[str, OutputKind] = {"classification": "scores", "regression": "values"}
-"""What the models of a pool answer, by the pool's task."""
 
 _UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
