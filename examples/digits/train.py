@@ -29,8 +29,8 @@ from quorate.training.train import Progress, Recipe, code_digest, train_pool
 
 MEMBERS = {
     "logistic": make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000)),
-    "forest": RandomForestClassifier(60, min_samples_leaf=2, random_state=digits.SEED),
-    "extra-trees": ExtraTreesClassifier(60, min_samples_leaf=2, random_state=digits.SEED),
+    "forest": RandomForestClassifier(50, min_samples_leaf=2, random_state=digits.SEED),
+    "extra-trees": ExtraTreesClassifier(50, min_samples_leaf=3, random_state=digits.SEED),
     "mlp": MLPClassifier((64,), alpha=0.01, learning_rate_init=0.005, tol=1e-3, random_state=digits.SEED),
     "svm": CalibratedClassifierCV(OneVsRestClassifier(SVC(C=10)), ensemble=False, cv=5),
 }

@@ -40,13 +40,17 @@ def is_classifier(estimator: Any) -> bool:
     from sklearn.utils.validation import check_is_fitted
 
     name = type(estimator).__name__
-    if not is_classifier(estimator) and not is_regressor(estimator):
+    try:
+        kinds = is_classifier(estimator), is_regressor(estimator)
+    except (AttributeError, TypeError):  # scikit-learn asks any object for its tags
+        kinds = (False, False)
+    if not any(kinds):
         raise InvalidInput(f"{name} is not a scikit-learn classifier or regressor.", path="estimator")
     try:
         check_is_fitted(estimator)
     except NotFittedError:
         raise InvalidInput(f"{name} is not fitted; call fit first.", path="estimator") from None
-    if not is_classifier(estimator):
+    if not kinds[0]:
         return False
     if not hasattr(estimator, "predict_proba"):
         raise InvalidInput(

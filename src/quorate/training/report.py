@@ -83,7 +83,7 @@ def to_markdown(evaluation: Evaluation) -> str:
         "",
         *verdict(evaluation),
         "",
-        "| strategy | accuracy less the best member's, in points |",
+        "| strategy | accuracy less the best member's |",
         "|---|---|",
         *(f"| {c.strategy} | {_points(c)} |" for c in evaluation.comparisons),
         "",
@@ -125,7 +125,7 @@ def show(evaluation: Evaluation) -> None:
 
     console = Console()
     title = f"Endpoint {evaluation.endpoint} on {evaluation.rows} held-out rows, 95 % intervals"
-    shown = Table(title=title, title_justify="left", box=SIMPLE)
+    shown = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False, show_edge=False)
     for column in COLUMNS:
         shown.add_column(column, no_wrap=True, justify="right" if column == "log loss" else "left")
     for index, row in enumerate(table(evaluation), start=1):
