@@ -15,7 +15,6 @@ import typer
 from quorate import __version__, cli
 from quorate.errors import ConfigError
 
-
 QUORATE = [sys.executable, "-c", "from quorate.cli import main; main()"]
 
 
