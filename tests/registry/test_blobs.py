@@ -112,7 +112,23 @@ def test_checkout_names_a_missing_file(store: BlobStore) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", "/etc/passwd", "../up", "a/../b", "a//b", "a/", ".hidden", "-flag", "a\\b", "a\0b", "C:x", "a b", "ä"],
+    [
+        "",
+        ".",
+        "..",
+        "/etc/passwd",
+        "../up",
+        "a/../b",
+        "a//b",
+        "a/",
+        ".hidden",
+        "-flag",
+        "a\\b",
+        "a\0b",
+        "C:x",
+        "a b",
+        "ä",
+    ],
 )
 def test_names_that_could_leave_the_folder_are_refused(store: BlobStore, name: str) -> None:
     with pytest.raises(RegistryError, match="cannot be a model's file name"):

@@ -56,7 +56,9 @@ def test_the_format_before_is_read_through_its_upgrade(monkeypatch: pytest.Monke
     assert decode(json.dumps(old).encode(), path="3.json") == FULL
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"schema": 1}', b'{"schema":1,"name":"a","format":"onnx","new":1}'])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b'{"schema": 1}', b'{"schema":1,"name":"a","format":"onnx","new":1}']
+)
 def test_broken_manifests_are_said_to_be(data: bytes) -> None:
     with pytest.raises(RegistryError, match=r"The manifest 3\.json cannot be read"):
         decode(data, path="3.json")

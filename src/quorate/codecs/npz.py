@@ -29,7 +29,7 @@ def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
                 )
             # A ZipInfo made from the name alone has no time in it.
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
-                npy.write_array(entry, array, allow_pickle=False)
+                npy.write_array(entry, np.asarray(array, order="C"), allow_pickle=False)
     return file.getvalue()
 
 

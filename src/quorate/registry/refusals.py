@@ -12,7 +12,6 @@ from pathlib import PurePosixPath
 from quorate.errors import FormatRefused
 
 _HEAD = 64
-_PICKLE_OPCODES = 1000  # so many in a row are no accident
 _PICKLE = (
     "a Python pickle, which runs any code it contains when it is loaded",
     "save a scikit-learn estimator with skops.io.dump(estimator, file), or let quorate.Pool convert it with skl2onnx",
@@ -88,12 +87,9 @@ def is_pickle(data: bytes) -> bool:
     if data[0] == 0x80 and data[1] <= 5:
         return True  # protocol 2 and later say so themselves
     try:
-        for count, (opcode, _, _) in enumerate(pickletools.genops(data)):
-            if opcode.name == "STOP" or count == _PICKLE_OPCODES:
-                return True
-    except Exception:  # noqa: S110 - whatever genops stumbles over, it is no pickle
-        pass
-    return False
+        return any(opcode.name == "STOP" for opcode, _, _ in pickletools.genops(data))
+    except Exception:  # whatever genops stumbles over, it is no pickle
+        return False
 
 
 def _is_deflated(data: bytes) -> bool:
