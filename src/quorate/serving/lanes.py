@@ -55,7 +55,7 @@ def measure(run: Callable[[int], object], clock: Clock, *, repeats: int = 7, bat
 
 
 class _Job:
-    __slots__ = ("abandoned", "function", "future", "loop", "started")
+    __slots__ = ("abandoned", "function", "future", "loop", "replaced", "started")
 
     def __init__(
         self, function: Callable[[], Any], future: asyncio.Future[Any], loop: asyncio.AbstractEventLoop
@@ -65,6 +65,7 @@ class _Job:
         self.loop = loop
         self.started = False
         self.abandoned = False
+        self.replaced = False
 
 
 class ThreadLane:
@@ -108,7 +109,7 @@ class ThreadLane:
                 job.loop.call_soon_threadsafe(self._deliver, job, result, error)
             except RuntimeError:  # the loop closed while this ran
                 return
-            if job.abandoned:  # its replacement already works
+            if job.replaced:
                 return
 
     def _deliver(self, job: _Job, result: Any, error: BaseException | None) -> None:
@@ -141,6 +142,7 @@ class ThreadLane:
             job.abandoned = True
             self.abandoned += 1
             if not self.exhausted:
+                job.replaced = True
                 self._spawn()
         future.cancel()
 
