@@ -71,9 +71,7 @@ def prepare(home: Home, overrides: Overrides) -> Launch:
     database = Database(home.store_url)
     database.migrate()
     try:
-        applied = apply_if_changed(
-            home, Registry(home.registry, clock), database, author=local_user(), clock=clock
-        )
+        applied = apply_if_changed(home, Registry(home.registry, clock), database, author=local_user(), clock=clock)
     finally:
         database.close()
     routing = snapshot.read(home.snapshot)

@@ -17,8 +17,8 @@ from quorate.home import Home
 def command(
     project: Annotated[Path, typer.Argument(help="The folder that holds quorate.yaml.")] = Path(),
     host: Annotated[str | None, typer.Option(help="Address to listen on, instead of server.host.")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Inference port; 0 takes a free one.")] = None,
-    control_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Control port; 0 takes a free one.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Inference port; 0: any free one.")] = None,
+    control_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Control port; 0: any free one.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, max=1024, help="Worker processes.")] = None,
     insecure: Annotated[bool, typer.Option(help="Serve other machines without API keys.")] = False,
 ) -> None:
@@ -30,4 +30,4 @@ def command(
     sys.stdout.flush()
     sys.stderr.flush()
     # The supervisor replaces this process: it must be tiny, and everything imported to prepare is not.
-    os.execv(launch.argv[0], launch.argv)
+    os.execv(launch.argv[0], launch.argv)  # noqa: S606 - there is no shell to want

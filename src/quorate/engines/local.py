@@ -7,6 +7,7 @@ write end only the supervisor has: when it is gone, however it died, they drain 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -206,7 +207,9 @@ class Supervisor:
             return
         pause = 0.0 if child.deaths == 1 else min(MAX_PAUSE, 0.1 * 2.0**child.deaths)
         child.start_at = now + pause
-        self._log(f"{child.plan.name} died ({_reason(code)}); starting it again" + (f" in {pause:.1f} s." if pause else "."))
+        self._log(
+            f"{child.plan.name} died ({_reason(code)}); starting it again" + (f" in {pause:.1f} s." if pause else ".")
+        )
 
     def _enforce(self) -> None:
         if self._kill_at is not None and self._clock() >= self._kill_at:
@@ -235,7 +238,8 @@ def run(plan: LaunchPlan, out: IO[str]) -> int:
     """Run a plan, keeping its pid file while it runs."""
 
     def log(line: str) -> None:
-        print(line, file=out, flush=True)
+        with contextlib.suppress(OSError):  # the terminal may be gone; serving goes on
+            print(line, file=out, flush=True)
 
     pid_file = Path(plan.pid_file) if plan.pid_file is not None else None
     if pid_file is not None:
