@@ -14,7 +14,7 @@ import numpy as np
 
 from quorate.core.types import Artifact, FloatArray, Tensors
 from quorate.errors import FormatRefused, ParityError
-from quorate.runtimes.graph import load_graph
+from quorate.runtimes.graph import GraphSession
 from quorate.runtimes.onnx import OnnxRuntime
 from quorate.runtimes.signature import as_answer, one_line, only_file
 
@@ -82,7 +82,7 @@ def verify_graph(graph: CompiledGraph, members: Members, inputs: Tensors) -> flo
     :class:`ParityError` if an output differs by more than 1e-6 (relative where it is larger than 1), or if a row's
     largest class is another.
     """
-    session = load_graph(graph.model, graph.outputs)
+    session = GraphSession(graph.model, graph.outputs)
     try:
         fused = session.run(inputs)
     finally:

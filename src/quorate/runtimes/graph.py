@@ -9,27 +9,33 @@ from typing import Any
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from quorate.core.types import Tensors, TensorSpec
+from quorate.core.types import Tensors
 from quorate.errors import FormatRefused, MemberCrashed
 from quorate.runtimes.onnx import open_session, tensor_specs
 from quorate.runtimes.signature import InputCheck, one_line
 
 
 class GraphSession:
-    """A loaded pool graph; thread-safe, keeps row order.
+    """A compiled pool, loaded from a file or from memory; thread-safe, keeps row order.
 
-    ``inputs`` are the graph's own tensors. It fails as a whole only; what one member answered is for the caller to
-    check (:func:`~quorate.runtimes.signature.as_answer`, :func:`~quorate.runtimes.signature.usable`).
+    ``outputs`` maps each member to its output tensor (:class:`~quorate.runtimes.compile.CompiledGraph`), ``name`` is
+    for messages; ``inputs`` are the graph's own tensors. :class:`FormatRefused` if it is not such a graph. A run fails
+    as a whole only; what one member answered is for the caller to check
+    (:func:`~quorate.runtimes.signature.as_answer`, :func:`~quorate.runtimes.signature.usable`).
     """
 
     def __init__(
-        self, session: ort.InferenceSession, inputs: tuple[TensorSpec, ...], outputs: Mapping[str, str], name: str
+        self, model: Path | bytes, outputs: Mapping[str, str], *, name: str = "pool", threads: int = 1
     ) -> None:
-        self.inputs = inputs
+        session = open_session(model, name=name, threads=threads)
+        self.inputs, own = tensor_specs(session, name=name)
+        missing = sorted(set(outputs.values()) - {spec.name for spec in own})
+        if missing:
+            raise FormatRefused(f"Graph '{name}' has no output '{missing[0]}'; compile the pool again.", path=name)
         self._session: ort.InferenceSession | None = session
         self._members = tuple(outputs)
         self._outputs = list(outputs.values())
-        self._check = InputCheck(name, inputs)
+        self._check = InputCheck(name, self.inputs)
         self._name = name
 
     def run(self, inputs: Tensors) -> dict[str, NDArray[Any]]:
@@ -51,19 +57,3 @@ class GraphSession:
     def close(self) -> None:
         """Give the memory back; a second call does nothing."""
         self._session = None
-
-
-def load_graph(
-    model: Path | bytes, outputs: Mapping[str, str], *, name: str = "pool", threads: int = 1
-) -> GraphSession:
-    """Load a compiled pool, from a file or from memory.
-
-    ``outputs`` maps each member to its output tensor (:class:`~quorate.runtimes.compile.CompiledGraph`);
-    ``name`` is for messages. :class:`FormatRefused` if it is not such a graph.
-    """
-    session = open_session(model, name=name, threads=threads)
-    inputs, own = tensor_specs(session, name=name)
-    missing = sorted(set(outputs.values()) - {spec.name for spec in own})
-    if missing:
-        raise FormatRefused(f"Graph '{name}' has no output '{missing[0]}'; compile the pool again.", path=name)
-    return GraphSession(session, inputs, outputs, name)
