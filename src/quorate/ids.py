@@ -73,6 +73,11 @@ class IdSource:
         self._next = 0
         self._last = 0
 
+    @property
+    def last(self) -> int:
+        """Sequence of the id taken last; -1 before the first."""
+        return self._next - 1
+
     def take(self) -> DecisionId:
         """The next id; its time never goes backward, even when the wall clock does."""
         self._last = max(self._last, int(self._clock.now() * 1000))

@@ -1,24 +1,25 @@
 """The journal of one worker: a record is acknowledged only when the kernel has it (``durability: process``).
 
-The event loop never touches the disk. :meth:`Journal.append` hands a record to a daemon thread, which writes all
-that came together in one ``write`` and acknowledges it in one call back into the loop. A segment in which a write
-failed is given up, never repaired: the bytes a reader has seen stay as they are, and no torn record has another
-behind it. While the disk is full, failing or stalled the journal is *blocked*; it recovers by itself.
+The event loop never touches the disk. Records appended in one turn of the loop become one batch, which a daemon
+thread writes; while it is being written the next batch gathers. So a stalled disk holds nobody up: the journal is then
+*blocked*, as it is while the disk is full or failing, and recovers by itself.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from quorate.clock import Clock
-from quorate.codecs.journal import MAX_RECORD, OVERHEAD, RecordKind
+from quorate.codecs.journal import MAX_RECORD, OVERHEAD, RecordKind, encode_record
 from quorate.codecs.snapshot import JournalSettings
-from quorate.errors import TooLarge
+from quorate.errors import JournalError, Overloaded, TooLarge
 from quorate.ids import IdSource
-from quorate.serving.segments import SegmentFile, SegmentWriter
+from quorate.serving.segments import Batch, SegmentFile, SegmentWriter
 
 
 @dataclass(slots=True)
@@ -81,10 +82,11 @@ class Journal:
         self._queue: list[_Entry] = []  # not yet handed to the writer
         self._flight: list[_Entry] = []  # the batch being written
         self._scheduled = False
-        self._pending = 0
+        self._pending = 0  # bytes in both
         self._last = -1
-        self._blocked = True
-        self._failing = False
+        self._stalled = self._failing = False
+        self._closed = True
+        self._drained: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop
         self._watch: asyncio.TimerHandle | None = None
 
@@ -97,7 +99,7 @@ class Journal:
         """Start the writer thread and the stall watch on the running event loop."""
         self._loop = asyncio.get_running_loop()
         self._writer.start()
-        self._blocked = False
+        self._closed = False
         self._check()
 
     def accepts(self) -> bool:
@@ -122,9 +124,10 @@ class Journal:
         size = OVERHEAD + len(payload)
         if size > MAX_RECORD:
             raise TooLarge(f"A journal record may have {MAX_RECORD} bytes; got {size}. Send fewer rows per request.")
-        # One record larger than the whole bound is let in when nothing else is pending: it could never be kept otherwise.
+        # A record larger than the whole bound is let in when nothing else is pending: it could never be kept otherwise.
         if self._blocked or (self._pending and self._pending + size > self._settings.pending_bytes):
-            return self._refuse(on_full)
+            self._refuse(on_full)
+            return None
         future = None if self._settings.durability == "none" else self._loop.create_future()
         self._queue.append(_Entry(kind, sequence, payload, future, on_full))
         self._pending += size
@@ -135,19 +138,125 @@ class Journal:
 
     async def close(self, timeout: float = 5.0) -> bool:
         """Write what is pending and seal the segment; False if that took longer than ``timeout`` seconds."""
-        if self._watch is None:
+        if self._closed:
             return True
-        self._blocked = True
+        self._closed = True
+        stopped = self._loop.create_future()
         try:
             async with asyncio.timeout(timeout):
                 while self._queue or self._flight:
-                    await asyncio.wait(...)
+                    self._drained = self._loop.create_future()
+                    self._flush()
+                    await self._drained
+                self._writer.stop(lambda: self._soon(stopped.set_result, None))
+                await stopped
         except TimeoutError:
-            ...
+            self._release()
+            return False
+        finally:
+            if self._watch is not None:
+                self._watch.cancel()
         return True
+
+    @property
+    def _blocked(self) -> bool:
+        return self._stalled or self._failing or self._closed
 
     def _refuse(self, on_full: str) -> None:
         if on_full == "shed":
             self.counters.shed += 1
             raise _overloaded()
         self.counters.dropped += 1
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        if self._flight or not self._queue:
+            return
+        batch, self._queue = self._queue, []
+        self._flight = batch
+        salt = self._writer.salt
+        parts = [encode_record(e.kind, e.sequence, e.payload, salt) for e in batch]
+        self._writer.put(Batch(b"".join(parts), list(accumulate(map(len, parts))), batch[-1].sequence))
+
+    # --- from the writer's thread into the loop -------------------------------------------------------
+
+    def _soon(self, callback: Callable[..., object], *args: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(callback, *args)
+
+    def _written_soon(self, good: int, size: int, error: OSError | None) -> None:
+        self._soon(self._written, good, size, error)
+
+    def _recovered_soon(self) -> None:
+        self._soon(self._recovered)
+
+    def _written(self, good: int, size: int, error: OSError | None) -> None:
+        """The first ``good`` records of the batch, ``size`` bytes, are kept; the others are lost."""
+        batch, self._flight = self._flight, []
+        self._stalled = False
+        counters = self.counters
+        counters.batches += 1
+        counters.appended += good
+        counters.written_bytes += size
+        for entry in batch:
+            self._pending -= OVERHEAD + len(entry.payload)
+        for entry in batch[:good]:
+            if entry.future is not None and not entry.future.done():
+                entry.future.set_result(None)
+        if error is not None:
+            self._failing = True
+            counters.errors += 1
+            lost, self._queue = batch[good:] + self._queue, []
+            self._pending = 0
+            for entry in lost:
+                self._lose(entry)
+            self._on_error(error)
+        self._flush()
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    def _recovered(self) -> None:
+        self._failing = False
+
+    # --- when the disk does not keep up ---------------------------------------------------------------
+
+    def _check(self) -> None:
+        """Notice, by a timer, a write that has not come back for ``stall_ms``."""
+        stall = self._settings.stall_ms / 1000
+        since = self._writer.busy_since
+        if since is not None and not self._blocked and self._clock.monotonic() - since >= stall:
+            self._stalled = True
+            self.counters.stalls += 1
+            self._release()
+            self._on_error(JournalError(f"Writing the journal takes longer than {self._settings.stall_ms:g} ms."))
+        self._watch = self._loop.call_later(stall / 4, self._check)
+
+    def _release(self) -> None:
+        """Nobody waits for a stalled disk: the answers of ``drop`` go, their records follow; those of ``shed`` fail."""
+        queue, self._queue = self._queue, []
+        for entry in self._flight + queue:
+            if entry.on_full == "shed" and entry.future is not None:
+                self._lose(entry)
+            elif entry.future is not None and not entry.future.done():
+                self.counters.late += 1
+                entry.future.set_result(None)
+        self._queue = [entry for entry in queue if entry.on_full != "shed"]
+        self._pending = sum(OVERHEAD + len(entry.payload) for entry in self._flight + self._queue)
+
+    def _lose(self, entry: _Entry) -> None:
+        """A record will not be written: fail its answer or, to ``drop``, let it go; count it once."""
+        future = entry.future
+        if entry.on_full == "shed" and future is not None:
+            if not future.done():
+                self.counters.shed += 1
+                future.set_exception(_overloaded())
+            return
+        self.counters.dropped += 1
+        if future is not None and not future.done():
+            future.set_result(None)
+
+
+def _overloaded() -> Overloaded:
+    return Overloaded(
+        "The decision cannot be recorded now: the journal's disk is full, failing or stalled; retry later."
+    )

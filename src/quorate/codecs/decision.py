@@ -1,0 +1,167 @@
+"""Decisions as bytes: a version byte, then a positional MessagePack array; arrays as raw little-endian bytes.
+
+Decoding is exact: every field comes back equal, arrays bit for bit (NaN payloads included).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from quorate.core.types import Decision, MemberRun, OutputKind, Scalar, Source, Status
+from quorate.errors import InvalidInput, JournalError
+
+VERSION = 1
+
+_Member = tuple[str, int, int, float | None, str | None]
+
+
+class _Wire(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Version 1, field by field; later versions get a struct of their own."""
+
+    id: str
+    endpoint: str
+    revision: int
+    state_version: int
+    source: Source
+    times: tuple[float, float, float]
+    context: dict[str, Scalar]
+    strategies: tuple[str, ...]
+    propensities: tuple[float, ...]
+    assigned: str
+    served: str | None
+    members: tuple[_Member, ...]
+    shape: tuple[int, int, int]
+    outputs: bytes
+    status: bytes
+    answer: tuple[int, int, bytes] | None
+    flags: tuple[bool, bool]
+    rows: int
+    input_digest: bytes
+    output_kind: OutputKind
+    classes: tuple[str, ...]
+    unit: str | None
+    error: str | None
+    capture: str | None
+    request_id: str | None
+    idempotency_key: str | None
+    traceparent: str | None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"a decision cannot hold a {type(value).__name__}")
+
+
+_encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
+_decode = msgspec.msgpack.Decoder(_Wire).decode
+
+
+def encode(decision: Decision) -> bytes:
+    """One decision as bytes.
+
+    Raises :class:`InvalidInput` when text or numbers in it have no encoding (an integer beyond 64 bits, a lone
+    surrogate).
+    """
+    d = decision
+    outputs, answer = d.outputs, d.answer
+    wire = _Wire(
+        d.id,
+        d.endpoint,
+        d.revision,
+        d.state_version,
+        d.source,
+        (d.arrived, d.queue_ms, d.latency_ms),
+        d.context if type(d.context) is dict else dict(d.context),
+        d.strategies,
+        d.propensities,
+        d.assigned,
+        d.served,
+        tuple([(m.name, m.version, m.status, m.latency_ms, m.reason) for m in d.members]),
+        outputs.shape,
+        outputs.astype("<f4", copy=False).tobytes(),
+        d.status.astype("i1", copy=False).tobytes(),
+        None if answer is None else (*answer.shape, answer.astype("<f4", copy=False).tobytes()),
+        (d.degraded, d.abstained),
+        d.rows,
+        d.input_digest,
+        d.output_kind,
+        d.classes,
+        d.unit,
+        d.error,
+        d.capture,
+        d.request_id,
+        d.idempotency_key,
+        d.traceparent,
+    )
+    try:
+        return b"\x01" + _encode(wire)
+    except (OverflowError, UnicodeEncodeError) as error:
+        raise InvalidInput(
+            f"A decision holds a value that cannot be recorded: {error}; send text without lone surrogates and "
+            "integers of at most 64 bits.",
+            path="context",
+        ) from error
+
+
+def decode(data: bytes) -> Decision:
+    """The decision in ``data``, arrays read-only; :class:`JournalError` if its version is unknown or it is broken."""
+    read = _READERS.get(data[0] if data else -1)
+    if read is None:
+        raise JournalError(
+            f"A decision record has version {data[0] if data else 'none'}; this release reads {sorted(_READERS)}. "
+            "Upgrade Quorate."
+        )
+    try:
+        return read(data)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise JournalError(f"A decision record cannot be read: {error}.") from error
+
+
+def _read_1(data: bytes) -> Decision:
+    w = _decode(memoryview(data)[1:])
+    n, m, k = w.shape
+    answer = None
+    if w.answer is not None:
+        rows, width, raw = w.answer
+        answer = np.frombuffer(raw, "<f4").reshape(rows, width)
+    return Decision(
+        id=w.id,
+        endpoint=w.endpoint,
+        revision=w.revision,
+        state_version=w.state_version,
+        source=w.source,
+        arrived=w.times[0],
+        queue_ms=w.times[1],
+        latency_ms=w.times[2],
+        context=w.context,
+        strategies=w.strategies,
+        propensities=w.propensities,
+        assigned=w.assigned,
+        served=w.served,
+        members=tuple(
+            [MemberRun(name, version, Status(status), ms, why) for name, version, status, ms, why in w.members]
+        ),
+        outputs=np.frombuffer(w.outputs, "<f4").reshape(n, m, k),
+        status=np.frombuffer(w.status, "i1").reshape(n, m),
+        answer=answer,
+        degraded=w.flags[0],
+        rows=w.rows,
+        input_digest=w.input_digest,
+        output_kind=w.output_kind,
+        classes=w.classes,
+        unit=w.unit,
+        error=w.error,
+        abstained=w.flags[1],
+        capture=w.capture,
+        request_id=w.request_id,
+        idempotency_key=w.idempotency_key,
+        traceparent=w.traceparent,
+    )
+
+
+_READERS: dict[int, Callable[[bytes], Decision]] = {1: _read_1}
