@@ -1,0 +1,57 @@
+# `make serve` and `make test` are all that a fresh machine with Python 3.11+ and pip needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PROJECT ?= examples/digits
+
+.PHONY: serve train test test-fast lint types check lock check-clients check-api clean help
+
+help:  ## Show the targets.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
+
+$(VENV)/.made:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Quorate needs Python 3.11 or newer; set PYTHON=…")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.serve: $(VENV)/.made requirements/train.txt pyproject.toml
+	$(BIN)/python -m pip install --quiet --requirement requirements/train.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.made requirements/dev.txt pyproject.toml
+	$(BIN)/python -m pip install --quiet --requirement requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@ $(VENV)/.serve
+
+serve: $(VENV)/.serve  ## Train the digits pool if it is not there, then serve it until Ctrl-C.
+	@test -f $(PROJECT)/.quorate/report.json || $(BIN)/quorate train $(PROJECT)
+	@exec $(BIN)/quorate serve $(PROJECT)
+
+train: $(VENV)/.serve  ## Train the pool anew where data or code changed.
+	$(BIN)/quorate train $(PROJECT)
+
+test: $(VENV)/.dev  ## Run the whole test suite.
+	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
+
+test-fast: $(VENV)/.dev  ## Run what takes seconds.
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m 'not slow' $(ARGS)
+
+lint: $(VENV)/.dev  ## Lint and check the format.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev  ## Check the types, strictly.
+	$(BIN)/mypy
+
+check: lint types test  ## Everything CI runs.
+
+lock: $(VENV)/.made  ## Pin all dependencies anew.
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --extra train --group dev --output-file requirements/dev.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --extra train --constraints requirements/dev.txt --output-file requirements/train.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --constraints requirements/dev.txt --output-file requirements/core.txt
+LOCK := --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate --no-header
+
+clean:  ## Remove what was built; models and decisions stay.
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
