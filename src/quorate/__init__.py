@@ -1,3 +1,20 @@
 """Quorate: a pool of models behind one endpoint, and the proof of which ensemble wins on your traffic."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+__all__ = ["Endpoint", "Pool", "Server", "__version__"]
+
+if TYPE_CHECKING:
+    from quorate.api import Endpoint, Pool, Server
+
+
+def __getattr__(name: str) -> Any:
+    # Importing the API costs a second; `import quorate` alone must cost nothing.
+    if name in ("Endpoint", "Pool", "Server"):
+        from quorate import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'quorate' has no attribute {name!r}")

@@ -74,10 +74,18 @@ class _Child:
 
 
 class Supervisor:
-    """Runs a launch plan until a signal ends it; ``log`` takes one line at a time."""
+    """Runs a launch plan until a signal ends it, or ``life_fd`` does; ``log`` takes one line at a time."""
 
-    def __init__(self, plan: LaunchPlan, *, log: Callable[[str], None], clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        plan: LaunchPlan,
+        *,
+        log: Callable[[str], None],
+        life_fd: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._plan = plan
+        self._life_fd = life_fd
         self._log = log
         self._clock = clock
         self._children = [_Child(p) for p in plan.children]
@@ -98,12 +106,17 @@ class Supervisor:
         watched = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         old = {number: signal.signal(number, lambda *_: None) for number in watched}
         self._selector.register(wake_read, selectors.EVENT_READ, None)
+        if self._life_fd is not None:
+            self._selector.register(self._life_fd, selectors.EVENT_READ, self._life_fd)
         try:
             while not self._done():
                 self._start_due(life_read)
                 for key, _ in self._selector.select(self._timeout()):
                     if key.data is None:
                         self._signals(os.read(wake_read, 4096))
+                    elif key.data == self._life_fd:
+                        self._selector.unregister(key.fileobj)
+                        self.stop()
                     else:
                         self._heard(key.data)
                 self._reap()
@@ -234,7 +247,7 @@ def _reason(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
 
 
-def run(plan: LaunchPlan, out: IO[str]) -> int:
+def run(plan: LaunchPlan, out: IO[str], life_fd: int | None = None) -> int:
     """Run a plan, keeping its pid file while it runs."""
 
     def log(line: str) -> None:
@@ -245,15 +258,15 @@ def run(plan: LaunchPlan, out: IO[str]) -> int:
     if pid_file is not None:
         pid_file.write_text(str(os.getpid()))
     try:
-        return Supervisor(plan, log=log).run()
+        return Supervisor(plan, log=log, life_fd=life_fd).run()
     finally:
         if pid_file is not None:
             pid_file.unlink(missing_ok=True)
 
 
 def main(argv: Sequence[str]) -> int:
-    """``python -m quorate.engines.local PLAN``."""
-    return run(LaunchPlan.read(Path(argv[0])), sys.stderr)
+    """``python -m quorate.engines.local PLAN [LIFE_FD]``: without a life pipe, only signals end it."""
+    return run(LaunchPlan.read(Path(argv[0])), sys.stderr, int(argv[1]) if len(argv) > 1 else None)
 
 
 if __name__ == "__main__":

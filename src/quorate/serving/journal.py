@@ -95,6 +95,28 @@ class Journal:
         """How many times this slot was started before."""
         return self.ids.boot
 
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of records that were appended and are not yet written."""
+        return self._pending
+
+    @property
+    def lag(self) -> float:
+        """Seconds that the disk operation under way has taken so far; 0 when there is none."""
+        since = self._writer.busy_since
+        return 0.0 if since is None else max(0.0, self._clock.monotonic() - since)
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes that were appended and are not written yet."""
+        return self._pending
+
+    @property
+    def lag(self) -> float:
+        """Seconds the batch being written has taken so far; 0 when nothing is."""
+        since = self._writer.busy_since
+        return 0.0 if since is None else max(0.0, self._clock.monotonic() - since)
+
     def start(self) -> None:
         """Start the writer thread and the stall watch on the running event loop."""
         self._loop = asyncio.get_running_loop()
@@ -223,8 +245,7 @@ class Journal:
     def _check(self) -> None:
         """Notice, by a timer, a write that has not come back for ``stall_ms``."""
         stall = self._settings.stall_ms / 1000
-        since = self._writer.busy_since
-        if since is not None and not self._blocked and self._clock.monotonic() - since >= stall:
+        if not self._blocked and self.lag >= stall:
             self._stalled = True
             self.counters.stalls += 1
             self._release()
