@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from quorate.cli._config import HERE, Json, Project, home_of, registry_of
 from quorate.cli._output import note, print_json, print_table
 from quorate.codecs import snapshot
+from quorate.control.revisions import changing
 from quorate.home import Home
 from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Ref, Registry
@@ -34,26 +35,52 @@ def list_(
     """List models, one line each; or all versions of one."""
     registry = registry_of(home_of(project))
     if name is None:
+        found = [_model(registry, each) for each in registry.names()]
         columns = ("name", "kind", "format", "newest", "versions", "aliases")
-        print_table(columns, [_model(registry, each) for each in registry.names()], json=json)
     else:
+        found = _versions(registry, registry.resolve(Ref.parse(name).name)[0])
         columns = ("name", "kind", "format", "version", "created", "aliases")
-        print_table(columns, _versions(registry, registry.resolve(Ref.parse(name).name)[0]), json=json)
+    if json:
+        print_json(found)
+    else:
+        print_table(columns, [[_shown(row[column]) for column in columns] for row in found])
 
 
-def _model(registry: Registry, name: str) -> tuple[str, str, str, int, int, str]:
-    newest = registry.manifest(f"{name}:{registry.versions(name)[-1]}")
-    aliases = " ".join(f"{alias}:{version}" for alias, version in registry.aliases(name).items())
-    return name, newest.kind, newest.format, newest.version, len(registry.versions(name)), aliases
+def _model(registry: Registry, name: str) -> dict[str, Any]:
+    versions = registry.versions(name)
+    newest = registry.manifest(f"{name}:{versions[-1]}")
+    return {
+        "name": name,
+        "kind": newest.kind,
+        "format": newest.format,
+        "newest": newest.version,
+        "versions": list(versions),
+        "aliases": registry.aliases(name),
+    }
 
 
-def _versions(registry: Registry, name: str) -> list[tuple[str, str, str, int, str, str]]:
+def _versions(registry: Registry, name: str) -> list[dict[str, Any]]:
     aliases = registry.aliases(name)
     manifests = [registry.manifest(f"{name}:{version}") for version in registry.versions(name)]
     return [
-        (name, m.kind, m.format, m.version, _time(m.created), " ".join(a for a, v in aliases.items() if v == m.version))
+        {
+            "name": name,
+            "kind": m.kind,
+            "format": m.format,
+            "version": m.version,
+            "created": m.created,
+            "aliases": [alias for alias, version in aliases.items() if version == m.version],
+        }
         for m in manifests
     ]
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    if isinstance(value, dict):
+        return " ".join(f"{key}:{item}" for key, item in value.items())
+    return _time(value) if isinstance(value, float) else value
 
 
 @app.command()
@@ -125,8 +152,11 @@ def alias(
     else:
         model, version = registry.resolve(ref)
         registry.set_alias(model, name, version)
-    rows = [(model, each, version) for each, version in registry.aliases(model).items()]
-    print_table(("name", "alias", "version"), rows, json=json)
+    aliases = registry.aliases(model)
+    if json:
+        print_json({"name": model, "aliases": aliases})
+    else:
+        print_table(("name", "alias", "version"), [(model, each, number) for each, number in aliases.items()])
 
 
 @app.command()
@@ -138,9 +168,10 @@ def rm(
     """Remove one version; refused while an alias names it or it is served."""
     home = home_of(project)
     registry = registry_of(home)
-    served, digests = _in_use(home, registry.manifest(ref))
-    removed = registry.remove(ref, protected=served)
-    freed = registry.collect_garbage(keep=digests)
+    with changing(home):  # so that no apply begins to serve it meanwhile
+        served, digests = _in_use(home, registry.manifest(ref))
+        removed = registry.remove(ref, protected=served)
+        freed = registry.collect_garbage(keep=digests)
     if json:
         print_json({"removed": removed.ref, "freed_bytes": freed})
     else:

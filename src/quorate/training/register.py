@@ -222,10 +222,12 @@ def _proved(
 
 
 def _answer(session: Session, artifact: Artifact, pipeline: Pipeline, rows: Raw) -> NDArray[Any]:
+    tensors = pipeline.apply(rows, max_pixels=_NO_PIXEL_LIMIT, path="sample")
     try:
-        found = session.run(pipeline.apply(rows, max_pixels=_NO_PIXEL_LIMIT, path="sample"))
+        found = session.run(tensors)
     except MemberError as error:
-        raise ParityError(f"The artifact of '{artifact.name}' cannot answer held-out rows: {error}") from error
+        given = ", ".join(f"{name}{list(array.shape)} {array.dtype}" for name, array in tensors.items())
+        raise ParityError(f"The artifact cannot answer held-out rows; it was given {given}: {error}") from error
     return np.asarray(found[artifact.output_name])
 
 
