@@ -1,0 +1,176 @@
+"""A trained digits project, and servers on copies of it: real processes on free ports of 127.0.0.1.
+
+Tests that share a module's server carry one ``xdist_group``; those that start their own need none.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
+QUORATE = (sys.executable, "-P", "-c", "from quorate.cli import main; main()")
+READY_WITHIN = 60.0
+STOPPED_WITHIN = 20.0
+_PAUSE = 0.02
+
+
+def until(true: Callable[[], bool], *, within: float, what: str) -> None:
+    """Look again and again until something is true; fail with ``what`` after ``within`` seconds."""
+    deadline = time.monotonic() + within
+    while not true():
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what} within {within:g} s")
+        time.sleep(_PAUSE)
+
+
+class Server:
+    """``quorate serve`` on a project: ``url`` and ``control`` are its ports, ``http`` a client with no keys.
+
+    Standard error goes to a file; :meth:`log` reads it. The process is the supervisor, once it has started.
+    """
+
+    until = staticmethod(until)
+
+    def __init__(self, project: Path, *options: str) -> None:
+        self.project = project
+        self.log_file = project / "serve.log"
+        with self.log_file.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*QUORATE, "serve", str(project), "--port", "0", "--control-port", "0", *options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                process_group=0,  # a Ctrl-C at the test run is the fixture's to pass on
+            )
+        self.url = self.control = ""
+        self.http = httpx.Client(timeout=30)
+
+    def wait(self) -> Server:
+        """Return when all processes are ready and both ports answer."""
+        until(self._ready, within=READY_WITHIN, what=f"The server was not ready\n{self.log()}\n")
+        return self
+
+    def _ready(self) -> bool:
+        if self.process.poll() is not None:
+            pytest.fail(f"The server ended with status {self.process.returncode}:\n{self.log()}")
+        found = re.findall(r"^  (?:inference|control)  (http://\S+)", self.log(), re.M)
+        if len(found) != 2:
+            return False
+        self.url, self.control = found
+        try:
+            return self.http.get(f"{self.url}/v2/health/ready").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def log(self) -> str:
+        """What all its processes have printed so far."""
+        return self.log_file.read_text(errors="replace")
+
+    def pids(self) -> dict[str, int]:
+        """Process ids of the children that run now, by name: ``worker 0``, ``control``."""
+        plan = json.loads((self.project / ".quorate" / "run" / "launch.json").read_text())
+        names = {tuple(child["argv"]): child["name"] for child in plan["children"]}
+        found = {}
+        for process in psutil.Process(self.process.pid).children():
+            try:
+                line = process.cmdline()
+            except psutil.NoSuchProcess:
+                continue
+            for argv, name in names.items():
+                if tuple(line[: len(argv)]) == argv:
+                    found[name] = process.pid
+        return found
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Ask it to drain, wait until it has ended, and return its exit status; it may have ended already."""
+        self.http.close()
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(STOPPED_WITHIN)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            pytest.fail(f"The server did not stop within {STOPPED_WITHIN:g} s:\n{self.log()}")
+
+    def kill(self) -> None:
+        """End the supervisor at once; its children see it and follow."""
+        self.http.close()
+        self.process.kill()
+        self.process.wait()
+
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The digits example after ``quorate train``, once a test run; copy it, never change it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = shared / "trained-digits"
+    with (shared / "trained-digits.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            fresh = shared / "training-digits"
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.copytree(EXAMPLE, fresh, ignore=shutil.ignore_patterns(".quorate", "__pycache__"))
+            run = subprocess.run([*QUORATE, "train", str(fresh)], capture_output=True, text=True, check=False)
+            assert run.returncode == 0, run.stdout + run.stderr
+            fresh.rename(folder)
+    return folder
+
+
+@pytest.fixture
+def digits(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the trained project, of this test alone; its ``quorate.yaml`` may be written anew."""
+    return copy(trained, tmp_path / "digits")
+
+
+@pytest.fixture
+def server() -> Iterator[Serve]:
+    """``server(project, *options) -> Server``: ready when it returns, stopped when the test ends."""
+    yield from _serving()
+
+
+@pytest.fixture(scope="module")
+def module_server() -> Iterator[Serve]:
+    """The same for servers that a module's tests share."""
+    yield from _serving()
+
+
+@pytest.fixture(scope="module")
+def module_digits(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the trained project that a module's tests share."""
+    return copy(trained, tmp_path_factory.mktemp("project") / "digits")
+
+
+def copy(trained: Path, folder: Path) -> Path:
+    """A project of its own, to write into."""
+    shutil.copytree(trained, folder)
+    return folder
+
+
+def _serving() -> Iterator[Serve]:
+    with ExitStack() as stopping:
+
+        def start(project: Path, *options: str) -> Server:
+            started = Server(project, *options)
+            stopping.callback(started.stop)
+            return started.wait()
+
+        yield start
