@@ -76,21 +76,28 @@ class CallableRuntime(Runtime):
             )
         name = f"_quorate_callable_{next(_numbers)}"
         try:
-            target = getattr(_import(path, name), entry, None)
-            function = target() if isinstance(target, type) else target
-        except (Exception, SystemExit) as error:
+            function = _function(path, name, entry, artifact)
+        except BaseException:
             sys.modules.pop(name, None)
-            raise MemberCrashed(
-                f"Model '{artifact.name}' could not be loaded: {path.name} raised {one_line(error)}.",
-                path=artifact.name,
-            ) from error
-        if not callable(function):
-            raise FormatRefused(
-                f"Model '{artifact.name}' names the entry '{entry}', but {path.name} has no function or class with "
-                "__call__ of that name.",
-                path=f"{artifact.name}.options.entry",
-            )
+            raise
         return CallableSession(function, name, artifact)
+
+
+def _function(path: Path, name: str, entry: str, artifact: Artifact) -> Callable[..., Any]:
+    try:
+        target: Any = getattr(_import(path, name), entry, None)
+        function: Callable[..., Any] | None = target() if isinstance(target, type) else target
+    except (Exception, SystemExit) as error:
+        raise MemberCrashed(
+            f"Model '{artifact.name}' could not be loaded: {path.name} raised {one_line(error)}.", path=artifact.name
+        ) from error
+    if not callable(function):
+        raise FormatRefused(
+            f"Model '{artifact.name}' names the entry '{entry}', but {path.name} has no function or class with "
+            "__call__ of that name.",
+            path=f"{artifact.name}.options.entry",
+        )
+    return function
 
 
 class _SourceOnly(SourceFileLoader):

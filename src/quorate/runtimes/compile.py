@@ -45,7 +45,7 @@ def compile_pool(members: Members) -> CompiledGraph:
     fused: other formats, other tensors, operator sets that do not agree, or more than 2 GiB together.
     """
     import onnx
-    from onnx import compose, helper
+    from onnx import helper
 
     tensor = _shared_tensor(members)
     models = {name: _read(name, artifact) for name, artifact in members}
@@ -53,9 +53,10 @@ def compile_pool(members: Members) -> CompiledGraph:
     graph = onnx.GraphProto(name="pool")
     outputs: dict[str, str] = {}
     for name, artifact in members:
-        part = compose.add_prefix(models[name], f"{name}/", rename_inputs=False).graph
+        part = models[name].graph
+        _keep_only(part, artifact.output_name)
+        _prefix(part, f"{name}/", tensor)
         outputs[name] = f"{name}/{artifact.output_name}"
-        _keep_only(part, outputs[name])
         if not graph.input:
             graph.input.append(part.input[0])
         graph.node.extend(part.node)
@@ -173,6 +174,27 @@ def _keep_only(graph: onnx.GraphProto, output: str) -> None:
     _replace(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in needed])
     _replace(graph.sparse_initializer, [t for t in graph.sparse_initializer if t.values.name in needed])
     _replace(graph.output, [value for value in graph.output if value.name == output])
+
+
+def _prefix(graph: onnx.GraphProto, prefix: str, shared: str) -> None:
+    """Put ``prefix`` before every name in a graph and its branches, in place, but the ``shared`` input's.
+
+    ``onnx.compose.add_prefix`` (1.23) forgets, inside branches, the weights that are outside them.
+    """
+
+    def renamed(name: str) -> str:
+        return name if name in ("", shared) else prefix + name
+
+    for node in graph.node:
+        node.name = renamed(node.name)
+        node.input[:] = [renamed(name) for name in node.input]
+        node.output[:] = [renamed(name) for name in node.output]
+        for subgraph in _subgraphs(node):
+            _prefix(subgraph, prefix, shared)
+    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        value.name = renamed(value.name)
+    for tensor in graph.sparse_initializer:
+        tensor.values.name = renamed(tensor.values.name)
 
 
 def _replace(field: Any, values: list[Any]) -> None:

@@ -192,12 +192,12 @@ class _Life:
         await self._loaded
 
     def _attend(self, theirs: socket.socket) -> None:
-        try:
-            with theirs:
+        with theirs:
+            try:
                 process = _spawn(theirs)
-        except OSError as error:
-            self._tell(self._exited, f"could not be started ({error})")
-            return
+            except OSError as error:
+                self._tell(self._exited, f"could not be started ({error})")
+                return
         self._tell(self._spawned, process.pid)
         code = process.wait()
         _kill_group(process.pid)  # what the member itself had started

@@ -195,7 +195,7 @@ def read_fault(meta: bytes) -> Fault:
     """The meta part of an ``ERROR`` frame."""
     try:
         return _fault.decode(meta)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError) as error:
         raise WireError(f"its fault cannot be read ({error})") from error
 
 
@@ -203,5 +203,5 @@ def read_artifact(meta: bytes) -> Artifact:
     """The meta part of a ``LOAD`` frame."""
     try:
         return _artifact.decode(meta)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError) as error:
         raise WireError(f"its artifact cannot be read ({error})") from error
