@@ -206,6 +206,20 @@ def scan(source: bytes | Path, offset: int = 0) -> Scan:
     return Scan(source[:HEADER_SIZE], memoryview(source)[max(offset, HEADER_SIZE) :], offset)
 
 
+def read_record(path: Path, offset: int) -> Record | None:
+    """The record at an offset that a scan gave; None if no valid one is there. Raises ``OSError``."""
+    with path.open("rb") as file:
+        head = file.read(HEADER_SIZE)
+        file.seek(offset)
+        data = file.read(OVERHEAD)
+        if len(head) < HEADER_SIZE or len(data) < OVERHEAD:
+            return None
+        length, _ = _PREFIX.unpack_from(data)
+        if not _BODY.size <= length <= MAX_RECORD:
+            return None
+        return next(iter(Scan(head, data + file.read(length - _BODY.size), offset)), None)
+
+
 def _decode_header(head: bytes) -> tuple[Header, bool]:
     """The header, and whether it is intact; a damaged one is used as it is, since the records check themselves."""
     magic, version, *fields = _HEADER.unpack_from(head)

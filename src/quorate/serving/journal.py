@@ -106,17 +106,6 @@ class Journal:
         since = self._writer.busy_since
         return 0.0 if since is None else max(0.0, self._clock.monotonic() - since)
 
-    @property
-    def pending_bytes(self) -> int:
-        """Bytes that were appended and are not written yet."""
-        return self._pending
-
-    @property
-    def lag(self) -> float:
-        """Seconds the batch being written has taken so far; 0 when nothing is."""
-        since = self._writer.busy_since
-        return 0.0 if since is None else max(0.0, self._clock.monotonic() - since)
-
     def start(self) -> None:
         """Start the writer thread and the stall watch on the running event loop."""
         self._loop = asyncio.get_running_loop()

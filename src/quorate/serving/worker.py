@@ -86,7 +86,7 @@ class Worker:
         idempotency = IdempotencyTable(
             self._home.run / "idempotency.db", slot=self._settings.slot, boot=journal.boot, clock=self._clock
         )
-        outcomes = OutcomeDesk(JournalReader(self._home.journal), idempotency, journal, self._clock, self._lane)
+        outcomes = OutcomeDesk(JournalReader(self._home.journal), idempotency, journal, self._clock)
         plane.generation = await self._loader.load(routing, plane.generation)
         app = RestApp(
             plane,

@@ -1,0 +1,124 @@
+"""Finding decisions in the journal by their id, without an index on disk: the id says where the record lies."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections import OrderedDict
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
+
+from quorate.codecs import decision as decision_codec
+from quorate.codecs.journal import RecordKind, parse_name, read_record, scan
+from quorate.core.types import Decision
+from quorate.ids import DecisionId
+
+
+class Segment(NamedTuple):
+    """One segment on disk; segments of a slot sort in the order they were written."""
+
+    slot: int
+    boot: int
+    first: int
+    path: Path
+
+
+class _Index:
+    """Where the decisions of one segment lie, known up to ``end``; grows with the segment."""
+
+    def __init__(self) -> None:
+        self.sequences = array("Q")
+        self.offsets = array("Q")
+        self.end = 0
+        self.sealed = False
+
+    def update(self, path: Path) -> None:
+        if self.sealed or path.stat().st_size <= self.end:
+            return
+        found = scan(path, self.end)
+        for record in found:
+            if record.kind == RecordKind.DECISION:
+                self.sequences.append(record.sequence)
+                self.offsets.append(record.offset)
+        self.end, self.sealed = found.end, found.sealed
+
+    def offset(self, sequence: int) -> int | None:
+        at = bisect_left(self.sequences, sequence)
+        return self.offsets[at] if at < len(self.sequences) and self.sequences[at] == sequence else None
+
+
+class JournalReader:
+    """Reads the journals of all slots under ``root``, while they are being written; safe for threads.
+
+    The offsets of the ``cached`` last used segments stay in memory (16 bytes a decision).
+    """
+
+    def __init__(self, root: Path, *, cached: int = 16) -> None:
+        self._root = root
+        self._cached = cached
+        self._indexes: OrderedDict[Path, _Index] = OrderedDict()
+        self._listed: dict[int, list[Segment]] = {}
+        self._lock = Lock()
+
+    def segments(self) -> list[Segment]:
+        """Every segment there is, by slot, and in the order written."""
+        try:
+            slots = sorted(int(folder.name) for folder in self._root.iterdir() if folder.name.isdecimal())
+        except FileNotFoundError:
+            return []
+        return [segment for slot in slots for segment in self._list(slot)]
+
+    def find(self, decision_id: str | DecisionId) -> Decision | None:
+        """The decision of that id, or None if it is not (or not yet, or no longer) in the journal.
+
+        Raises :class:`~quorate.errors.InvalidInput` for what is not an id, and
+        :class:`~quorate.errors.JournalError` for a record of a release too new to read.
+        """
+        wanted = DecisionId.parse(decision_id) if isinstance(decision_id, str) else decision_id
+        with self._lock:
+            known = self._segment(wanted, self._listed.get(wanted.slot, []))
+            decision = self._read(known, wanted) if known is not None else None
+            if decision is None:
+                # The list may be old: a segment was begun, or removed, since.
+                self._listed[wanted.slot] = self._list(wanted.slot)
+                fresh = self._segment(wanted, self._listed[wanted.slot])
+                if fresh is not None and fresh != known:
+                    decision = self._read(fresh, wanted)
+        return decision
+
+    def _list(self, slot: int) -> list[Segment]:
+        folder = self._root / str(slot)
+        try:
+            names = sorted(path.name for path in folder.iterdir())
+        except FileNotFoundError:
+            return []
+        return [Segment(slot, *parts, folder / name) for name in names if (parts := parse_name(name))]
+
+    def _segment(self, wanted: DecisionId, listed: list[Segment]) -> Segment | None:
+        """The last segment of the boot that begins at or before the sequence."""
+        at = bisect_left(listed, (wanted.boot, wanted.sequence + 1), key=lambda s: (s.boot, s.first)) - 1
+        return listed[at] if at >= 0 and listed[at].boot == wanted.boot else None
+
+    def _read(self, segment: Segment, wanted: DecisionId) -> Decision | None:
+        try:
+            index = self._index(segment.path)
+            offset = index.offset(wanted.sequence)
+            record = None if offset is None else read_record(segment.path, offset)
+        except FileNotFoundError:
+            self._indexes.pop(segment.path, None)
+            return None
+        if record is None or record.kind != RecordKind.DECISION:
+            return None
+        decision = decision_codec.decode(record.payload)
+        return decision if decision.id == str(wanted) else None
+
+    def _index(self, path: Path) -> _Index:
+        index = self._indexes.get(path)
+        if index is None:
+            index = self._indexes[path] = _Index()
+        self._indexes.move_to_end(path)
+        while len(self._indexes) > self._cached:
+            self._indexes.popitem(last=False)
+        index.update(path)
+        return index
