@@ -160,6 +160,13 @@ def test_apply_with_a_body_replaces_the_file(project: Any, port: Port) -> None:
     assert project.start().snapshot_version == done["snapshot_version"], "a restart finds the file applied"
 
 
+def test_a_configuration_may_be_json(port: Port) -> None:
+    strategies = {"average": {"kind": "mean"}}
+    pools = {"letters": {"task": "classification", "members": ["a", "b"]}}
+    body = {"pools": pools, "endpoints": {"other": {"pool": "letters", "strategies": strategies}}}
+    assert port("POST", "/v1/endpoints/apply?dry_run=1", json=body).json()["changed"] == ["other"]
+
+
 def test_dry_run_changes_nothing_and_tells_the_truth(project: Any, port: Port) -> None:
     project.apply()
     before = project.home.config.read_text()
@@ -171,7 +178,7 @@ def test_dry_run_changes_nothing_and_tells_the_truth(project: Any, port: Port) -
     assert port("POST", "/v1/endpoints/apply?dry_run=true").json()["changed"] == []
 
 
-@pytest.mark.parametrize("text", ["x: [", "pools: 1", OTHER.replace("[a, b]", "[a, nobody]"), "\x00", "- " * 3])
+@pytest.mark.parametrize("text", ["x: [", "pools: 1", "\x00", "- " * 3])
 def test_a_wrong_configuration_changes_nothing(project: Any, port: Port, text: str) -> None:
     project.apply()
     before = project.home.config.read_text()
@@ -184,11 +191,25 @@ def test_a_wrong_configuration_changes_nothing(project: Any, port: Port, text: s
     assert snapshot.current_version(project.home.snapshot) == 1
 
 
+@pytest.mark.parametrize("query", ["", "?dry_run=true"])
+def test_a_configuration_that_does_not_fit_the_registry_changes_nothing(project: Any, port: Port, query: str) -> None:
+    project.apply()
+    before = project.home.config.read_text()
+    text = OTHER.replace("[a, b]", "[a, nobody]")
+    problem = _problem(port("POST", f"/v1/endpoints/apply{query}", content=text, headers=YAML), 409, "conflict")
+    assert "nobody" in problem["detail"]
+    assert problem["path"] == "pools.letters.members[1]"
+    assert project.home.config.read_text() == before
+    project.home.config.write_text("pools: 1")
+    _problem(port("POST", f"/v1/endpoints/apply{query}"), 409, "conflict")
+
+
 def test_if_match_refuses_to_overwrite_anothers_change(project: Any, port: Port) -> None:
     project.apply()
     before = project.home.config.read_text()
     stale = {**YAML, "if-match": '"0"'}
     _problem(port("POST", "/v1/endpoints/apply", content=OTHER, headers=stale), 409, "conflict")
+    _problem(port("POST", "/v1/endpoints/apply?dry_run=true", content=OTHER, headers=stale), 409, "conflict")
     assert project.home.config.read_text() == before
     fresh = {**YAML, "if-match": port("GET", "/v1/endpoints").headers["etag"]}
     assert port("POST", "/v1/endpoints/apply", content=OTHER, headers=fresh).status_code == 200
@@ -202,8 +223,8 @@ def test_a_failed_first_apply_leaves_no_file(project: Any, port: Port) -> None:
 
 
 def test_bodies_have_a_type_and_a_limit(port: Port) -> None:
-    json_type = {"content-type": "application/json"}
-    _problem(port("POST", "/v1/endpoints/apply", content="{}", headers=json_type), 415, "unsupported_media_type")
+    xml = {"content-type": "application/xml"}
+    _problem(port("POST", "/v1/endpoints/apply", content="<a/>", headers=xml), 415, "unsupported_media_type")
     huge = "#" * (1024 * 1024 + 1)
     _problem(port("POST", "/v1/endpoints/apply", content=huge, headers=YAML), 413, "too_large")
 

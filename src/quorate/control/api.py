@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -40,7 +41,7 @@ from quorate.web.problem import problem
 
 log = logging.getLogger("quorate.control")
 
-YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/plain")
+YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/plain", "application/json")
 Name = Annotated[str, Path(pattern=NAME)]
 
 
@@ -70,8 +71,8 @@ def create_app(services: Services, access: Access) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _failed)
+    app.include_router(_changing(services))  # first: /v1/endpoints/apply is not the endpoint of that name
     app.include_router(_reading(services))
-    app.include_router(_changing(services))
     app.include_router(_about(app))
     app.add_middleware(Gate, access=access)
     return app
@@ -160,11 +161,11 @@ def _changing(services: Services) -> APIRouter:
         dry_run: Annotated[bool, Query(description="Only say what would change.")] = False,
     ) -> views.AppliedView:
         """Apply a configuration: the body takes the place of quorate.yaml; without a body, that file as it is."""
+        expected = _expected(request.headers.get("if-match"))
         text = await _yaml(request)
         if dry_run:
-            return views.applied(await run_in_threadpool(preview, *parts, text), dry_run=True)
+            return views.applied(await run_in_threadpool(preview, *parts, text, expected=expected), dry_run=True)
         author = f"key {request.state.key_id}" if request.state.key_id else "control port"
-        expected = _expected(request.headers.get("if-match"))
         done = await run_in_threadpool(submit, *parts, text, author=author, clock=services.clock, expected=expected)
         return views.applied(done, dry_run=False)
 
@@ -220,14 +221,13 @@ async def _yaml(request: Request) -> bytes | None:
 
 
 def _expected(if_match: str | None) -> int | None:
-    if if_match is None or if_match.strip() == "*":
+    if if_match is None:
         return None
-    tag = if_match.strip().strip('"')
-    if not (tag.isascii() and tag.isdigit() and len(tag) < 16):
+    if not re.fullmatch(openapi.ETAG, if_match):
         raise MalformedRequest(
             f"If-Match is the ETag of /v1/endpoints, as \"12\"; got '{if_match[:50]}'.", path="If-Match"
         )
-    return int(tag)
+    return None if if_match == "*" else int(if_match.strip('"'))
 
 
 # --- errors ---------------------------------------------------------------------------------------

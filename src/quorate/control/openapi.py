@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from fastapi import FastAPI
 from starlette.responses import Response
 
+from quorate.spec import json_schema
 from quorate.telemetry.exposition import CONTENT_TYPE
 from quorate.web import openapi
 
@@ -18,6 +20,9 @@ _TAGS = {
     "audit": "Who changed what.",
     "about": "What this port can do and how the processes are.",
 }
+
+
+ETAG = r'^("[0-9]{1,15}"|[0-9]{1,15}|\*)$'
 
 
 class PlainText(Response):
@@ -49,13 +54,14 @@ APPLY: dict[str, Any] = {
         openapi.parameter(
             "If-Match",
             "header",
-            {"type": "string"},
+            {"type": "string", "pattern": ETAG},
             "The ETag of /v1/endpoints: apply only if nobody has changed anything since.",
         )
     ],
     "requestBody": {
         "required": False,
-        "content": {"application/yaml": {"schema": {"type": "string", "description": "A whole quorate.yaml."}}},
+        "description": "A whole quorate.yaml: YAML (`application/yaml`), or the same as JSON, which is YAML too.",
+        "content": {"application/json": {"schema": openapi.ref("Configuration")}},
     },
 }
 
@@ -77,10 +83,19 @@ def document(app: FastAPI) -> dict[str, Any]:
             version=app.version,
             description=app.description,
             paths=derived["paths"],
-            schemas=schemas,
+            schemas={**schemas, **_configuration()},
             tags=_TAGS,
         )
     return app.openapi_schema
+
+
+def _configuration() -> dict[str, Any]:
+    """The JSON Schema of quorate.yaml as components; its parts refer to one another there."""
+    text = msgspec.json.encode(json_schema()).replace(b"#/$defs/", b"#/components/schemas/")
+    root = msgspec.json.decode(text)
+    parts: dict[str, Any] = root.pop("$defs")
+    del root["$schema"]
+    return {**parts, "Configuration": root}
 
 
 def _labelled(status: str, response: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
@@ -11,6 +13,7 @@ from quorate.codecs.snapshot import Routing
 from quorate.control.apply import Applied, apply, read_config
 from quorate.control.resolve import Resolved, resolve
 from quorate.control.revisions import content, published
+from quorate.errors import ConfigError, Conflict
 from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.spec import load
@@ -30,14 +33,19 @@ def submit(
     clock: Clock,
     expected: int | None = None,
 ) -> Applied:
-    """Apply ``text``, or the file as it is where that is None; where :func:`apply` raises, nothing has changed.
+    """Apply ``text``, or the file as it is where that is None.
 
-    The file is replaced first: a crash in between leaves it newer than what is served, and the next start applies it.
+    :class:`ConfigError` where ``text`` is no configuration, :class:`Conflict` where it cannot be applied here or the
+    snapshot is not ``expected``; then nothing has changed. The file is replaced first: a crash in between leaves it
+    newer than what is served, and the next start applies it.
     """
     with _one_at_a_time:
         if text is None:
-            return apply(home, registry, database, author=author, clock=clock, expected=expected)
-        resolve(load(text, home.config.name), registry)
+            with _conflicts():
+                return apply(home, registry, database, author=author, clock=clock, expected=expected)
+        config = load(text, home.config.name)
+        with _conflicts():
+            resolve(config, registry)
         before = home.config.read_bytes() if home.config.exists() else None
         _replace(home.config, text)
         try:
@@ -50,13 +58,18 @@ def submit(
             raise
 
 
-def preview(home: Home, registry: Registry, database: Database, text: bytes | None) -> Applied:
-    """What :func:`submit` would do; a revision that would be new has the number it would get."""
-    config = read_config(home)[0] if text is None else load(text, home.config.name)
-    resolved = resolve(config, registry)
+def preview(
+    home: Home, registry: Registry, database: Database, text: bytes | None, *, expected: int | None = None
+) -> Applied:
+    """What :func:`submit` would do; a revision that would be new has the number it would get. It raises the same."""
+    given = None if text is None else load(text, home.config.name)
+    with _conflicts():
+        resolved = resolve(given or read_config(home)[0], registry)
     with database.read() as connection:
         newest = published(connection)
         served = newest[1] if newest else Routing(version=0)
+        if expected not in (None, served.version):
+            raise Conflict(f"The snapshot is at version {served.version} by now, not {expected}.", path="If-Match")
         revisions, changed = {}, []
         pools = {pool.name: pool for pool in resolved.routing.pools}
         for endpoint in resolved.routing.endpoints:
@@ -66,6 +79,15 @@ def preview(home: Home, registry: Registry, database: Database, text: bytes | No
             if not same:
                 changed.append(endpoint.name)
     return _previewed(resolved, served, revisions, changed)
+
+
+@contextmanager
+def _conflicts() -> Iterator[None]:
+    """What is wrong here is not the request but how it meets the registry, or the file that lies there."""
+    try:
+        yield
+    except ConfigError as error:
+        raise Conflict(str(error), path=error.path) from error
 
 
 def _previewed(resolved: Resolved, served: Routing, revisions: dict[str, int], changed: list[str]) -> Applied:

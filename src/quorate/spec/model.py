@@ -13,7 +13,8 @@ from quorate.spec.parameters import plugin_models
 NAME = r"^[a-z0-9][a-z0-9._-]{0,127}$"
 REF = r"^[a-z0-9][a-z0-9._-]{0,127}(:[1-9][0-9]{0,8}|@[a-z0-9][a-z0-9._-]{0,127})?$"
 STICKY = r"^context\.[A-Za-z0-9_.-]{1,100}$"
-SIZE = r"^[0-9]+ ?(B|kB|MB|GB|KiB|MiB|GiB)$"
+SIZE = r"^[1-9][0-9]{0,8} ?(B|kB|MB|GB|KiB|MiB|GiB)$"
+MAX_BYTES = 2**60  # above what SIZE can say, so that the published schema refuses exactly what is refused here
 
 _UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
@@ -35,8 +36,11 @@ Name = Annotated[str, Field(pattern=NAME)]
 Ref = Annotated[str, Field(pattern=REF)]
 Size = Annotated[
     int,
-    Field(ge=1, le=2**40),
-    BeforeValidator(_bytes, json_schema_input_type=int | Annotated[str, Field(pattern=SIZE)]),
+    Field(ge=1, le=MAX_BYTES),
+    BeforeValidator(
+        _bytes,
+        json_schema_input_type=Annotated[int, Field(ge=1, le=MAX_BYTES)] | Annotated[str, Field(pattern=SIZE)],
+    ),
 ]
 Port = Annotated[int, Field(ge=1, le=65535)]
 

@@ -9,8 +9,19 @@ from quorate.spec.model import Spec
 
 def json_schema() -> dict[str, Any]:
     """The schema, JSON Schema draft 2020-12."""
+    schema: dict[str, Any] = _closed(Spec.model_json_schema())
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "quorate.yaml",
-        **{key: value for key, value in Spec.model_json_schema().items() if key != "title"},
+        **{key: value for key, value in schema.items() if key != "title"},
     }
+
+
+def _closed(value: Any) -> Any:
+    """Pydantic says what keys of a pattern hold, not that there may be no others."""
+    if isinstance(value, list):
+        return [_closed(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    closed = {key: _closed(item) for key, item in value.items()}
+    return {"additionalProperties": False, **closed} if "patternProperties" in closed else closed
