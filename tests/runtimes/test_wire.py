@@ -33,6 +33,8 @@ def test_tensors_round_trip(tensors: dict[str, Any], request: int) -> None:
     for name, array in tensors.items():
         assert back[name].dtype == array.dtype
         assert back[name].shape == array.shape
+        assert back[name].flags.writeable
+        assert back[name].flags.aligned
         assert back[name].tobytes() == array.tobytes()
 
 
@@ -64,29 +66,34 @@ def test_what_does_not_travel_is_refused(array: np.ndarray) -> None:
         wire.pack_tensors(wire.Kind.RUN, 1, {"x": array})
 
 
+def test_text_that_is_not_unicode_is_refused() -> None:
+    with pytest.raises(SignatureViolation, match="not valid Unicode"):
+        wire.pack_tensors(wire.Kind.RUN, 1, {"x": np.array(["\ud800"], object)})
+
+
 @pytest.mark.parametrize(
     "meta",
     [
         5,
-        [["x", "d", [2]]],  # longer than the body
-        [["x", "B", [2]]],  # shorter
+        [["x", "d", [3]]],  # longer than the body
+        [["x", "B", [0]]],  # shorter
         [["x", "d", [-1]]],
         [["x", "O", [1]]],
         [["x", "V8", [1]]],
         [["x", "d", [1 << 60]]],
         [["x", "d", [0, 1 << 62]]],
-        [["x", "O", [1], [["nested"]]], ["y", "d", [1]]],
-        [["x", "O", [2], ["one"]], ["y", "d", [1]]],
+        [["x", "O", [1], [["nested"]]], ["y", "d", [2]]],
+        [["x", "O", [2], ["one"]], ["y", "d", [2]]],
     ],
     ids=repr,
 )
 def test_bad_tensors_are_an_error(meta: Any) -> None:
     with pytest.raises(wire.WireError):
-        wire.read_tensors(msgspec.msgpack.encode(meta), bytes(8))
+        wire.read_tensors(msgspec.msgpack.encode(meta), bytearray(16))
 
 
 @given(st.binary(max_size=64))
 def test_noise_is_an_error(noise: bytes) -> None:
-    for read in (wire.read_fault, wire.read_artifact, lambda meta: wire.read_tensors(meta, b"12345678")):
+    for read in (wire.read_fault, wire.read_artifact, lambda meta: wire.read_tensors(meta, bytearray(16))):
         with pytest.raises(wire.WireError):
             read(noise)

@@ -34,7 +34,7 @@ MAX_IN_FLIGHT = 64
 _AHEAD = 2  # frames sent before the first is answered: the host never waits for the next, the rest can be withdrawn
 
 _SENDS_A_TURN = 16  # a frame of many megabytes must not hold the loop
-_RECEIVE = 256 << 10
+_RECEIVE = 64 << 10
 _LOST = "lost its process"
 
 _SYSTEM_CLOCK = SystemClock()
@@ -326,7 +326,7 @@ class _Life:
         except wire.WireError as error:
             self.end(f"broke the protocol of its host: {error}")
 
-    def _answered(self, header: wire.Header, meta: bytes, body: bytes) -> None:
+    def _answered(self, header: wire.Header, meta: bytes, body: bytearray) -> None:
         if header.request == 0:
             self._load_answered(header, meta)
             return

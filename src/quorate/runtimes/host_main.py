@@ -66,10 +66,9 @@ def _serve(link: socket.socket, source: BufferedReader) -> None:
     _send(link, wire.pack(wire.Kind.READY, header.request))
     while True:
         header, meta = _receive_head(source)
-        inputs = wire.tensor_layout(meta, header.body)
-        for buffer in wire.buffers(inputs):
-            _fill(source, buffer)
-        _send(link, _answer(session, header.request, inputs))
+        body = bytearray(header.body)
+        _fill(source, memoryview(body))
+        _send(link, _answer(session, header.request, wire.read_tensors(meta, body)))
 
 
 def _answer(session: Session, request: int, inputs: Tensors) -> list[wire.Buffer]:

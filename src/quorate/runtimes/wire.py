@@ -1,17 +1,17 @@
 """The frames that a worker and a member's host exchange over their socket.
 
 A frame is a header (length of the meta part, length of the body, request id, kind), a MessagePack meta part and the
-raw bytes of arrays one after the other. Nothing in it is code, and both sides bound what they read.
+raw bytes of arrays one after the other, each padded to 16 bytes. Nothing in it is code, and both sides bound what they
+read.
 """
 
 from __future__ import annotations
 
-import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -22,8 +22,9 @@ from quorate.errors import SignatureViolation
 
 MAX_META = 32 << 20
 MAX_BODY = 512 << 20
-_JOIN_BELOW = 32 << 10  # smaller arrays are copied behind the meta part: one system call instead of two
-_NUMERIC = frozenset("?bhilqBHILQefd")  # numpy's codes of booleans, integers and floats
+_COPY_BELOW = 32 << 10  # smaller arrays are copied behind the meta part: one system call instead of two
+_ALIGNMENT = 16  # arrays begin at multiples of it in the body
+_NUMERIC = {code: np.dtype(code) for code in "?bhilqBHILQefd"}  # numpy's codes of booleans, integers and floats
 
 Buffer = bytes | memoryview  # what may be written to the socket
 
@@ -67,7 +68,7 @@ class _Part(msgspec.Struct, frozen=True, array_like=True):
 
     name: str
     dtype: str
-    shape: tuple[int, ...]
+    shape: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
     values: list[Any] | None = None  # of str, bytes or None; msgspec has no type for that mixture
 
 
@@ -91,34 +92,45 @@ def read_header(data: bytes | bytearray) -> Header:
     return header
 
 
-def pack(kind: Kind, request: int, meta: Any = None, bodies: list[memoryview] | None = None) -> list[Buffer]:
-    """A frame as buffers to be sent in order."""
-    encoded = _encoder.encode(meta)
-    size = sum(body.nbytes for body in bodies) if bodies else 0
+def pack(kind: Kind, request: int, meta: Any = None, bodies: Sequence[Buffer] = ()) -> list[Buffer]:
+    """A frame as buffers to be sent in order; :class:`SignatureViolation` if it is too large or not Unicode."""
+    try:
+        encoded = _encoder.encode(meta)
+    except UnicodeEncodeError as error:
+        raise SignatureViolation(f"A tensor holds text that is not valid Unicode ({error.reason}).") from error
+    size = sum(map(_size, bodies))
     if len(encoded) > MAX_META or size > MAX_BODY:
         raise SignatureViolation(
-            f"the tensors of one run take {len(encoded) + size} bytes; expected at most {MAX_BODY}; send fewer rows."
+            f"The tensors of one run take {len(encoded) + size} bytes; expected at most {MAX_BODY}; send fewer rows."
         )
     head = _HEADER.pack(len(encoded), size, request, kind) + encoded
-    if not bodies:
-        return [head]
-    return [b"".join([head, *bodies])] if size < _JOIN_BELOW else [head, *bodies]
+    return [head, *bodies] if size > _COPY_BELOW else [b"".join((head, *bodies))]
 
 
 def pack_tensors(kind: Kind, request: int, tensors: Mapping[str, NDArray[Any]]) -> list[Buffer]:
-    """A frame with tensors; contiguous numeric arrays are referred to, not copied.
+    """A frame with tensors; large contiguous arrays are referred to, not copied.
 
     :class:`SignatureViolation` for what is neither numeric nor text nor bytes.
     """
     meta: list[_Part] = []
-    bodies: list[memoryview] = []
+    bodies: list[Buffer] = []
     for name, array in tensors.items():
-        if array.dtype.char in _NUMERIC and array.dtype.isnative:
-            bodies.append(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-            meta.append(_Part(name, array.dtype.char, array.shape))
-        else:
+        code = array.dtype.char
+        if code not in _NUMERIC or not array.dtype.isnative:
             meta.append(_Part(name, "O", array.shape, _texts(name, array)))
+            continue
+        meta.append(_Part(name, code, array.shape))
+        if array.nbytes > _COPY_BELOW:
+            bodies.append(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        else:
+            bodies.append(array.tobytes())
+        if array.nbytes % _ALIGNMENT:
+            bodies.append(bytes(-array.nbytes % _ALIGNMENT))
     return pack(kind, request, meta, bodies)
+
+
+def _size(buffer: Buffer) -> int:
+    return buffer.nbytes if isinstance(buffer, memoryview) else len(buffer)
 
 
 def _is_text(values: list[Any]) -> bool:
@@ -132,52 +144,37 @@ def _texts(name: str, array: NDArray[Any]) -> list[Any]:
     return values
 
 
-def tensor_layout(meta: bytes, body: int) -> Tensors:
-    """The arrays a frame announces: text and bytes filled in, numeric ones allocated, in the order of the body.
+def read_tensors(meta: bytes, body: bytearray) -> Tensors:
+    """The tensors of a frame, writable; numeric ones are views of ``body``.
 
-    :class:`WireError` if they do not take exactly ``body`` bytes.
+    :class:`WireError` if they do not take exactly the bytes of the body.
     """
     tensors: Tensors = {}
-    size = 0
+    start = 0
     try:
         for part in _parts.decode(meta):
-            if part.values is not None:
-                if not _is_text(part.values):
-                    raise WireError(f"'{part.name}' is announced as text, but is not")
-                texts = np.empty(len(part.values), dtype=object)
-                texts[:] = part.values
-                tensors[part.name] = texts.reshape(part.shape)
-                continue
-            if part.dtype not in _NUMERIC or min(part.shape, default=0) < 0:
-                raise WireError(f"'{part.name}' is announced as {part.dtype}{list(part.shape)}")
-            dtype = np.dtype(part.dtype)
-            size += math.prod(part.shape) * dtype.itemsize
-            if size > body:
-                raise WireError(f"its tensors take at least {size} bytes, its body has {body}")
-            tensors[part.name] = np.empty(part.shape, dtype)
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise WireError(f"its meta part cannot be read ({error})") from error
-    if size != body:
-        raise WireError(f"its tensors take {size} bytes, its body has {body}")
+            if part.values is None:
+                array: NDArray[Any] = np.ndarray(part.shape, _NUMERIC[part.dtype], body, start)
+                start += array.nbytes + -array.nbytes % _ALIGNMENT
+            else:
+                array = _text_array(part.shape, part.values)
+            tensors[part.name] = array
+    except (msgspec.MsgspecError, ValueError, TypeError, KeyError) as error:
+        raise WireError(f"its tensors cannot be read ({error!r})") from error
+    if start != len(body):
+        raise WireError(f"its tensors take {start} bytes, its body has {len(body)}")
     return tensors
 
 
-def buffers(tensors: Tensors) -> list[memoryview]:
-    """The memory of the numeric arrays as writable bytes, to receive a body into."""
-    return [array.reshape(-1).view(np.uint8).data for array in tensors.values() if array.dtype.char in _NUMERIC]
+def _text_array(shape: tuple[int, ...], values: list[Any]) -> NDArray[Any]:
+    if not _is_text(values):
+        raise ValueError("text is announced, something else came")
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array.reshape(shape)
 
 
-def read_tensors(meta: bytes, body: bytes) -> Tensors:
-    """The tensors of a frame that has been received whole."""
-    tensors = tensor_layout(meta, len(body))
-    start = 0
-    for buffer in buffers(tensors):
-        buffer[:] = body[start : start + buffer.nbytes]
-        start += buffer.nbytes
-    return tensors
-
-
-def take_frame(received: bytearray) -> tuple[Header, bytes, bytes] | None:
+def take_frame(received: bytearray) -> tuple[Header, bytes, bytearray] | None:
     """Cut the first whole frame, as header, meta part and body, off what was received; None if there is none yet."""
     if len(received) < HEADER_SIZE:
         return None
@@ -186,7 +183,7 @@ def take_frame(received: bytearray) -> tuple[Header, bytes, bytes] | None:
     end = body + header.body
     if len(received) < end:
         return None
-    frame = header, bytes(received[HEADER_SIZE:body]), bytes(received[body:end])
+    frame = header, bytes(received[HEADER_SIZE:body]), received[body:end]
     del received[:end]
     return frame
 
