@@ -34,6 +34,7 @@ SWITCH = """
         if do == 1: raise ValueError("no\\nsuch thing")
         if do == 2: sys.exit(3)
         if do == 3: raise Silent()
+        if do == 12: raise ValueError("\\udc80")
         if do == 4: return None
         if do == 5: return input[:, :2]
         if do == 6: return np.array(["a"] * len(input))
@@ -100,6 +101,7 @@ def test_faults_of_a_member_come_back_and_harm_nobody(make_callable: Any, capfd:
         5: (SignatureViolation, "got [1,2] float32"),
         6: (SignatureViolation, "got [1] <U1"),
         7: (SignatureViolation, "got [] object"),
+        12: (MemberCrashed, "raised ValueError: ?"),
     }
 
     async def use(member: MemberHost) -> None:
@@ -414,6 +416,21 @@ def test_signals_to_the_group_do_not_end_a_member(make_callable: Any) -> None:
         assert (await member.run(ask(0)))["y"] == member.pid
 
     with_host(make_callable(SWITCH), use)
+
+
+def test_a_member_has_one_thread_and_is_the_first_to_go(make_callable: Any) -> None:
+    source = """
+        import os
+        def predict(input):
+            return input[:, 0] + int(os.environ["OMP_NUM_THREADS"])
+    """
+
+    async def use(member: MemberHost) -> None:
+        assert (await member.run(ask(0)))["y"] == int(os.environ.get("OMP_NUM_THREADS", "1"))
+        if sys.platform == "linux":
+            assert Path(f"/proc/{member.pid}/oom_score_adj").read_text().strip() == "1000"
+
+    with_host(make_callable(source), use)
 
 
 def test_what_a_member_started_dies_with_it(make_callable: Any) -> None:

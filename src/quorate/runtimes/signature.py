@@ -24,7 +24,7 @@ def one_line(error: BaseException) -> str:
     'ValueError: bad thing'
     """
     try:
-        text = " ".join(str(error).split())
+        text = " ".join(str(error).encode(errors="replace").decode().split())  # it may have to travel
     except Exception:  # a member's exception may be broken too
         text = "(its message cannot be shown)"
     if len(text) > _MESSAGE_LIMIT:
