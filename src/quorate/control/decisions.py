@@ -1,0 +1,73 @@
+"""A decision as JSON-able data, for operators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from numpy.typing import NDArray
+
+from quorate.core.types import Decision, Status
+from quorate.store.ledger import StoredOutcome
+
+
+def describe(decision: Decision, outcomes: Iterable[StoredOutcome] = ()) -> dict[str, Any]:
+    """Everything a decision records, and what is known about its rows; NaN becomes None, digests hex."""
+    d = decision
+    return {
+        "id": d.id,
+        "endpoint": d.endpoint,
+        "revision": d.revision,
+        "state_version": d.state_version,
+        "arrived": d.arrived,
+        "arrived_at": datetime.fromtimestamp(d.arrived, UTC).isoformat(timespec="milliseconds"),
+        "queue_ms": d.queue_ms,
+        "latency_ms": d.latency_ms,
+        "source": d.source,
+        "assigned": d.assigned,
+        "served": d.served,
+        "propensities": dict(zip(d.strategies, d.propensities, strict=True)),
+        "unit": d.unit,
+        "context": dict(d.context),
+        "degraded": d.degraded,
+        "abstained": d.abstained,
+        "error": d.error,
+        "rows": d.rows,
+        "output_kind": d.output_kind,
+        "classes": list(d.classes),
+        "answer": None if d.answer is None else _numbers(d.answer),
+        "members": [
+            {
+                "name": run.name,
+                "version": run.version,
+                "status": run.status.name.lower(),
+                "latency_ms": run.latency_ms,
+                "reason": run.reason,
+                "row_status": [Status(code).name.lower() for code in d.status[:, i].tolist()],
+                "outputs": _numbers(d.outputs[:, i, :]),
+            }
+            for i, run in enumerate(d.members)
+        ],
+        "input_digest": d.input_digest.hex(),
+        "capture": d.capture,
+        "request_id": d.request_id,
+        "idempotency_key": d.idempotency_key,
+        "traceparent": d.traceparent,
+        "outcomes": [
+            {
+                "row": o.row,
+                "metric": o.metric,
+                "value": o.value if o.label is None else o.label,
+                "source": o.source,
+                "at": o.at,
+                "received": o.received,
+                "state": o.state,
+            }
+            for o in outcomes
+        ],
+    }
+
+
+def _numbers(array: NDArray[Any]) -> list[list[float | None]]:
+    return [[value if value - value == 0 else None for value in row] for row in array.tolist()]
