@@ -50,18 +50,23 @@ Reply = asyncio.Future[Tensors]
 class MemberHost:
     """Runs one artifact of an isolated runtime in a process; belongs to the event loop that starts it.
 
-    ``run`` may be called by many tasks at once; the member sees one run after the other. ``restarts`` counts
-    the processes after the first. Nothing restarts by itself: who owns the host decides when.
+    ``run`` may be called by many tasks at once; the member sees one run after the other. Nothing restarts by itself:
+    who owns the host decides when.
     """
 
     def __init__(self, artifact: Artifact, *, max_in_flight: int = MAX_IN_FLIGHT, clock: Clock = _SYSTEM_CLOCK) -> None:
         self.artifact = artifact
-        self.restarts = 0
+        self._starts = 0
         self._max_in_flight = max_in_flight
         self._clock = clock
         self._check = InputCheck(artifact.name, artifact.tensors)
         self._life: _Life | None = None
         self._changing = asyncio.Lock()
+
+    @property
+    def restarts(self) -> int:
+        """Processes after the first."""
+        return max(0, self._starts - 1)
 
     @property
     def ready(self) -> bool:
@@ -96,7 +101,6 @@ class MemberHost:
         """Kill the process, if there is one, and start anew; raises as :meth:`start`."""
         async with self._changing:
             await self._stop("is being restarted")
-            self.restarts += 1
             await self._start(timeout)
 
     async def close(self) -> None:
@@ -137,6 +141,7 @@ class MemberHost:
     async def _start(self, timeout: float) -> None:
         if self._life is not None:
             raise RuntimeError(f"the host of '{self.artifact.name}' has been started; use restart().")
+        self._starts += 1
         life = self._life = _Life(self.artifact, self._clock)
         try:
             async with asyncio.timeout(timeout):
