@@ -10,6 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from quorate.codecs import snapshot
+from quorate.codecs.lookup import JournalReader
 from quorate.control import keys
 from quorate.control.access import Access
 from quorate.control.api import Services, create_app
@@ -30,7 +31,8 @@ class Port:
     """Sends requests to the control port's application."""
 
     def __init__(self, project: Any, host: str = "127.0.0.1") -> None:
-        services = Services(project.home, project.registry, project.database, project.clock)
+        journal = JournalReader(project.home.journal)
+        services = Services(project.home, project.registry, project.database, journal, project.clock)
         self.app = create_app(services, Access(project.home, project.database, host))
         self.base = f"http://{host}:8001"
 

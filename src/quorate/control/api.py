@@ -15,9 +15,12 @@ from starlette.exceptions import HTTPException
 from quorate import __version__
 from quorate.clock import Clock
 from quorate.codecs import snapshot
+from quorate.codecs.lookup import JournalReader
 from quorate.codecs.snapshot import Routing
 from quorate.control import openapi, views
 from quorate.control.access import Access, Gate
+from quorate.control.decisions import describe
+from quorate.control.report import Report, report
 from quorate.control.submit import preview, submit
 from quorate.errors import (
     InvalidInput,
@@ -33,10 +36,12 @@ from quorate.spec.document import MAX_BYTES
 from quorate.spec.model import NAME
 from quorate.store.audit import entries
 from quorate.store.database import Database
-from quorate.store.revisions import revisions
+from quorate.store.ledger import outcomes_of
+from quorate.store.revisions import newest_revision, revisions
 from quorate.telemetry.exposition import CONTENT_TYPE, exposition
 from quorate.web.limits import ClientDisconnected, read_body
 from quorate.web.openapi import docs_html
+from quorate.web.openapi_inference import ID_PATTERN
 from quorate.web.problem import problem
 
 log = logging.getLogger("quorate.control")
@@ -52,6 +57,7 @@ class Services:
     home: Home
     registry: Registry
     database: Database
+    journal: JournalReader
     clock: Clock
 
 
@@ -138,6 +144,27 @@ def _reading(services: Services) -> APIRouter:
             raise NotFound(f"There is no endpoint '{name}'; /v1/endpoints lists them.", path="name")
         served = next((views.endpoint(e) for e in _routing(home).endpoints if e.name == name), None)
         return views.EndpointHistory(name=name, served=served, revisions=found)
+
+    @router.get("/v1/endpoints/{name}/report", tags=["decisions"], responses=openapi.reading("not_found", "store"))
+    def endpoint_report(
+        name: Name,
+        since: Annotated[float | None, Query(ge=0, le=1e11, description="Unix seconds; everything without it.")] = None,
+    ) -> Report:
+        """How the endpoint's strategies do on its traffic, by the strategy that was assigned."""
+        with database.read() as connection:
+            if newest_revision(connection, name) is None:
+                raise NotFound(f"There is no endpoint '{name}'; /v1/endpoints lists them.", path="name")
+            return report(connection, name, since)
+
+    @router.get("/v1/decisions/{id}", tags=["decisions"], responses=openapi.reading("not_found", "store", "journal"))
+    def decision(id: Annotated[str, Path(pattern=ID_PATTERN)]) -> views.DecisionView:
+        """The record of one answer, and the outcomes told for it."""
+        found = services.journal.find(id)
+        if found is None:
+            raise NotFound(f"Decision {id} is not in the journal; it may not be written yet, or be removed.", path="id")
+        with database.read() as connection:
+            outcomes = outcomes_of(connection, [id])
+        return views.DecisionView.model_validate(describe(found, outcomes))
 
     @router.get("/v1/audit", tags=["audit"], responses=openapi.reading("store"))
     def audit(

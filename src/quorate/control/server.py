@@ -7,13 +7,18 @@ import logging
 import os
 import signal
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from quorate.clock import Clock
+from quorate.codecs.lookup import JournalReader
 from quorate.control.access import Access
 from quorate.control.api import Services, create_app
+from quorate.control.ingest import follow
 from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.store.database import Database
@@ -37,11 +42,26 @@ def serve(home: Home, *, host: str, port: int, insecure: bool, clock: Clock, lif
     require_keys(host, access.routing().keys, insecure=insecure)
     counters = Counters(home.telemetry / "control.qt")
     try:
-        app = create_app(Services(home, Registry(home.registry, clock), database, clock), access)
-        asyncio.run(_run(app, _listen(host, port), counters, life_fd=life_fd, ready_fd=ready_fd))
+        journal = JournalReader(home.journal)
+        app = create_app(Services(home, Registry(home.registry, clock), database, journal, clock), access)
+        with _ingesting(home, database):
+            asyncio.run(_run(app, _listen(host, port), counters, life_fd=life_fd, ready_fd=ready_fd))
     finally:
         counters.close()
         database.close()
+
+
+@contextmanager
+def _ingesting(home: Home, database: Database) -> Iterator[None]:
+    """Ingest the journals in a thread of its own while the block runs."""
+    stop = threading.Event()
+    thread = threading.Thread(target=follow, args=(home, database, stop), name="ingest", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(DRAIN_S)  # what it has not finished by then is one transaction, and rolled back
 
 
 async def _run(app: ASGIApp, listener: socket.socket, counters: Counters, *, life_fd: int, ready_fd: int) -> None:

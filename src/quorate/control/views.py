@@ -160,6 +160,63 @@ class AppliedView(View):
     notices: list[str]
 
 
+class MemberRun(View):
+    """A member's part in a decision: what became of it, per row too, and its outputs (None is NaN)."""
+
+    name: str
+    version: int
+    status: str
+    latency_ms: float | None
+    reason: str | None
+    row_status: list[str]
+    outputs: list[list[float | None]]
+
+
+class OutcomeView(View):
+    """A truth or reward that was told for a row; times are Unix seconds."""
+
+    row: int
+    metric: str
+    value: str | float | None
+    source: str
+    at: float
+    received: float
+    state: str
+
+
+class DecisionView(View):
+    """The record of one answer and what became known about it; ``arrived`` is Unix seconds."""
+
+    id: str
+    endpoint: str
+    revision: int
+    state_version: int
+    arrived: float
+    arrived_at: str
+    queue_ms: float | None
+    latency_ms: float | None
+    source: str
+    assigned: str
+    served: str | None
+    propensities: dict[str, float]
+    unit: str | None
+    context: dict[str, str | int | float | bool | None]
+    degraded: bool
+    abstained: bool
+    error: str | None
+    rows: int
+    output_kind: str
+    classes: list[str]
+    answer: list[list[float | None]] | None
+    members: list[MemberRun]
+    input_digest: str
+    capture: str | None
+    request_id: str | None
+    idempotency_key: str | None
+    traceparent: str | None
+    outcomes: list[OutcomeView]
+
+
 class AuditEntry(View):
     """One change: who did what to what, at Unix time ``at``."""
 
