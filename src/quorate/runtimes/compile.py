@@ -21,9 +21,9 @@ from quorate.runtimes.signature import as_answer, one_line, only_file
 if TYPE_CHECKING:
     import onnx
 
-# The fused graph runs the same kernels on the same numbers: measured, it is bit for bit equal for linear models, forests,
-# neural nets and calibrated SVMs, also where operator sets were raised. A few float32 roundings are left for optimisers
-# that fuse across members; a wrong edge or weight is off by far more.
+# The fused graph runs the same kernels on the same numbers: measured, it is bit for bit equal for linear models,
+# forests, neural nets and calibrated SVMs, also where operator sets were raised. A few float32 roundings are left for
+# optimisers that fuse across members; a wrong edge or weight is off by far more.
 TOLERANCE = 1e-6
 
 Members = Sequence[tuple[str, Artifact]]
