@@ -6,14 +6,21 @@ import asyncio
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from quorate.codecs import decision as decision_codec
+from quorate.codecs import outcome as outcome_codec
 from quorate.codecs import snapshot
+from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
 from quorate.codecs.lookup import JournalReader
 from quorate.control import keys
 from quorate.control.access import Access
 from quorate.control.api import Services, create_app
+from quorate.control.ingest import Ingest
+from quorate.core.types import Decision, MemberRun, Outcome, Status
+from quorate.ids import DecisionId
 from quorate.store.audit import entries
 from quorate.telemetry.counters import Counters
 from quorate.web.openapi import METHODS
@@ -140,6 +147,83 @@ def test_metrics_are_every_process_s(project: Any, port: Port) -> None:
     assert answer.headers["content-type"].startswith("text/plain")
     samples = [s for family in text_string_to_metric_families(answer.text) for s in family.samples]
     assert ("quorate_shed_total", {"endpoint": "main"}, 3.0) in [(s.name, s.labels, s.value) for s in samples]
+
+
+# --- decisions ---
+
+
+def _decided(project: Any) -> str:
+    """Write one decision over two rows and its truth into the journal, ingest both, and return its id."""
+    number = str(DecisionId(int(project.clock.now() * 1000), 0, 1, 0))
+    outputs = np.full((2, 2, 2), 0.5, np.float32)
+    outputs[0, 1] = np.nan
+    answer = np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)
+    decision = Decision(
+        id=number,
+        endpoint="main",
+        revision=1,
+        state_version=0,
+        source="policy",
+        arrived=project.clock.now(),
+        queue_ms=0.5,
+        latency_ms=2.0,
+        context={"user": "u1"},
+        strategies=("average", "best"),
+        propensities=(0.5, 0.5),
+        assigned="average",
+        served="average",
+        members=(
+            MemberRun("a", 1, Status.OK, 1.0),
+            MemberRun("b", 1, Status.FAILED, None, "member_timeout"),
+        ),
+        outputs=outputs,
+        status=np.array([[0, 1], [0, 1]], np.int8),
+        answer=answer,
+        degraded=True,
+        rows=2,
+        input_digest=b"\x01" * 32,
+        classes=("no", "yes"),
+    )
+    truth = Outcome(number, 0, truth="no", at=1.0, received=2.0)
+    folder = project.home.journal / "0"
+    folder.mkdir(parents=True)
+    records = (
+        (RecordKind.DECISION, decision_codec.encode(decision)),
+        (RecordKind.OUTCOME, outcome_codec.encode(truth)),
+    )
+    body = b"".join(encode_record(kind, i, payload, 7) for i, (kind, payload) in enumerate(records))
+    (folder / segment_name(1, 0)).write_bytes(encode_header(Header(0, 1, 0, 5, 7)) + body)
+    Ingest(JournalReader(project.home.journal), project.database).catch_up()
+    return number
+
+
+def test_a_decision_with_its_outcomes(project: Any, port: Port) -> None:
+    number = _decided(project)
+    found = port("GET", f"/v1/decisions/{number}").json()
+    assert (found["id"], found["assigned"], found["degraded"]) == (number, "average", True)
+    assert found["propensities"] == {"average": 0.5, "best": 0.5}
+    assert found["members"][1]["reason"] == "member_timeout"
+    assert found["members"][1]["outputs"][0] == [None, None]
+    assert [(outcome["row"], outcome["value"], outcome["state"]) for outcome in found["outcomes"]] == [
+        (0, "no", "joined")
+    ]
+    other = str(DecisionId(0, 3, 1, 9))
+    _problem(port("GET", f"/v1/decisions/{other}"), 404, "not_found")
+    _problem(port("GET", "/v1/decisions/nonsense"), 422, "invalid_input")
+
+
+def test_the_report_of_an_endpoint(project: Any, port: Port) -> None:
+    project.apply()
+    _decided(project)
+    found = port("GET", "/v1/endpoints/main/report").json()
+    [strategy] = found["strategies"]
+    assert (strategy["strategy"], strategy["requests"], strategy["judged_rows"]) == ("average", 1, 1)
+    assert strategy["accuracy"] == 1.0
+    later = port("GET", f"/v1/endpoints/main/report?since={project.clock.now() + 120}").json()
+    assert later["strategies"] == []
+    _problem(port("GET", "/v1/endpoints/nobody/report"), 404, "not_found")
+    for wrong in ("-1", "nan", "1e99", "today"):
+        _problem(port("GET", f"/v1/endpoints/main/report?since={wrong}"), 422, "invalid_input")
 
 
 # --- applying ---
@@ -326,6 +410,8 @@ def test_the_document_describes_every_route_with_problems_only(port: Port) -> No
     schemas = document["components"]["schemas"]
     assert "HTTPValidationError" not in schemas
     assert {
+        "/v1/decisions/{id}",
+        "/v1/endpoints/{name}/report",
         "/metrics",
         "/v1/health",
         "/v1/models",
