@@ -55,7 +55,7 @@ IMPURE |= {"select", "shutil", "signal", "socket", "subprocess", "tempfile", "th
 
 
 class Import(NamedTuple):
-    """``module`` imports ``target``; ``function`` is the innermost function it does so in, if any."""
+    """``module`` imports ``target``; ``function`` is the innermost function it does so in, or ``TYPE_CHECKING``."""
 
     module: str
     target: str
@@ -90,6 +90,8 @@ def _of_module(name: str, path: Path, files: dict[str, Path]) -> Iterator[Import
             module = target if target in files or not target.startswith(root_name + ".") else target.rpartition(".")[0]
             yield Import(name, module, getattr(node, "lineno", 0), function)
         inner = node.name if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else function
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            inner = "TYPE_CHECKING"
         for child in ast.iter_child_nodes(node):
             yield from visit(child, inner)
 
@@ -129,7 +131,7 @@ def upward(found: list[Import]) -> list[str]:
         if not edge.target.startswith("quorate"):
             continue
         if edge.module == "quorate":
-            allowed = edge.function == "__getattr__" and place(edge.target)[0] == API_LEVEL
+            allowed = edge.function in ("__getattr__", "TYPE_CHECKING") and place(edge.target)[0] == API_LEVEL
         else:
             (level, unit), (target_level, target_unit) = place(edge.module), place(edge.target)
             allowed = unit == target_unit or target_level < level or edge.target == "quorate"

@@ -128,3 +128,12 @@ def test_one_value_per_row(make_onnx: MakeOnnx) -> None:
     got = OnnxRuntime().load(artifact).run({"input": ROWS})["label"]
     assert got.dtype == np.float32
     assert got.shape == (5, 1)
+
+
+def test_a_model_of_one_tensor_takes_it_under_any_name(make_onnx: MakeOnnx) -> None:
+    session = OnnxRuntime().load(make_onnx())
+    np.testing.assert_array_equal(session.run({"anything": ROWS})["scores"], session.run({"input": ROWS})["scores"])
+    with pytest.raises(SignatureViolation, match="float64"):
+        session.run({"anything": ROWS.astype(np.float64)})
+    with pytest.raises(SignatureViolation, match="no input"):
+        session.run({"input": ROWS, "anything": ROWS})

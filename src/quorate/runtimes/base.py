@@ -13,7 +13,10 @@ class Session(ABC):
 
     @abstractmethod
     def run(self, inputs: Tensors) -> Tensors:
-        """Run on the artifact's own tensors (after preprocessing), first axis rows; returns output name to array."""
+        """Run on the artifact's own tensors (after preprocessing), first axis rows; returns output name to array.
+
+        Pipelines call their one tensor ``input``; an ONNX model of one tensor takes it whatever its own name for it.
+        """
 
     @abstractmethod
     def close(self) -> None:

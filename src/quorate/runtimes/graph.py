@@ -43,6 +43,7 @@ class GraphSession:
 
         :class:`SignatureViolation` if the inputs are not the graph's, :class:`MemberCrashed` if the run fails.
         """
+        inputs = self._check.named(inputs)
         self._check(inputs)
         session = self._session
         if session is None:

@@ -92,6 +92,7 @@ class OnnxSession(Session):
 
     def run(self, inputs: Tensors) -> Tensors:
         """See :class:`Session`; the answer is float32 ``[n, width]`` under the artifact's output name."""
+        inputs = self._check.named(inputs)
         rows = self._check(inputs)
         session = self._session
         if session is None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quorate.core.types import Artifact, FloatArray, OutputSpec, TensorSpec
+from quorate.core.types import Artifact, FloatArray, OutputSpec, Tensors, TensorSpec
 from quorate.errors import FormatRefused, SignatureViolation
 
 _TEXT_KINDS = {"str": "OU", "bytes": "OS"}
@@ -86,6 +86,14 @@ class InputCheck:
             )
             for spec in tensors
         )
+
+    def named(self, inputs: Tensors) -> Tensors:
+        """Tensors under the model's own names: a model of one tensor takes the one it is given, whatever its name."""
+        if len(self._rules) == 1 and len(inputs) == 1:
+            name = self._rules[0][0].name
+            if name not in inputs:
+                return {name: next(iter(inputs.values()))}
+        return inputs
 
     def __call__(self, inputs: Mapping[str, NDArray[Any]]) -> int:
         """The number of rows; :class:`SignatureViolation` if something is not as declared."""
