@@ -18,15 +18,6 @@ _INTEGER: Schema = {"type": "integer"}
 _BOOLEAN: Schema = {"type": "boolean"}
 _NAME: Schema = {"type": "string", "pattern": NAME_PATTERN}
 _SCALAR: Schema = {"type": ["string", "number", "boolean", "null"]}
-_UNIT: Schema = {"type": "number", "minimum": 0, "maximum": 1}
-
-_OPTIONS = {
-    "strategy": (_STRING, "The strategy to use, where the endpoint lets callers choose."),
-    "max_ms": ({"type": "number", "exclusiveMinimum": 0}, "Deadline in milliseconds; the endpoint's own is the most."),
-    "min_confidence": (_UNIT, "Abstain below this confidence."),
-    "coverage": (_UNIT, "Coverage of the prediction set."),
-    "explain": (_BOOLEAN, "Say how the answer came about."),
-}
 
 _ENDPOINT = parameter("endpoint", "path", _NAME, "The endpoint's name.")
 _MODEL = parameter("model", "path", _NAME, "An endpoint, or one model of a pool.")
@@ -58,21 +49,26 @@ _INSTANCE: Schema = {
 
 
 def _schemas() -> Schema:
-    options = obj("", **{name: {**schema, "description": text} for name, (schema, text) in _OPTIONS.items()})
+    options = obj(
+        "",
+        strategy={
+            "type": ["string", "null"],
+            "description": "The strategy to use, where the endpoint lets callers choose.",
+        },
+        max_ms={
+            "type": ["number", "null"],
+            "exclusiveMinimum": 0,
+            "maximum": 3_600_000,
+            "description": "Deadline in milliseconds; the endpoint's own is the most.",
+        },
+    )
     prediction = obj(
         "",
-        label=_STRING,
-        confidence=_UNIT,
-        probabilities={"type": "object", "additionalProperties": _UNIT},
-        value={"anyOf": [_NUMBER, {"type": "object", "additionalProperties": _NUMBER}]},
-        interval=listing(_NUMBER),
-        labels=listing(_STRING),
-        cluster=_INTEGER,
-        items=listing({"type": "object"}),
-        set=listing(_STRING),
-        abstained=_BOOLEAN,
-        reason=_STRING,
-        explanation={"type": "object"},
+        label={**_STRING, "description": "The class; a blind endpoint tells nothing else."},
+        confidence={**_NUMBER, "description": "The label's probability."},
+        probabilities={"type": "object", "additionalProperties": _NUMBER},
+        value={**_NUMBER, "description": "The answer of a regression."},
+        values={"type": "object", "additionalProperties": _NUMBER, "description": "The same where it has several."},
     )
     return {
         "Instance": _INSTANCE,
@@ -80,7 +76,9 @@ def _schemas() -> Schema:
         "Context": {
             "type": "object",
             "description": "What is known about the caller or case; policies and rules see it, and it is recorded.",
-            "additionalProperties": _SCALAR,
+            "additionalProperties": {**_SCALAR, "maxLength": 1024},
+            "propertyNames": {"maxLength": 1024},
+            "maxProperties": 64,
         },
         "PredictRequest": obj(
             "instances",
@@ -105,15 +103,26 @@ def _schemas() -> Schema:
 
 
 def _outcome_schemas() -> Schema:
+    name: Schema = {"type": "string", "minLength": 1, "maxLength": 64}
     outcome = obj(
         "id",
         id={"type": "string", "pattern": ID_PATTERN, "description": "A decision's id."},
         row={"type": "integer", "minimum": 0, "maximum": 2**31 - 1, "default": 0},
-        truth={"type": ["string", "number"], "description": "The right label, or the true value."},
-        reward=_NUMBER,
-        rewards={"type": "object", "minProperties": 1, "additionalProperties": _NUMBER},
-        source={"type": "string", "minLength": 1, "maxLength": 128, "default": "user"},
-        at={"type": "number", "minimum": 0, "description": "When it became known, Unix seconds."},
+        truth={"type": ["string", "number"], "maxLength": 1000, "description": "The right label, or the true value."},
+        reward={**_NUMBER, "description": "What the answer was worth: the metric `reward`."},
+        rewards={
+            "type": "object",
+            "minProperties": 1,
+            "maxProperties": 32,
+            "propertyNames": {**name, "not": {"const": "truth"}},
+            "additionalProperties": _NUMBER,
+        },
+        source={**name, "default": "user"},
+        at={
+            "type": "number",
+            "minimum": 946_684_800,
+            "description": "When it became known: Unix seconds, at most an hour ahead; now by default.",
+        },
     )
     outcome["oneOf"] = [{"required": [name]} for name in ("truth", "reward", "rewards")]
     count: Schema = {"type": "integer", "minimum": 0}
@@ -199,17 +208,17 @@ def _oip_problems(*codes: str) -> Schema:
 
 
 def _predict() -> Schema:
-    query = [parameter(name, "query", schema, text) for name, (schema, text) in _OPTIONS.items()]
     image: Schema = {"schema": {"type": "string", "format": "binary"}}
     return {
         "tags": ["predict"],
         "operationId": "predict",
         "summary": "Ask an endpoint.",
         "description": (
-            "Ask an endpoint. A JSON body carries rows, context and options. A raw `image/*` body is one row; options "
-            "and `context.KEY` are query parameters then. Multipart has `file` (one row each), `context`, `options`."
+            "Ask an endpoint. A JSON body carries rows, context and options. A raw `image/*` body is one row; "
+            "`strategy`, `max_ms` and `context.KEY` are query parameters then, and only then. Multipart has `file` "
+            "(one row each), `context` and `options`."
         ),
-        "parameters": [_ENDPOINT, *query, *_HEADERS],
+        "parameters": [_ENDPOINT, *_HEADERS],
         "requestBody": {
             "required": True,
             "content": {
@@ -231,7 +240,9 @@ def _predict() -> Schema:
 
 
 def _outcomes() -> Schema:
-    one_or_many = {"anyOf": [ref("Outcome"), {**listing(ref("Outcome")), "minItems": 1}]}
+    # In a list each is judged for itself, so what is no outcome there is an answer's `rejected`, not an error.
+    item: Schema = {"type": "object", "description": "An `Outcome`; one that is not is listed in `rejected`."}
+    one_or_many = {"anyOf": [ref("Outcome"), {**listing(item), "minItems": 1}]}
     return {
         "tags": ["outcomes"],
         "operationId": "outcomes",
