@@ -12,6 +12,9 @@ import pytest
 from quorate.cli import main
 from quorate.codecs import state as state_codec
 from quorate.core.types import State
+from quorate.home import Home
+from quorate.store.audit import entries
+from quorate.store.database import Database
 
 SOURCE = "import numpy as np\ndef f(input):\n    e = np.exp(input)\n    return e / e.sum(axis=1, keepdims=True)\n"
 SIGNATURE = """
@@ -216,3 +219,20 @@ def test_import_says_what_is_missing_or_wrong(run: Any, arguments: tuple[str, ..
     Path("extra.yaml").write_text(SIGNATURE.replace("name: input,", "name: input, unit: m,"))
     assert message in run("import", "m", *arguments, code=2)[1]
     assert json.loads(run("list", "--json")[0]) == []
+
+
+def test_every_change_is_in_the_audit_trail(imported: Any) -> None:
+    imported("alias", "fn:2", "shadow")
+    imported("alias", "fn", "shadow", "--remove")
+    imported("rm", "fn:2")
+    database = Database(Home(Path.cwd()).store_url)
+    with database.read() as connection:
+        trail = [(e.action, e.subject) for e in reversed(entries(connection))]
+    database.close()
+    assert trail == [
+        ("model.import", "fn:1"),
+        ("model.import", "fn:2"),
+        ("model.alias", "fn@shadow"),
+        ("model.alias", "fn@shadow"),
+        ("model.remove", "fn:2"),
+    ]

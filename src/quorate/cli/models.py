@@ -8,9 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from quorate.cli._config import HERE, Json, Project, home_of, registry_of
+from quorate.cli._config import HERE, Json, Project, home_of, registry_of, store_of
 from quorate.cli._output import note, print_json, print_table
+from quorate.clock import SystemClock
 from quorate.codecs import snapshot
+from quorate.control.audit import local_user, record
 from quorate.control.revisions import changing
 from quorate.home import Home
 from quorate.registry.manifest import Manifest
@@ -121,7 +123,8 @@ def import_(
     """Register a model made elsewhere as the next version of NAME, once it proved safe and sound."""
     from quorate.cli._import import Request, import_model
 
-    registry = registry_of(home_of(project))
+    home = home_of(project)
+    registry = registry_of(home)
     request = Request(name, files, format_, signature, preprocess, classes, output, option or [], sample)
     for each in alias or []:
         Ref.parse(f"{name}@{each}")
@@ -130,6 +133,7 @@ def import_(
         note(notice)
     for each in alias or []:
         registry.set_alias(name, each, manifest.version)
+    _audit(home, "model.import", manifest.ref, {"digest": manifest.digest, "aliases": alias or []})
     if json:
         print_json(manifest)
     else:
@@ -145,13 +149,16 @@ def alias(
     json: Json = False,
 ) -> None:
     """Let an alias name a version; endpoints follow at the next apply."""
-    registry = registry_of(home_of(project))
+    home = home_of(project)
+    registry = registry_of(home)
+    version: int | None = None
     if remove:
         model = Ref.parse(ref).name
         registry.remove_alias(model, name)
     else:
         model, version = registry.resolve(ref)
         registry.set_alias(model, name, version)
+    _audit(home, "model.alias", f"{model}@{name}", {"version": version})
     aliases = registry.aliases(model)
     if json:
         print_json({"name": model, "aliases": aliases})
@@ -172,10 +179,16 @@ def rm(
         served, digests = _in_use(home, registry.manifest(ref))
         removed = registry.remove(ref, protected=served)
         freed = registry.collect_garbage(keep=digests)
+    _audit(home, "model.remove", removed.ref, {"digest": removed.digest})
     if json:
         print_json({"removed": removed.ref, "freed_bytes": freed})
     else:
         typer.echo(f"removed {removed.ref}; {freed} bytes freed (files of the last hour stay for one more)")
+
+
+def _audit(home: Home, action: str, subject: str, detail: dict[str, Any]) -> None:
+    with store_of(home) as database:
+        record(database, SystemClock(), actor=local_user(), action=action, subject=subject, detail=detail)
 
 
 def _in_use(home: Home, manifest: Manifest) -> tuple[set[str], set[str]]:
