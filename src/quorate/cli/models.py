@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from quorate.cli._config import HERE, Json, Project, home_of, registry_of, store_of
+from quorate.cli._config import HERE, Json, Project, home_of, registry_of
 from quorate.cli._output import note, print_json, print_table
 from quorate.clock import SystemClock
 from quorate.codecs import snapshot
@@ -17,6 +17,7 @@ from quorate.control.revisions import changing
 from quorate.home import Home
 from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Ref, Registry
+from quorate.store.database import Database
 
 app = typer.Typer(
     add_completion=False,
@@ -187,8 +188,13 @@ def rm(
 
 
 def _audit(home: Home, action: str, subject: str, detail: dict[str, Any]) -> None:
-    with store_of(home) as database:
+    # Not store_of(): models may be imported before there is a quorate.yaml.
+    database = Database(home.store_url)
+    database.migrate()
+    try:
         record(database, SystemClock(), actor=local_user(), action=action, subject=subject, detail=detail)
+    finally:
+        database.close()
 
 
 def _in_use(home: Home, manifest: Manifest) -> tuple[set[str], set[str]]:
