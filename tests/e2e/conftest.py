@@ -29,12 +29,12 @@ STOPPED_WITHIN = 20.0
 _PAUSE = 0.02
 
 
-def until(true: Callable[[], bool], *, within: float, what: str) -> None:
-    """Look again and again until something is true; fail with ``what`` after ``within`` seconds."""
+def until(true: Callable[[], bool], *, within: float, what: Callable[[], str]) -> None:
+    """Look again and again until something is true; fail after ``within`` seconds, saying ``what`` was waited for."""
     deadline = time.monotonic() + within
     while not true():
         if time.monotonic() > deadline:
-            pytest.fail(f"{what} within {within:g} s")
+            pytest.fail(f"Not within {within:g} s: {what()}")
         time.sleep(_PAUSE)
 
 
@@ -62,13 +62,13 @@ class Server:
 
     def wait(self) -> Server:
         """Return when all processes are ready and both ports answer."""
-        until(self._ready, within=READY_WITHIN, what=f"The server was not ready\n{self.log()}\n")
+        until(self._ready, within=READY_WITHIN, what=lambda: f"the server is ready.\n{self.log()}")
         return self
 
     def _ready(self) -> bool:
         if self.process.poll() is not None:
             pytest.fail(f"The server ended with status {self.process.returncode}:\n{self.log()}")
-        found = re.findall(r"^  (?:inference|control)  (http://\S+)", self.log(), re.M)
+        found = re.findall(r"^  (?:inference|control) +(http://\S+)", self.log(), re.M)
         if len(found) != 2:
             return False
         self.url, self.control = found
