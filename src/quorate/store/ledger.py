@@ -281,7 +281,7 @@ def waiting(connection: sa.Connection, decisions: Sequence[str]) -> set[str]:
 def outcome_counts(connection: sa.Connection) -> dict[str, int]:
     """How many outcomes are pending, joined and invalid, over all endpoints."""
     counted = sa.select(_outcomes.c.state, sa.func.count()).group_by(_outcomes.c.state)
-    return {PENDING: 0, JOINED: 0, INVALID: 0} | dict(row._tuple() for row in connection.execute(counted))
+    return {PENDING: 0, JOINED: 0, INVALID: 0} | {row[0]: row[1] for row in connection.execute(counted)}
 
 
 def _stored(outcome: Outcome) -> Iterator[StoredOutcome]:
