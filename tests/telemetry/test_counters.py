@@ -110,7 +110,7 @@ def test_label_sets_are_bounded_and_overflow_is_counted(path):
 
 
 def test_a_full_file_overflows_too(path, monkeypatch):
-    monkeypatch.setattr(module, "_DIRECTORY_BYTES", 8 * 1024)
+    monkeypatch.setattr(module, "_DIRECTORY_BYTES", 12 * 1024)
     counters = Counters(path)
     for i in range(100):
         counters.counter("quorate_degraded_total", endpoint=f"{i:0200}").add()
@@ -118,6 +118,8 @@ def test_a_full_file_overflows_too(path, monkeypatch):
     assert other[0] > 0
     assert other == _cells(path, "quorate_series_overflow_total", metric="quorate_degraded_total")
     assert sum(s.cells[0] for s in read(path)[0] if s.metric == "quorate_degraded_total") == 100
+    counters.gauge("quorate_in_flight").set(1)
+    assert _cells(path, "quorate_in_flight") == (1,)
     counters.close()
 
 

@@ -64,6 +64,12 @@ def test_gauges_are_per_process_and_end_with_it(tmp_path, workers):
     assert _sample(tmp_path, "quorate_process_starts_total", process="worker-2") == 1
 
 
+def test_a_process_shows_only_what_it_counts(tmp_path, workers):
+    workers[0].gauge("quorate_in_flight").set(0)
+    assert _sample(tmp_path, "quorate_in_flight", process="worker-0") == 0
+    assert _sample(tmp_path, "quorate_in_flight", process="worker-1") is None
+
+
 def test_unused_overflow_series_are_not_shown(tmp_path, workers):
     assert not [labels for _, labels in _samples(tmp_path) if ("endpoint", "other") in labels]
     workers[0].counter("quorate_degraded_total", endpoint="other").add()

@@ -35,6 +35,7 @@ _USED = struct.Struct("<QQ")
 _USED_AT = 16
 _DIRECTORY_AT = 64
 _DIRECTORY_BYTES = 512 * 1024 - _DIRECTORY_AT
+_RESERVED = 4 * 1024
 _CELLS_AT = _DIRECTORY_AT + _DIRECTORY_BYTES
 _CELLS = 64 * 1024
 _SIZE = _CELLS_AT + 8 * _CELLS
@@ -130,8 +131,9 @@ class Counters:
                 self._cells[line.at] = 0.0
         for name, metric in METRICS.items():
             # Made while there is room: what overflows goes there and is counted there.
-            self._resolve(name, metric.kind, dict.fromkeys(metric.labels, OTHER))
-            self.counter(_OVERFLOW, metric=name)
+            if metric.labels:
+                self._resolve(name, metric.kind, dict.fromkeys(metric.labels, OTHER))
+                self.counter(_OVERFLOW, metric=name)
         self.counter("quorate_process_starts_total").add()
 
     def counter(self, name: str, /, **labels: str) -> Counter:
@@ -165,8 +167,9 @@ class Counters:
         directory, cells = _USED.unpack_from(self._map, _USED_AT)
         line = _Line(name, dict(zip(METRICS[name].labels, values, strict=True)), int(cells))
         text = msgspec.json.encode(line) + b"\n"
-        fits = directory + len(text) <= _DIRECTORY_BYTES and cells + _width(name) <= _CELLS
-        if not fits or self._count.get(name, 0) >= SERIES:
+        # There is always room for what has no labels: nothing else could be put in its place.
+        fits = directory + len(text) + _RESERVED <= _DIRECTORY_BYTES and cells + _width(name) <= _CELLS
+        if values and (not fits or self._count.get(name, 0) >= SERIES):
             self.counter(_OVERFLOW, metric=name).add()
             return self._at[name, (OTHER,) * len(values)]
         start = _DIRECTORY_AT + directory

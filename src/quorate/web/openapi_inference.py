@@ -146,13 +146,15 @@ def _oip_schemas() -> Schema:
     shape = listing({"type": "integer", "minimum": -1})
     parameters: Schema = {"type": "object", "additionalProperties": _SCALAR}
     data: Schema = {"type": "array", "description": "Flat or nested, row-major."}
-    tensor = obj("name datatype shape", name=_STRING, datatype=datatype, shape=shape)
+    tensor: Schema = {"name": _STRING, "shape": shape, "datatype": datatype}
+    rows: Schema = {**listing({"type": "integer", "minimum": 0}), "minItems": 1, "maxItems": 8}
+    given = obj("name shape datatype", **{**tensor, "shape": rows}, parameters=parameters, data=data)
     return {
         "OipError": obj("error", error=_STRING),
         "OipServer": obj("name version extensions", name=_STRING, version=_STRING, extensions=listing(_STRING)),
         "OipLive": obj("live", live=_BOOLEAN),
         "OipReady": obj("ready", name=_STRING, ready=_BOOLEAN),
-        "OipTensor": {**tensor, "additionalProperties": True},
+        "OipTensor": {**obj("name shape datatype", **tensor), "additionalProperties": True},
         "OipModel": obj(
             "name versions platform inputs outputs",
             name=_STRING,
@@ -166,19 +168,7 @@ def _oip_schemas() -> Schema:
             "inputs",
             id=_STRING,
             parameters=parameters,
-            inputs={
-                **listing(
-                    obj(
-                        "name shape datatype",
-                        name=_STRING,
-                        shape=shape,
-                        datatype=datatype,
-                        parameters=parameters,
-                        data=data,
-                    )
-                ),
-                "minItems": 1,
-            },
+            inputs={**listing(given), "minItems": 1},
             outputs=listing(obj("name", name=_STRING, parameters=parameters)),
         ),
         "OipInferResponse": obj(
@@ -187,18 +177,9 @@ def _oip_schemas() -> Schema:
             model_name=_STRING,
             model_version=_STRING,
             parameters={"type": "object"},
-            outputs=listing(
-                obj(
-                    "name shape datatype",
-                    name=_STRING,
-                    shape=shape,
-                    datatype=datatype,
-                    parameters=parameters,
-                    data=data,
-                )
-            ),
+            outputs=listing(obj("name shape datatype", **tensor, parameters=parameters, data=data)),
         ),
-        "OipIndexRequest": obj("", ready=_BOOLEAN),
+        "OipIndexRequest": {**obj("", ready=_BOOLEAN), "additionalProperties": True},
         "OipIndex": listing(obj("name", name=_STRING, version=_STRING, state=_STRING, reason=_STRING)),
     }
 
