@@ -26,9 +26,12 @@ def build(family: str, kind: str, params: Mapping[str, Any], *leading: Any) -> A
 
 
 class LoadedStrategy:
-    """A plan and a combiner over some columns of a pool's member axis."""
+    """A plan and a combiner over some columns of a pool's member axis.
 
-    __slots__ = ("columns", "combiner", "members", "name", "plan", "positions", "quorum", "state")
+    One whose fitted state was lost has no answer, so that the fallback takes its place.
+    """
+
+    __slots__ = ("_lost", "columns", "combiner", "members", "name", "plan", "positions", "quorum", "state")
 
     def __init__(self, route: StrategyRoute, pool: LoadedPool, state: State | None) -> None:
         order = [member.name for member in pool.members]
@@ -41,6 +44,7 @@ class LoadedStrategy:
         self.plan: Plan = build("plans", route.plan, route.plan_params)
         self.quorum = route.quorum
         self.state = state
+        self._lost = route.state is not None and state is None
 
     def next(self, execution: Execution, budget_ms: float) -> list[int]:
         """Positions in the pool that the plan wants run now; empty means it is done."""
@@ -52,14 +56,14 @@ class LoadedStrategy:
         """The combined answer ``[n, k]``, or None where a row has fewer than ``quorum`` good members."""
         status = execution.status[:, self.columns]
         good = (status == Status.OK).sum(axis=1)
-        if not good.size or int(good.min()) < self.quorum:
+        if self._lost or not good.size or int(good.min()) < self.quorum:
             return None
         return self.combiner.combine(execution.values[:, self.columns], status, self.state)
 
     def hopeless(self, execution: Execution) -> bool:
-        """Whether too many members have failed for the quorum, whatever the running ones answer."""
+        """Whether it cannot answer, whatever the running members do: too many others have failed."""
         failed = (execution.status[:, self.columns] == Status.FAILED).sum(axis=1)
-        return bool(failed.size) and len(self.positions) - int(failed.max()) < self.quorum
+        return self._lost or (bool(failed.size) and len(self.positions) - int(failed.max()) < self.quorum)
 
     def missing(self, execution: Execution) -> tuple[str, ...]:
         """Members that failed for at least one row."""
@@ -93,6 +97,7 @@ class LoadedEndpoint:
         self.sticky = route.policy.sticky
         self.deadline = route.deadline_ms / 1000
         self.fallback = tuple(self.strategies[name] for name in route.fallback)
+        self.falls_back = bool(self.fallback) and route.on_member_failure == "fallback"
         self.everyone = tuple(range(len(pool.members)))
         self._no_state = self.policy.initial()
 
@@ -138,10 +143,10 @@ class LoadedEndpoint:
         return Choice(strategy, "caller", chosen, None)
 
 
-def reserve(fallback: Sequence[LoadedStrategy], pool: LoadedPool, rows: int, deadline: float) -> float:
-    """Seconds kept for the fallback's own members: twice their measured cost and 2 ms, a quarter of all at most."""
+def reserve(fallback: Sequence[LoadedStrategy], pool: LoadedPool, rows: int, limit: float) -> float:
+    """Seconds of ``limit`` kept for the fallback's members: twice their measured cost and 2 ms, a quarter at most."""
     if not fallback:
         return 0.0
     units = pool.units_for(sorted({p for s in fallback for p in s.positions}))
     cost = sum(unit.cost.of(rows) for unit in units)
-    return min(deadline / 4, (2 * cost + 2) / 1000)
+    return min(limit / 4, (2 * cost + 2) / 1000)

@@ -33,6 +33,7 @@ class Execution:
         "_lane",
         "_pending",
         "_pool",
+        "fed",
         "first_start",
         "latency",
         "reasons",
@@ -44,7 +45,7 @@ class Execution:
     def __init__(
         self,
         pool: LoadedPool,
-        feeds: Sequence[Tensors],
+        feeds: Sequence[Tensors] | None,
         rows: int,
         *,
         clock: Clock,
@@ -59,25 +60,32 @@ class Execution:
         self.rows = rows
         self.first_start: float | None = None
         self._pool = pool
-        self._feeds = feeds
+        self._feeds = feeds or ()
+        self.fed = feeds is not None
         self._clock = clock
         self._lane = lane
         self._fault_after = fault_after
         self._pending: dict[asyncio.Future[dict[int, Any]], tuple[Unit, float]] = {}
 
-    @property
-    def pending(self) -> bool:
-        """Whether any started member has not answered."""
-        return bool(self._pending)
+    def waiting_for(self, members: Sequence[int]) -> bool:
+        """Whether any of these was started and has not answered."""
+        return bool(self._pending) and bool(self._awaited(members))
 
-    def waiting_for(self, member: int) -> bool:
-        """Whether this member was started and has not answered."""
-        return any(member in unit.members for unit, _ in self._pending.values())
+    def _awaited(self, members: Sequence[int]) -> list[asyncio.Future[dict[int, Any]]]:
+        wanted = set(members)
+        return [future for future, (unit, _) in self._pending.items() if not wanted.isdisjoint(unit.members)]
 
     def start(self, wanted: Sequence[int]) -> None:
         """Start members (positions in the pool) that have not run; inline ones have their outputs on return."""
+        self._launch(self._pool.units_for(self._not_run(wanted)))
+
+    def start_apart(self, wanted: Sequence[int]) -> None:
+        """Start members by their own units, outside any fused graph."""
+        self._launch([self._pool.members[position].unit for position in self._not_run(wanted)])
+
+    def _launch(self, units: Sequence[Unit]) -> None:
         inline: list[InProcessUnit] = []
-        for unit in self._pool.units_for(self._not_run(wanted)):
+        for unit in units:
             if isinstance(unit, HostUnit):
                 self._start_host(unit)
             elif isinstance(unit, InProcessUnit):
@@ -85,20 +93,10 @@ class Execution:
                     inline.append(unit)
                 else:
                     self._start_thread(unit)
+            else:  # absent: a circuit that is closed without a load behind it
+                self._drop(unit.members[0], CircuitOpen.code, fault=False)
         for unit in inline:
             self._run_inline(unit)
-
-    def start_alone(self, position: int) -> None:
-        """Start one member by its own unit, outside any fused graph."""
-        if not self._not_run([position]):
-            return
-        unit = self._pool.members[position].unit
-        if isinstance(unit, HostUnit):
-            self._start_host(unit)
-        elif isinstance(unit, InProcessUnit) and unit.cost.inline(self.rows):
-            self._run_inline(unit)
-        elif isinstance(unit, InProcessUnit):
-            self._start_thread(unit)
 
     def _not_run(self, wanted: Sequence[int]) -> list[int]:
         fresh = []
@@ -119,9 +117,9 @@ class Execution:
     def _start_thread(self, unit: InProcessUnit) -> None:
         tensors = self._feeds[unit.feed]
         try:
-            future = self._lane.submit(lambda: unit.run(tensors))
-        except MemberError as error:
-            self._failed(unit, error, self._now())
+            future = self._lane.submit(lambda: unit.run(tensors), limit=self._fault_after)
+        except MemberError as error:  # the lane is full, which is no member's fault
+            self._failed(unit, error, self._now(), fault=False)
             return
         self._pending[future] = (unit, self._now())
 
@@ -140,11 +138,11 @@ class Execution:
             self.first_start = now
         return now
 
-    async def wait(self, until: float, hopeless: Callable[[], bool] | None = None) -> None:
-        """Wait for what was started until ``until`` (monotonic s) at most, or until ``hopeless()`` after an arrival."""
-        while self._pending and not (hopeless is not None and hopeless()):
+    async def wait(self, until: float, members: Sequence[int], enough: Callable[[], bool] | None = None) -> None:
+        """Wait until ``until`` (monotonic s) at most for what was started of ``members``, or until ``enough()``."""
+        while (futures := self._awaited(members)) and not (enough is not None and enough()):
             left = until - self._clock.monotonic()
-            done, _ = await asyncio.wait(self._pending, timeout=max(0.0, left), return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(futures, timeout=max(0.0, left), return_when=asyncio.FIRST_COMPLETED)
             if not done:
                 return
             for future in done:
@@ -153,7 +151,7 @@ class Execution:
     def _collect(self, future: asyncio.Future[dict[int, Any]]) -> None:
         unit, started = self._pending.pop(future)
         if future.cancelled():
-            self._failed(unit, MemberTimeout(f"The run of {self._names(unit)} was cancelled."), started)
+            self._failed(unit, MemberTimeout(f"The run of {self._pool.names(unit)} was cancelled."), started)
             return
         error = future.exception()
         if error is not None:
@@ -162,23 +160,19 @@ class Execution:
             self._answered(unit, future.result(), started)
 
     def give_up(self) -> None:
-        """The deadline has come: what has not answered failed. Hung runs are taken from their lane or killed."""
-        for future, (unit, started) in list(self._pending.items()):
+        """It is over: what has not answered failed. A member process that hangs is killed, a hung thread replaced."""
+        while self._pending:
+            future, (unit, started) = next(iter(self._pending.items()))
+            if future.done():
+                self._collect(future)
+                continue
+            del self._pending[future]
+            future.cancel()
             overdue = self._clock.monotonic() - started >= self._fault_after
-            error = MemberTimeout(f"Member {self._names(unit)} had not answered at the deadline.")
+            error = MemberTimeout(f"Member {self._pool.names(unit)} had not answered at the deadline.")
             self._failed(unit, error, started, fault=overdue)
             if isinstance(unit, HostUnit):
-                future.cancel()
-                if overdue:
-                    self._pool.hung(unit, self._fault_after)
-            elif overdue:
-                self._lane.abandon(future)
-            else:
-                future.cancel()
-        self._pending.clear()
-
-    def _names(self, unit: Unit) -> str:
-        return ", ".join(f"'{self._pool.members[m].name}'" for m in unit.members)
+                self._pool.hung(unit, self._fault_after)
 
     def _answered(self, unit: Unit, outputs: dict[int, Any], started: float) -> None:
         elapsed = (self._clock.monotonic() - started) * 1000
@@ -199,15 +193,14 @@ class Execution:
         self._judge(came)
 
     def _judge(self, came: list[int]) -> None:
-        """Mark what came: a row that breaks the signature's promise (NaN, no probabilities) is lost, not its neighbours."""
+        """Mark what came: a row that breaks the signature's promise is lost, its neighbours are not."""
         if not came:
             return
         columns = self.values[:, came]
         good = usable(columns.reshape(-1, columns.shape[2]), self._pool.output).reshape(self.rows, len(came))
         self.status[:, came] = np.where(good, OK, FAILED)
-        whole = good.all(axis=0).tolist()
-        for position, sound in zip(came, whole, strict=True):
-            if sound:
+        for column, position in enumerate(came):
+            if good[:, column].all():
                 self._pool.members[position].breaker.success()
             else:
                 self.values[self.status[:, position] == FAILED, position] = np.nan
@@ -216,20 +209,18 @@ class Execution:
 
     def _failed(self, unit: Unit, error: BaseException, started: float, *, fault: bool = True) -> None:
         elapsed = (self._clock.monotonic() - started) * 1000
-        if isinstance(unit, GraphUnit) and not isinstance(error, MemberTimeout):
-            # The graph as a whole failed: its members may well be fine one by one.
+        if isinstance(unit, GraphUnit) and fault:
             self._pool.graph_fault()
-            for position in unit.members:
-                single = self._pool.separate(position)
-                if single.cost.inline(self.rows):
-                    self._run_inline(single)
-                else:
-                    self._start_thread(single)
-            return
+            if not isinstance(error, MemberTimeout):
+                # The graph failed as a whole: its members may well be fine one by one.
+                self.start_apart(unit.members)
+                return
+            fault = False  # which member was too slow shows when they run apart
         code = error.code if isinstance(error, MemberError) else MemberCrashed.code
         for position in unit.members:
-            self.latency[position] = elapsed
-            self._drop(position, code, fault=fault)
+            if self.reasons[position] is None:
+                self.latency[position] = elapsed
+                self._drop(position, code, fault=fault)
 
     def _drop(self, position: int, code: str, *, fault: bool = True) -> None:
         self.status[:, position] = FAILED

@@ -11,6 +11,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from queue import SimpleQueue
 from statistics import median
 from typing import Any, TypeVar
@@ -55,16 +56,17 @@ def measure(run: Callable[[int], object], clock: Clock, *, repeats: int = 7, bat
 
 
 class _Job:
-    __slots__ = ("abandoned", "function", "future", "loop", "replaced", "started")
+    __slots__ = ("finished", "function", "future", "limit", "loop", "replaced", "started")
 
     def __init__(
-        self, function: Callable[[], Any], future: asyncio.Future[Any], loop: asyncio.AbstractEventLoop
+        self, function: Callable[[], Any], limit: float, future: asyncio.Future[Any], loop: asyncio.AbstractEventLoop
     ) -> None:
         self.function = function
+        self.limit = limit
         self.future = future
         self.loop = loop
-        self.started = False
-        self.abandoned = False
+        self.started: float | None = None
+        self.finished = False
         self.replaced = False
 
 
@@ -75,21 +77,23 @@ class ThreadLane:
     cannot be killed.
     """
 
-    def __init__(self, threads: int, *, queue: int = 256, spares: int = 8, name: str = "lane") -> None:
+    def __init__(self, threads: int, *, clock: Clock, queue: int = 256, spares: int = 8, name: str = "lane") -> None:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._unfinished: dict[asyncio.Future[Any], _Job] = {}
+        self._unfinished: set[_Job] = set()
+        self._leaving = threading.Lock()
+        self._clock = clock
         self._limit = queue
         self._spares = spares
         self._name = name
         self._threads = 0
-        self.abandoned = 0
+        self.replaced = 0
         for _ in range(threads):
             self._spawn()
 
     @property
     def exhausted(self) -> bool:
         """True when no spare thread is left."""
-        return self.abandoned >= self._spares
+        return self.replaced >= self._spares
 
     def _spawn(self) -> None:
         self._threads += 1
@@ -98,24 +102,27 @@ class ThreadLane:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             result: Any = None
-            error: BaseException | None = None
-            job.started = True
+            error: Exception | None = None
+            job.started = self._clock.monotonic()
             if not job.future.cancelled():
                 try:
                     result = job.function()
-                except BaseException as caught:
+                except Exception as caught:
                     error = caught
+            with self._leaving:
+                job.finished = True
+                leave = job.replaced
             try:
                 job.loop.call_soon_threadsafe(self._deliver, job, result, error)
             except RuntimeError:  # the loop closed while this ran
                 return
-            if job.replaced:
+            if leave:
                 return
 
-    def _deliver(self, job: _Job, result: Any, error: BaseException | None) -> None:
-        self._unfinished.pop(job.future, None)
-        if job.abandoned:
-            self.abandoned -= 1
+    def _deliver(self, job: _Job, result: Any, error: Exception | None) -> None:
+        self._unfinished.discard(job)
+        if job.replaced:
+            self.replaced -= 1
         if job.future.done():
             return
         if error is None:
@@ -123,28 +130,34 @@ class ThreadLane:
         else:
             job.future.set_exception(error)
 
-    def submit(self, function: Callable[[], T]) -> asyncio.Future[T]:
-        """Run ``function`` in a thread; :class:`MemberError` at once when the queue is full."""
+    def submit(self, function: Callable[[], T], *, limit: float = inf) -> asyncio.Future[T]:
+        """Run ``function`` in a thread; it is taken for hung after ``limit`` seconds, whoever still waits for it.
+
+        Raises :class:`MemberError` at once when the queue is full.
+        """
         if len(self._unfinished) >= self._limit:
             raise MemberError(
                 f"The thread lane is full: {self._limit} runs are waiting; lower the load or add workers."
             )
         loop = asyncio.get_running_loop()
-        job = _Job(function, loop.create_future(), loop)
-        self._unfinished[job.future] = job
+        job = _Job(function, limit, loop.create_future(), loop)
+        self._unfinished.add(job)
         self._jobs.put(job)
         return job.future
 
-    def abandon(self, future: asyncio.Future[Any]) -> None:
-        """Take a run for hung: cancel its future and, if it had started, put another thread in its place."""
-        job = self._unfinished.get(future)
-        if job is not None and job.started and not job.abandoned:
-            job.abandoned = True
-            self.abandoned += 1
-            if not self.exhausted:
-                job.replaced = True
+    def sweep(self) -> None:
+        """Put other threads in the place of those that hung runs hold; called a few times a second."""
+        now = self._clock.monotonic()
+        for job in self._unfinished:
+            if self.exhausted:
+                return
+            if job.started is None or job.replaced or now - job.started < job.limit:
+                continue
+            with self._leaving:
+                job.replaced = not job.finished
+            if job.replaced:
+                self.replaced += 1
                 self._spawn()
-        future.cancel()
 
     def close(self) -> None:
         """Let idle threads end; hung ones die with the process."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +13,7 @@ from quorate.clock import Clock
 from quorate.codecs import decision as decision_codec
 from quorate.codecs.journal import RecordKind
 from quorate.core.types import Decision, FloatArray, Scalar, Status, Tensors
-from quorate.errors import InvalidInput, NoQuorum, NotFound, Overloaded
+from quorate.errors import InvalidInput, MemberError, NoQuorum, NotFound, Overloaded
 from quorate.serving.endpoint import Choice, LoadedEndpoint, LoadedStrategy, reserve
 from quorate.serving.execution import Execution
 from quorate.serving.generation import Generation, Model
@@ -66,6 +68,16 @@ class Plane:
         self.generation = Generation.empty()
         self._rng = rng
 
+    @contextmanager
+    def pinned(self) -> Iterator[None]:
+        """Keep the pools of the current generation open: its endpoints and models may be called inside only."""
+        generation = self.generation
+        generation.acquire()
+        try:
+            yield
+        finally:
+            generation.release()
+
     def endpoint(self, name: str) -> LoadedEndpoint:
         """The endpoint of that name; :class:`NotFound` lists those there are."""
         found = self.generation.endpoints.get(name)
@@ -74,12 +86,19 @@ class Plane:
             raise NotFound(f"There is no endpoint '{name[:64]}'; expected one of: {known}.", path="endpoint")
         return found
 
-    async def features(self, pool: LoadedPool, call: Call) -> tuple[Tensors, ...]:
-        """Preprocess, in a thread where it would hold the event loop up."""
+    async def features(self, pool: LoadedPool, call: Call, deadline: float) -> tuple[Tensors, ...] | None:
+        """Preprocess, in a thread where it would hold the event loop up; None if that took until the deadline."""
         limit = self.generation.limits.image_pixels
-        if call.size > HEAVY_BYTES or call.rows > HEAVY_ROWS:
-            return await self.lane.submit(lambda: pool.prepare(call.raw, max_pixels=limit))
-        return pool.prepare(call.raw, max_pixels=limit)
+        if call.size <= HEAVY_BYTES and call.rows <= HEAVY_ROWS:
+            return pool.prepare(call.raw, max_pixels=limit)
+        try:
+            work = self.lane.submit(lambda: pool.prepare(call.raw, max_pixels=limit))
+        except MemberError as error:
+            raise Overloaded(error.message) from None
+        try:
+            return await asyncio.wait_for(work, max(0.0, deadline - self.clock.monotonic()))
+        except TimeoutError:
+            return None
 
     async def predict(self, endpoint: LoadedEndpoint, call: Call) -> Decision:
         """Answer one call and have its decision journaled.
@@ -93,76 +112,98 @@ class Plane:
             raise Overloaded(
                 f"Endpoint '{endpoint.name}' cannot record decisions now (disk full or stalled) and sheds; retry later."
             )
-        pool = endpoint.pool
-        pool.acquire()
-        try:
-            feeds = await self.features(pool, call)
-            limit = endpoint.deadline if call.max_ms is None else min(endpoint.deadline, call.max_ms / 1000)
-            execution = Execution(
-                pool, feeds, call.rows, clock=self.clock, lane=self.lane, fault_after=endpoint.deadline / 2
-            )
-            served = await self._serve(endpoint, choice, execution, call.started + limit)
-        finally:
-            pool.release()
+        limit = endpoint.deadline if call.max_ms is None else min(endpoint.deadline, call.max_ms / 1000)
+        async with self._execution(endpoint.pool, call, limit, fault_after=endpoint.deadline / 2) as execution:
+            if execution.fed:
+                served = await self._serve(endpoint, choice, execution, call.started, limit)
+            else:
+                served = _Served(None, None, True)
         decision = self._decide(endpoint, choice, execution, served, call)
         await self._keep(endpoint, decision)
         if served.answer is None:
             raise NoQuorum(self._why_not(endpoint, choice, execution, limit))
         return decision
 
+    @asynccontextmanager
+    async def _execution(
+        self, pool: LoadedPool, call: Call, limit: float, *, fault_after: float
+    ) -> AsyncIterator[Execution]:
+        """An execution on a pool; what has not answered at its end is given up."""
+        self.meters.in_flight.add(1)
+        try:
+            feeds = await self.features(pool, call, call.started + limit)
+            execution = Execution(pool, feeds, call.rows, clock=self.clock, lane=self.lane, fault_after=fault_after)
+            try:
+                yield execution
+            finally:
+                execution.give_up()
+        finally:
+            self.meters.in_flight.add(-1)
+
     async def run_model(self, model: Model, call: Call) -> FloatArray:
         """One member's own answer ``[n, k]``: no policy, no decision record; :class:`NoQuorum` when it has none."""
         if call.strategy is not None:
             raise InvalidInput("A model has no strategies; leave the parameter out.", path="parameters.strategy")
         limit = MODEL_DEADLINE if call.max_ms is None else min(MODEL_DEADLINE, call.max_ms / 1000)
-        pool = model.pool
-        pool.acquire()
-        try:
-            execution = Execution(
-                pool,
-                await self.features(pool, call),
-                call.rows,
-                clock=self.clock,
-                lane=self.lane,
-                fault_after=MODEL_DEADLINE / 2,
-            )
-            execution.start_alone(model.position)
-            await execution.wait(call.started + limit)
-            execution.give_up()
-        finally:
-            pool.release()
+        only = (model.position,)
+        async with self._execution(model.pool, call, limit, fault_after=MODEL_DEADLINE / 2) as execution:
+            if execution.fed:
+                execution.start_apart(only)
+                await execution.wait(call.started + limit, only)
         if (execution.status[:, model.position] != Status.OK).any():
             reason = execution.reasons[model.position]
             raise NoQuorum(f"Model '{model.member.name}' gave no answer within {limit * 1000:g} ms ({reason}); retry.")
         return execution.values[:, model.position]
 
-    async def _serve(self, endpoint: LoadedEndpoint, choice: Choice, execution: Execution, deadline: float) -> _Served:
+    async def _serve(
+        self, endpoint: LoadedEndpoint, choice: Choice, execution: Execution, started: float, limit: float
+    ) -> _Served:
+        deadline = started + limit
         if endpoint.blind:
             return await self._serve_blind(endpoint, choice, execution, deadline)
         strategy = choice.strategy
-        spare = reserve(endpoint.fallback, endpoint.pool, execution.rows, endpoint.deadline)
-        answer = await self._run(strategy, execution, deadline - spare, deadline)
-        degraded = bool(strategy.missing(execution))
-        if answer is not None and not (degraded and endpoint.route.on_member_failure == "fallback"):
-            return _Served(strategy, answer, degraded)
+        soft = deadline - reserve(endpoint.fallback, endpoint.pool, execution.rows, limit)
+        whole = endpoint.falls_back
+        answer = await self._run(strategy, execution, soft, deadline, whole=whole)
+        if answer is not None and not whole:
+            execution.give_up()
+            return _Served(strategy, answer, bool(strategy.missing(execution)))
+        if answer is not None and not strategy.missing(execution):
+            return _Served(strategy, answer, False)
         for other in endpoint.fallback:
             if other is strategy:
                 continue
-            second = await self._run(other, execution, deadline, deadline)
-            if second is not None:
-                return _Served(other, second, True)
-        return _Served(strategy if answer is not None else None, answer, degraded)
+            answer = await self._run(other, execution, deadline, deadline)
+            if answer is not None:
+                return _Served(other, answer, True)
+        execution.give_up()
+        answer = strategy.answer(execution)  # with what came since, or at least without what is missing
+        return _Served(strategy if answer is not None else None, answer, True)
 
-    async def _run(self, strategy: LoadedStrategy, execution: Execution, soft: float, hard: float) -> FloatArray | None:
-        """Run a strategy's plan: up to ``soft`` while its quorum is not met, up to ``hard`` once it is."""
-        while wanted := strategy.next(execution, (hard - self.clock.monotonic()) * 1000):
+    async def _run(
+        self, strategy: LoadedStrategy, execution: Execution, soft: float, hard: float, *, whole: bool = False
+    ) -> FloatArray | None:
+        """Run a strategy's plan: up to ``soft`` while its quorum is not met, up to ``hard`` once it is.
+
+        With ``whole`` only an answer of all its members counts. Members under way at the end stay so: a strategy
+        that comes next may want them.
+        """
+        members = strategy.positions
+        hopeless = strategy.missing if whole else strategy.hopeless
+        for _ in members:  # a plan has at most as many stages as there are members
+            wanted = strategy.next(execution, (hard - self.clock.monotonic()) * 1000)
+            if not wanted:
+                break
             execution.start(wanted)
-            if not execution.pending:
+            if not execution.waiting_for(members):
                 continue
-            await execution.wait(soft, lambda: strategy.hopeless(execution))
-            if execution.pending and strategy.answer(execution) is not None:
-                await execution.wait(hard)
-            execution.give_up()
+            await execution.wait(soft, members, lambda: bool(hopeless(execution)))
+            if execution.waiting_for(members):
+                if whole or strategy.answer(execution) is None:
+                    return None
+                await execution.wait(hard, members)
+                if execution.waiting_for(members):
+                    break
         return strategy.answer(execution)
 
     async def _serve_blind(
@@ -170,11 +211,14 @@ class Plane:
     ) -> _Served:
         """All arms' members run and all arms' answers are computed, so that no time tells which arm was assigned."""
         execution.start(endpoint.everyone)
-        await execution.wait(deadline)
+        await execution.wait(deadline, endpoint.everyone)
         execution.give_up()
         answers = {name: strategy.answer(execution) for name, strategy in endpoint.strategies.items()}
         missing = bool(choice.strategy.missing(execution))
-        for strategy in (choice.strategy, *endpoint.fallback):
+        order = (choice.strategy, *endpoint.fallback)
+        if missing and endpoint.falls_back:
+            order = (*(s for s in endpoint.fallback if s is not choice.strategy), choice.strategy)
+        for strategy in order:
             answer = answers[strategy.name]
             if answer is not None:
                 return _Served(strategy, answer, missing or strategy is not choice.strategy)
@@ -217,10 +261,19 @@ class Plane:
         )
 
     async def _keep(self, endpoint: LoadedEndpoint, decision: Decision) -> None:
+        dropped = self.journal.counters.dropped
+        try:
+            kept = self.journal.append(
+                decision_codec.encode(decision), RecordKind.DECISION, on_full=endpoint.route.on_full
+            )
+            if kept is not None:
+                await kept
+            elif self.journal.counters.dropped > dropped:
+                self.meters.dropped(endpoint.name)
+        except Overloaded:
+            self.meters.shed(endpoint.name)
+            raise
         self.meters.decided(decision)
-        kept = self.journal.append(decision_codec.encode(decision), RecordKind.DECISION, on_full=endpoint.route.on_full)
-        if kept is not None:
-            await kept
 
     def _why_not(self, endpoint: LoadedEndpoint, choice: Choice, execution: Execution, limit: float) -> str:
         strategy = choice.strategy

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from quorate.clock import Clock
 from quorate.codecs.snapshot import MemberRoute, PoolRoute
 from quorate.core.types import Artifact, Tensors
-from quorate.errors import QuorateError, SignatureViolation
+from quorate.errors import MemberTimeout, QuorateError, SignatureViolation
 from quorate.preprocess.pipeline import Pipeline
 from quorate.runtimes.signature import as_answer, usable
 from quorate.serving.breaker import Breaker, Circuit
 from quorate.serving.lanes import ThreadLane
 from quorate.serving.units import AbsentUnit, GraphUnit, HostUnit, InProcessUnit, Unit
 
+log = logging.getLogger("quorate.serving")
+
 PROBE_TIMEOUT = 5.0
-START_TIMEOUT = 60.0
 
 
 class LoadedMember:
@@ -90,12 +92,6 @@ class LoadedPool:
                 units.append(unit)
         return units
 
-    def separate(self, position: int) -> InProcessUnit:
-        """The unit that runs a member of the graph by itself."""
-        unit = self.members[position].unit
-        assert isinstance(unit, InProcessUnit)  # noqa: S101 - only in-process members are fused
-        return unit
-
     # --- faults ---
 
     def fault(self, position: int, code: str) -> None:
@@ -138,31 +134,49 @@ class LoadedPool:
         try:
             await self.check(unit)
             ok = True
-        except (QuorateError, TimeoutError, OSError):
+        except (QuorateError, OSError) as error:
+            log.warning("Member %s failed a probe; its circuit stays open: %s", self.names(unit), error)
             if isinstance(unit, HostUnit):
                 unit.host.kill()
+        except Exception:
+            log.exception("Member %s failed a probe in a way it must not", self.names(unit))
         finally:
             if not self._closed:
                 breaker.probed(ok)
 
+    def names(self, unit: Unit) -> str:
+        """The members of a unit, for messages."""
+        return ", ".join(f"'{self.members[position].name}'" for position in unit.members)
+
     async def check(self, unit: Unit) -> None:
-        """Run a unit on held-out rows, starting its process if need be; raises what is wrong with it."""
+        """Run a unit on held-out rows, loading it or starting its process if need be; raises what is wrong with it."""
         if isinstance(unit, AbsentUnit):
             unit = self.members[unit.members[0]].unit = await self._lane.submit(unit.load)
+        if isinstance(unit, HostUnit) and not unit.host.ready:
+            await unit.host.restart()
         sample = self.samples[unit.feed]
-        rows = len(next(iter(sample.values())))
         if isinstance(unit, HostUnit):
             if not unit.host.ready:
-                await asyncio.wait_for(unit.host.restart(), START_TIMEOUT)
-            outputs = await asyncio.wait_for(unit.run(sample), PROBE_TIMEOUT)
+                await unit.host.restart()
+            outputs = await unit.run(sample, timeout=PROBE_TIMEOUT)
         else:
-            assert isinstance(unit, InProcessUnit)  # noqa: S101 - the only other kind
-            outputs = await asyncio.wait_for(self._lane.submit(lambda: unit.run(sample)), PROBE_TIMEOUT)
+            outputs = await self._run_in_process(unit, sample)
+        rows = len(next(iter(sample.values())))
         for position in unit.members:
             artifact = self.members[position].artifact
             answer = as_answer(artifact, outputs.get(position), rows)
             if not usable(answer, artifact.signature.output).all():
                 raise SignatureViolation(f"Member '{artifact.name}' does not answer held-out rows as it declares.")
+
+    async def _run_in_process(self, unit: Unit, sample: Tensors) -> dict[int, Any]:
+        assert isinstance(unit, InProcessUnit)  # noqa: S101 - the only kind left
+        run = self._lane.submit(lambda: unit.run(sample), limit=PROBE_TIMEOUT)
+        try:
+            return await asyncio.wait_for(run, PROBE_TIMEOUT)
+        except TimeoutError:
+            raise MemberTimeout(
+                f"Member {self.names(unit)} did not answer held-out rows within {PROBE_TIMEOUT:g} s."
+            ) from None
 
     # --- life ---
 

@@ -83,9 +83,9 @@ class HostUnit(Unit):
         self._output = artifact.output_name
         self.host = host
 
-    async def run(self, tensors: Tensors) -> dict[int, Any]:
+    async def run(self, tensors: Tensors, *, timeout: float | None = None) -> dict[int, Any]:
         """Raw output by position; raises :class:`~quorate.errors.MemberError`."""
-        return {self.members[0]: (await self.host.run(tensors))[self._output]}
+        return {self.members[0]: (await self.host.run(tensors, timeout=timeout))[self._output]}
 
     def close(self) -> None:
         self.host.kill()

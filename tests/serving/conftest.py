@@ -1,0 +1,308 @@
+"""A serving plane without processes, files and waiting: fake members on an event loop whose time is a fake clock's."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import selectors
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from quorate.codecs import decision as decision_codec
+from quorate.codecs.snapshot import EndpointRoute, MemberRoute, PolicyRoute, PoolRoute, StrategyRoute
+from quorate.core.types import Artifact, Decision, OutputSpec, Signature, Tensors, TensorSpec
+from quorate.errors import MemberCrashed, Overloaded
+from quorate.ids import IdSource
+from quorate.preprocess.pipeline import Pipeline
+from quorate.serving.breaker import Breaker
+from quorate.serving.endpoint import LoadedEndpoint
+from quorate.serving.execution import Execution
+from quorate.serving.journal import JournalCounters
+from quorate.serving.lanes import Cost, ThreadLane
+from quorate.serving.meters import Meters
+from quorate.serving.plane import Call, Plane
+from quorate.serving.pool import LoadedMember, LoadedPool
+from quorate.serving.units import AbsentUnit, GraphUnit, HostUnit, InProcessUnit, Unit
+from quorate.telemetry.counters import Counters
+from quorate.testing.clock import FakeClock
+
+CLASSES = ("no", "yes")
+INPUT = (TensorSpec("input", "float32", (None, 2)),)
+SIGNATURE = Signature("array", INPUT, OutputSpec("scores", CLASSES))
+HANG = float("inf")
+
+Answer = Callable[[Tensors], Any]
+
+
+class FakeSession(InProcessUnit):
+    """A member in the worker; ``answer`` is called with its tensors."""
+
+    def __init__(self, position: int, answer: Answer, cost: Cost) -> None:
+        super().__init__((position,), 0)
+        self.answer = answer
+        self.cost = cost
+        self.runs = 0
+        self.closed = False
+
+    def run(self, tensors: Tensors) -> dict[int, Any]:
+        self.runs += 1
+        return {self.members[0]: self.answer(tensors)}
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeGraph:
+    """What a fused graph is to its unit."""
+
+    def __init__(self, answer: Callable[[Tensors], dict[str, Any]]) -> None:
+        self.answer = answer
+        self.closed = False
+
+    def run(self, inputs: Tensors) -> dict[str, Any]:
+        return self.answer(inputs)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeHost:
+    """A member's process: answers after ``delay`` seconds, never for :data:`HANG`; dead until restarted once killed."""
+
+    def __init__(self, clock: FakeClock, answer: Answer, delay: float) -> None:
+        self.answer = answer
+        self.delay = delay
+        self.ready = True
+        self.busy_since: float | None = None
+        self.kills = 0
+        self.restarts = 0
+        self._clock = clock
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    async def run(self, inputs: Tensors, *, timeout: float | None = None) -> Tensors:
+        if not self.ready:
+            raise MemberCrashed("it has no running process.")
+        died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(died)
+        self.busy_since = self.busy_since or self._clock.monotonic()
+        try:
+            await asyncio.wait_for(died, None if self.delay == HANG else self.delay)
+        except TimeoutError:
+            self.busy_since = None
+        finally:
+            self._waiting.discard(died)
+        return {"output": self.answer(inputs)}
+
+    async def restart(self) -> None:
+        self.restarts += 1
+        self.ready = True
+
+    def kill(self) -> None:
+        self.kills += 1
+        self.ready = False
+        self.busy_since = None
+        for died in self._waiting:
+            if not died.done():
+                died.set_exception(MemberCrashed("it was killed."))
+
+
+class FakeJournal:
+    """Keeps what is appended; refuses it while ``blocked``."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.ids = IdSource(0, 0, clock)
+        self.counters = JournalCounters()
+        self.records: list[bytes] = []
+        self.blocked = False
+
+    @property
+    def decisions(self) -> list[Decision]:
+        return [decision_codec.decode(record) for record in self.records]
+
+    def accepts(self) -> bool:
+        return not self.blocked
+
+    def append(self, payload: bytes, kind: Any, *, on_full: str) -> asyncio.Future[None] | None:
+        if self.blocked and on_full == "shed":
+            raise Overloaded("full.")
+        if self.blocked:
+            self.counters.dropped += 1
+            return None
+        self.records.append(payload)
+        kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        kept.set_result(None)
+        return kept
+
+
+class _Selector(selectors.DefaultSelector):
+    """Where a real loop would wait for a timer, time moves instead."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def select(self, timeout: float | None = None) -> Any:
+        ready = super().select(0 if timeout is not None else None)
+        if not ready and timeout is not None and timeout > 0:
+            self._clock.advance(timeout)
+        return ready
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(_Selector(clock))
+        self._fake = clock
+
+    def time(self) -> float:
+        return self._fake.monotonic()
+
+
+class House:
+    """Makes pools, endpoints and a plane of fakes; :meth:`run` runs a coroutine in the clock's time."""
+
+    HANG = HANG
+
+    def __init__(self, root: Path) -> None:
+        self.clock = FakeClock(monotonic=100.0)
+        self.lane = ThreadLane(1, clock=self.clock)
+        self.journal = FakeJournal(self.clock)
+        self.counters = Counters(root / "worker-0.qt")
+        self.meters = Meters(self.counters)
+        self.plane = Plane(
+            clock=self.clock,
+            lane=self.lane,
+            journal=self.journal,  # type: ignore[arg-type]
+            rng=random.Random(7),
+            meters=self.meters,
+        )
+        self.faults: list[tuple[str, str]] = []
+        self.graph_faults = 0
+
+    def run(self, main: Coroutine[Any, Any, Any]) -> Any:
+        with asyncio.Runner(loop_factory=lambda: _Loop(self.clock)) as runner:
+            return runner.run(main)
+
+    # --- members ---
+
+    @staticmethod
+    def says(yes: float) -> Answer:
+        """A member that is that sure of "yes", for every row."""
+        return lambda tensors: np.tile(np.array([1 - yes, yes], np.float32), (len(tensors["input"]), 1))
+
+    @staticmethod
+    def raises(error: Exception) -> Answer:
+        """A member that fails so."""
+
+        def answer(tensors: Tensors) -> Any:
+            raise error
+
+        return answer
+
+    def inline(self, answer: Answer | float) -> Callable[[int, Artifact], Unit]:
+        """A member cheap enough for the event loop."""
+        return lambda position, _: FakeSession(position, self._answer(answer), Cost(0.1, 0.0))
+
+    def threaded(self, answer: Answer | float) -> Callable[[int, Artifact], Unit]:
+        """A member that runs in the thread lane."""
+        return lambda position, _: FakeSession(position, self._answer(answer), Cost(5.0, 0.0))
+
+    def hosted(self, answer: Answer | float, delay: float = 0.01) -> Callable[[int, Artifact], Unit]:
+        """A member in a process of its own."""
+        return lambda position, artifact: HostUnit(
+            position,
+            0,
+            artifact,
+            FakeHost(self.clock, self._answer(answer), delay),  # type: ignore[arg-type]
+        )
+
+    def absent(self, load: Callable[[], Unit]) -> Callable[[int, Artifact], Unit]:
+        """A member that could not be loaded."""
+        return lambda position, _: AbsentUnit(position, 0, load)
+
+    def _answer(self, answer: Answer | float) -> Answer:
+        return self.says(answer) if isinstance(answer, int | float) else answer
+
+    # --- what they make up ---
+
+    def pool(
+        self,
+        graph: Callable[[Tensors], dict[str, Any]] | None = None,
+        fused: Sequence[str] = (),
+        signature: Signature = SIGNATURE,
+        **members: Callable[[int, Artifact], Unit],
+    ) -> LoadedPool:
+        """A pool of members by name; ``fused`` are those that ``graph`` answers for."""
+        loaded = []
+        for position, (name, make) in enumerate(members.items()):
+            route = MemberRoute(name, 1, "fake", "d", {}, signature, INPUT, "output", [])
+            artifact = Artifact(name, 1, "fake", Path(), (), "d", signature, INPUT, "output")
+            loaded.append(LoadedMember(route, artifact, make(position, artifact), Breaker(self.clock)))
+        unit = None
+        if graph is not None:
+            order = list(members)
+            unit = GraphUnit(tuple(order.index(name) for name in fused), tuple(fused), 0, FakeGraph(graph))
+            unit.cost = Cost(0.1, 0.0)
+        routes = tuple(member.route for member in loaded)
+        return LoadedPool(
+            PoolRoute("pool", "classification", signature, routes),
+            loaded,
+            [Pipeline.from_spec([])],
+            unit,
+            [{"input": np.zeros((3, 2), np.float32)}],
+            clock=self.clock,
+            lane=self.lane,
+            on_fault=lambda member, code: self.faults.append((member, code)),
+            on_graph_fault=self._graph_fault,
+        )
+
+    def _graph_fault(self) -> None:
+        self.graph_faults += 1
+
+    def execution(self, pool: LoadedPool, rows: int = 1, fault_after: float = 0.1) -> Execution:
+        feeds = ({"input": np.zeros((rows, 2), np.float32)},)
+        return Execution(pool, feeds, rows, clock=self.clock, lane=self.lane, fault_after=fault_after)
+
+    def endpoint(
+        self,
+        pool: LoadedPool,
+        strategies: Sequence[StrategyRoute],
+        policy: PolicyRoute | None = None,
+        **settings: Any,
+    ) -> LoadedEndpoint:
+        """An endpoint of 200 ms whose policy is the first strategy."""
+        policy = policy or PolicyRoute("fixed", {"strategy": strategies[0].name})
+        settings.setdefault("deadline_ms", 200.0)
+        return LoadedEndpoint(EndpointRoute("main", 1, "pool", tuple(strategies), policy, **settings), pool, {})
+
+    def predict(self, endpoint: LoadedEndpoint, rows: int = 1, **call: Any) -> Decision:
+        """One call, arrived just now; its decision."""
+
+        async def main() -> Decision:
+            return await self.plane.predict(endpoint, self.call(rows, **call))
+
+        decision: Decision = self.run(main())
+        return decision
+
+    def call(self, rows: int = 1, **more: Any) -> Call:
+        return Call(
+            raw={"input": np.zeros((rows, 2), np.float32)},
+            rows=rows,
+            size=more.pop("size", 8),
+            digest=b"d",
+            arrived=self.clock.now(),
+            started=self.clock.monotonic(),
+            **more,
+        )
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    """See :class:`House`."""
+    house = House(tmp_path)
+    yield house
+    house.lane.close()
+    house.counters.close()
