@@ -10,39 +10,30 @@ from typing import Any
 
 import numpy as np
 
-from quorate import plugins
 from quorate.clock import Clock
 from quorate.codecs import sample as sample_codec
 from quorate.codecs import state as state_codec
 from quorate.codecs.snapshot import EndpointRoute, MemberRoute, PoolRoute, Routing
 from quorate.core.types import Artifact, Signature, State, Tensors
-from quorate.errors import MemberCrashed, QuorateError
+from quorate.errors import QuorateError
 from quorate.preprocess.pipeline import Pipeline
 from quorate.registry.blobs import BlobStore
-from quorate.runtimes.base import Runtime
 from quorate.runtimes.graph import GraphSession
 from quorate.runtimes.host import MemberHost
-from quorate.serving.breaker import Breaker
+from quorate.runtimes.lookup import runtime_for
+from quorate.serving.background import Background
+from quorate.serving.breaker import Breaker, Circuit
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.generation import Generation, Model
-from quorate.serving.lanes import ThreadLane, measure
+from quorate.serving.lanes import Cost, ThreadLane, measure
 from quorate.serving.meters import Meters
-from quorate.serving.pool import LoadedMember, LoadedPool
+from quorate.serving.pool import PROBE_TIMEOUT, LoadedMember, LoadedPool
 from quorate.serving.units import AbsentUnit, GraphUnit, HostUnit, InProcessUnit, SessionUnit, Unit
 from quorate.web.auth import Keyring
 
 log = logging.getLogger("quorate.serving")
 _NO_PIXEL_LIMIT = 1 << 40
 GRAPH_FILE = "graph.onnx"
-
-
-def runtime_for(format_: str) -> Runtime:
-    """The runtime that loads a format; :class:`MemberCrashed` where none is installed."""
-    for name in plugins.names("runtimes"):
-        runtime: type[Runtime] = plugins.load("runtimes", name)
-        if format_ in runtime.formats:
-            return runtime()
-    raise MemberCrashed(f"No installed runtime loads the format '{format_}'; install the extra that brings it.")
 
 
 class Loader:
@@ -54,10 +45,15 @@ class Loader:
         self._lane = lane
         self._meters = meters
         # Loading must not wait behind members' runs, nor they behind it.
-        self._thread = ThreadLane(1, name="loader")
+        self._background = Background("loader")
 
     async def load(self, routing: Routing, present: Generation) -> Generation:
-        """Load a manifest; the result is warm and holds its pools once. On failure nothing has changed."""
+        """Load a manifest; the result is warm and holds its pools once. On failure nothing has changed.
+
+        Where a generation is serving, a damaged blob fails the load, since the present one is whole. At the start of
+        a worker, what is damaged is left out and what remains answers.
+        """
+        strict = present.version > 0
         known = {pool.route.name: pool for pool in present.pools}
         pools: dict[str, LoadedPool] = {}
         built: list[LoadedPool] = []
@@ -67,11 +63,11 @@ class Loader:
                 if same is not None and same.route == route:
                     pools[route.name] = same
                 else:
-                    pools[route.name] = await self._pool(route)
+                    pools[route.name] = await self._pool(route, strict)
                     built.append(pools[route.name])
             endpoints = {}
             for endpoint in routing.endpoints:
-                states = await self._thread.submit(lambda endpoint=endpoint: self._states(endpoint))  # type: ignore[misc]
+                states = await self._background.submit(self._states, endpoint, strict)
                 endpoints[endpoint.name] = LoadedEndpoint(endpoint, pools[endpoint.pool], states)
         except BaseException:
             for pool in built:
@@ -87,25 +83,36 @@ class Loader:
         generation.acquire()
         return generation
 
-    def _states(self, route: EndpointRoute) -> dict[str, State]:
-        return {
-            s.name: state_codec.decode({name: self._blobs.read(digest) for name, digest in s.state.items()})
-            for s in route.strategies
-            if s.state is not None
-        }
+    def _states(self, route: EndpointRoute, strict: bool) -> dict[str, State]:
+        states = {}
+        for strategy in route.strategies:
+            if strategy.state is None:
+                continue
+            try:
+                files = {name: self._blobs.read(digest) for name, digest in strategy.state.items()}
+                states[strategy.name] = state_codec.decode(files)
+            except (QuorateError, OSError) as error:
+                if strict:
+                    raise
+                log.error("Strategy '%s' of '%s' cannot answer: %s", strategy.name, route.name, error)
+        return states
 
-    async def _pool(self, route: PoolRoute) -> LoadedPool:
-        pool = await self._thread.submit(lambda: self._assemble(route))
+    async def _pool(self, route: PoolRoute, strict: bool) -> LoadedPool:
+        pool = await self._background.submit(self._assemble, route, strict)
         try:
-            await asyncio.gather(*(self._warm(pool, member.unit, member.breaker) for member in pool.members))
+            units: list[tuple[Unit, Breaker]] = [(member.unit, member.breaker) for member in pool.members]
             if pool.graph is not None:
-                await self._warm(pool, pool.graph, pool.graph_breaker)
+                units.append((pool.graph, pool.graph_breaker))
+            await asyncio.gather(*(self._warm(pool, unit, breaker) for unit, breaker in units))
+            for unit, breaker in units:  # one after the other: they are measured, and must not disturb each other
+                if breaker.state is Circuit.CLOSED:
+                    await self._measure(pool, unit, breaker)
         except BaseException:
             pool.close()
             raise
         return pool
 
-    def _assemble(self, route: PoolRoute) -> LoadedPool:
+    def _assemble(self, route: PoolRoute, strict: bool) -> LoadedPool:
         pipelines: list[Pipeline] = []
         feeds: list[int] = []
         for member in route.members:
@@ -115,13 +122,15 @@ class Loader:
                 pipelines.append(pipeline)
                 digests.append(pipeline.digest)
             feeds.append(digests.index(pipeline.digest))
-        members = [self._member(member, position, feeds[position]) for position, member in enumerate(route.members)]
+        members = [
+            self._member(member, position, feeds[position], strict) for position, member in enumerate(route.members)
+        ]
         raw = self._sample(route)
         return LoadedPool(
             route,
             members,
             pipelines,
-            self._graph(route, feeds),
+            self._graph(route, feeds, strict),
             [pipeline.apply(raw, max_pixels=_NO_PIXEL_LIMIT) for pipeline in pipelines],
             clock=self._clock,
             lane=self._lane,
@@ -129,11 +138,11 @@ class Loader:
             on_graph_fault=self._meters.graph_fault(route.name),
         )
 
-    def _member(self, route: MemberRoute, position: int, feed: int) -> LoadedMember:
+    def _member(self, route: MemberRoute, position: int, feed: int, strict: bool) -> LoadedMember:
         artifact = _artifact(route, Path())  # what it declares is known even if it cannot be loaded
 
         def load() -> Unit:
-            runtime = runtime_for(route.format)
+            runtime = runtime_for(route.format)()
             loadable = _artifact(route, self._blobs.checkout(route.files))
             if runtime.isolated:
                 return HostUnit(position, feed, loadable, MemberHost(loadable, clock=self._clock))
@@ -143,12 +152,14 @@ class Loader:
         try:
             unit = load()
         except (QuorateError, OSError) as error:
+            if strict:
+                raise
             # A damaged member costs its share of the ensemble, not the start; probes try again.
             log.error("Member '%s' could not be loaded and is left out: %s", route.name, error)
             unit = AbsentUnit(position, feed, load)
         return LoadedMember(route, artifact, unit, Breaker(self._clock))
 
-    def _graph(self, route: PoolRoute, feeds: list[int]) -> GraphUnit | None:
+    def _graph(self, route: PoolRoute, feeds: list[int], strict: bool) -> GraphUnit | None:
         if route.graph is None:
             return None
         order = [member.name for member in route.members]
@@ -158,6 +169,8 @@ class Loader:
             folder = self._blobs.checkout({GRAPH_FILE: route.graph.digest})
             graph = GraphSession(folder / GRAPH_FILE, route.graph.outputs, name=f"pool {route.name}", threads=1)
         except (QuorateError, OSError) as error:
+            if strict:
+                raise
             log.error("The fused graph of pool '%s' could not be loaded; its members run apart: %s", route.name, error)
             return None
         return GraphUnit(positions, names, feeds[positions[0]], graph)
@@ -172,24 +185,44 @@ class Loader:
         return blank(route.signature)
 
     async def _warm(self, pool: LoadedPool, unit: Unit, breaker: Breaker) -> None:
-        """Run once and measure; a member that cannot do that starts with an open circuit."""
+        """Run once; a member that cannot do that starts with an open circuit."""
+        if isinstance(unit, AbsentUnit):
+            breaker.trip()
+            return
         try:
             await pool.check(unit)
+        except Exception as error:
+            self._leave_out(pool, unit, breaker, error)
+
+    async def _measure(self, pool: LoadedPool, unit: Unit, breaker: Breaker) -> None:
+        sample = pool.samples[unit.feed]
+        try:
             if isinstance(unit, InProcessUnit):
-                sample = pool.samples[unit.feed]
-                unit.cost = await self._thread.submit(
-                    lambda: measure(lambda rows: unit.run(repeated(sample, rows)), self._clock)
+                unit.cost = await self._background.submit(
+                    measure, lambda rows: unit.run(repeated(sample, rows)), self._clock
                 )
-        except (QuorateError, TimeoutError, OSError) as error:
-            names = ", ".join(pool.members[m].name for m in unit.members)
-            log.error("Member %s failed its warm-up and starts with an open circuit: %s", names, error)
-            breaker.trip()
-            if isinstance(unit, HostUnit):
-                unit.host.kill()
+            elif isinstance(unit, HostUnit):
+                started = self._clock.monotonic()
+                await unit.run(repeated(sample, 1), timeout=PROBE_TIMEOUT)
+                unit.cost = Cost((self._clock.monotonic() - started) * 1000, 0.0)
+        except Exception as error:
+            self._leave_out(pool, unit, breaker, error)
+
+    def _leave_out(self, pool: LoadedPool, unit: Unit, breaker: Breaker, error: Exception) -> None:
+        breaker.trip()
+        if isinstance(unit, HostUnit):
+            unit.host.kill()
+        unexpected = None if isinstance(error, QuorateError | OSError) else error
+        log.error(
+            "Member %s failed its warm-up and starts with an open circuit: %s",
+            pool.names(unit),
+            error,
+            exc_info=unexpected,
+        )
 
     def close(self) -> None:
-        """Stop the loader's thread."""
-        self._thread.close()
+        """Stop the loader's thread; nobody waits for a load under way."""
+        self._background.close(lambda: None, timeout=0.0)
 
 
 def _artifact(route: MemberRoute, folder: Path) -> Artifact:

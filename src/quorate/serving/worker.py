@@ -11,6 +11,8 @@ import random
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +40,8 @@ log = logging.getLogger("quorate.serving")
 
 TICK = 0.1
 RETRY_LOAD = 5.0
+DRAIN_GRACE = 5.0
+BACKLOG = 2048
 THREADS = 4
 EXIT_LANES_STUCK = 75  # EX_TEMPFAIL: the supervisor starts this slot again
 
@@ -65,12 +69,10 @@ class Worker:
         self._home = Home(settings.home)
         self._counters = Counters(self._home.telemetry / f"worker-{settings.slot}.qt")
         self._meters = Meters(self._counters)
-        self._lane = ThreadLane(THREADS, name="member")
+        self._lane = ThreadLane(THREADS, clock=clock, name="member")
         self._loader = Loader(self._home.registry, clock=clock, lane=self._lane, meters=self._meters)
         self._serving = False
         self._exit_code = 0
-        self._failed_version = 0
-        self._failed_at = float("-inf")
 
     async def run(self) -> int:
         """Serve until told to drain; returns the exit status."""
@@ -110,7 +112,7 @@ class Worker:
         listener = listen(self._settings.host, self._settings.port)
         gc.collect()
         gc.freeze()  # what is loaded stays; collections need not walk it
-        tick = asyncio.create_task(self._tick(plane, server, journal))
+        chores = [asyncio.create_task(self._tick(plane, server, journal)), asyncio.create_task(self._follow(plane))]
         self._watch_supervisor(server)
         self._serving = True
         self._meters.ready.set(1)
@@ -120,7 +122,8 @@ class Worker:
         finally:
             self._serving = False
             self._meters.ready.set(0)
-            tick.cancel()
+            for chore in chores:
+                chore.cancel()
             await journal.close()
             idempotency.close()
             plane.generation.release()
@@ -136,48 +139,60 @@ class Worker:
         signal.signal(signal.SIGTERM, lambda *_: drain())
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-        def gone() -> None:
-            loop.remove_reader(self._settings.life_fd)
+        def follow() -> None:
+            os.read(self._settings.life_fd, 1)  # nothing is ever written: this returns when the supervisor is gone
             log.warning("The supervisor is gone; draining.")
-            drain()
+            with contextlib.suppress(RuntimeError):  # the loop has ended already
+                loop.call_soon_threadsafe(drain)
+            time.sleep(self._settings.drain_s + DRAIN_GRACE)
+            os._exit(1)  # nobody is left to kill a worker whose loop is stuck
 
-        loop.add_reader(self._settings.life_fd, gone)
+        threading.Thread(target=follow, name="life", daemon=True).start()
 
     async def _tick(self, plane: Plane, server: uvicorn.Server, journal: Journal) -> None:
         beat = 0
-        while True:
+        while not self._lane.exhausted:
             beat += 1
             with guarded("housekeeping"):
+                self._lane.sweep()
                 for pool in plane.generation.pools:
                     pool.tick()
                 if beat % 10 == 0:
                     self._meters.observe(plane.generation.pools, journal)
                     self._meters.snapshot.set(plane.generation.version)
-            await self._follow(plane)
-            if self._lane.exhausted:
-                log.error("Every spare thread is held by a hung member; this worker restarts itself.")
-                self._exit_code = EXIT_LANES_STUCK
-                server.should_exit = True
             await asyncio.sleep(TICK)
+        log.error("Every spare thread is held by a hung member; this worker restarts itself.")
+        self._exit_code = EXIT_LANES_STUCK
+        server.should_exit = True
 
     async def _follow(self, plane: Plane) -> None:
-        """Load a newer snapshot beside the present one and switch; a bad one is reported and tried again later."""
-        version = None
-        try:
-            version = snapshot.current_version(self._home.snapshot)
-            if version is None or version == plane.generation.version:
-                return
-            now = self._clock.monotonic()
-            if version == self._failed_version and now - self._failed_at < RETRY_LOAD:
-                return
-            fresh = await self._loader.load(snapshot.read(self._home.snapshot), plane.generation)
-        except (QuorateError, OSError, ValueError) as error:
-            self._failed_version, self._failed_at = version or 0, self._clock.monotonic()
-            log.error("Snapshot %s cannot be loaded, still serving %s: %s", version, plane.generation.version, error)
-            return
-        old, plane.generation = plane.generation, fresh
-        old.release()
-        log.info("Serving snapshot %s.", fresh.version)
+        """Load every newer snapshot beside the present one and switch; a bad one is reported and tried again later."""
+        failed: int | None = None
+        retry_at = 0.0
+        while True:
+            await asyncio.sleep(TICK)
+            version = None
+            try:
+                version = snapshot.current_version(self._home.snapshot)
+                if version is None or version == plane.generation.version:
+                    continue
+                if version == failed and self._clock.monotonic() < retry_at:
+                    continue
+                fresh = await self._loader.load(snapshot.read(self._home.snapshot), plane.generation)
+            except Exception as error:
+                failed, retry_at = version, self._clock.monotonic() + RETRY_LOAD
+                expected = isinstance(error, QuorateError | OSError | ValueError)
+                log.error(
+                    "Snapshot %s cannot be loaded, still serving %s: %s",
+                    version,
+                    plane.generation.version,
+                    error,
+                    exc_info=None if expected else error,
+                )
+                continue
+            old, plane.generation = plane.generation, fresh
+            old.release()
+            log.info("Serving snapshot %s.", fresh.version)
 
 
 @contextlib.contextmanager
@@ -196,6 +211,7 @@ def listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listener.bind((host, port))
+    listener.listen(BACKLOG)  # connections wait from here on, so "ready" is true
     listener.setblocking(False)
     return listener
 
@@ -215,8 +231,9 @@ def main(settings: WorkerSettings, clock: Clock) -> None:
         log.error("%s", error)
     except Exception:
         log.exception("The worker failed")
-    logging.shutdown()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError, ValueError):  # the terminal may be gone
+        logging.shutdown()
+        sys.stderr.flush()
     os._exit(code)  # a hung member's thread must not hold the exit up
 
 
