@@ -16,6 +16,7 @@ from quorate.errors import (
     InvalidInput,
     MalformedRequest,
     MethodNotAllowed,
+    NoQuorum,
     NotFound,
     NotReady,
     QuorateError,
@@ -106,12 +107,14 @@ class RestApp:
         request = Request(scope, receive, clock.now())
         protocol = request.path.startswith("/v2")
         try:
-            status, headers, body = await self._route(request)
+            with self._plane.pinned():
+                status, headers, body = await self._route(request)
         except ClientDisconnected:
             return
         except QuorateError as error:
             status, headers, body = (oip_problem if protocol else problem)(error, request_id=request.request_id)
-            self._plane.meters.refused(status)
+            if not isinstance(error, NoQuorum):  # that one is a decision, and was counted as one
+                self._plane.meters.refused(status)
         except Exception as error:
             log.exception("Request %s %s failed (%s)", request.method, request.path[:200], request.request_id)
             status, headers, body = (oip_problem if protocol else problem)(error, request_id=request.request_id)
