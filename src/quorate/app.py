@@ -25,6 +25,7 @@ from quorate.home import Home
 
 if TYPE_CHECKING:
     from quorate.codecs.snapshot import EndpointRoute, PoolRoute, Routing
+    from quorate.spec import Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +54,31 @@ class Launch:
     @property
     def argv(self) -> list[str]:
         """The supervisor's command."""
-        return [sys.executable, "-m", "quorate.engines.local", str(self.plan_file)]
+        return [sys.executable, "-P", "-m", "quorate.engines.local", str(self.plan_file)]
 
 
 def prepare(home: Home, overrides: Overrides) -> Launch:
     """Apply the file if it changed, check addresses and keys, and write the launch plan."""
+    from quorate.control.apply import read_config
+
+    config, _ = read_config(home)  # first: where there is no project, nothing is left behind
+    lock = _only_one(home)
+    try:
+        return _prepare(home, config, overrides, lock)
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def _prepare(home: Home, config: Config, overrides: Overrides, lock: int) -> Launch:
     from quorate.codecs import snapshot
-    from quorate.control.apply import apply_if_changed, read_config
+    from quorate.control.apply import apply_if_changed
     from quorate.control.audit import local_user
     from quorate.registry.registry import Registry
     from quorate.store.database import Database
     from quorate.web.auth import require_keys
 
     clock = SystemClock()
-    config, _ = read_config(home)
-    lock = _only_one(home)
     database = Database(home.store_url)
     database.migrate()
     try:

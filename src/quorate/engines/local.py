@@ -67,7 +67,7 @@ class _Child:
     plan: ChildPlan
     process: subprocess.Popen[bytes] | None = None
     ready_fd: int = -1
-    ready: bool = False
+    ready_at: float | None = None
     started: float = 0.0
     deaths: int = 0
     start_at: float | None = 0.0
@@ -149,26 +149,30 @@ class Supervisor:
     def _start(self, child: _Child, life_fd: int) -> None:
         ready_read, ready_write = os.pipe()
         argv = [*child.plan.argv, "--life-fd", str(life_fd), "--ready-fd", str(ready_write)]
+        child.start_at = None
+        child.started = self._clock()
+        child.ready_at = None
         try:
             # A group of its own: a terminal's Ctrl-C reaches only us, and its own children can be killed with it.
             child.process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, pass_fds=(life_fd, ready_write), process_group=0
             )
+        except OSError as error:  # no memory or no process left just now: the others must not die of it
+            os.close(ready_read)
+            self._died(child, error.strerror or str(error))
+        else:
+            child.ready_fd = ready_read
+            self._selector.register(ready_read, selectors.EVENT_READ, child)
         finally:
             os.close(ready_write)
-        child.start_at = None
-        child.started = self._clock()
-        child.ready = False
-        child.ready_fd = ready_read
-        self._selector.register(ready_read, selectors.EVENT_READ, child)
 
     def _heard(self, child: _Child) -> None:
         if os.read(child.ready_fd, 16):
-            child.ready = True
+            child.ready_at = self._clock()
             if child.deaths:
-                self._log(f"{child.plan.name} is back after {self._clock() - child.started:.1f} s.")
+                self._log(f"{child.plan.name} is back after {child.ready_at - child.started:.1f} s.")
         self._forget_pipe(child)
-        if not self._announced and all(c.ready for c in self._children):
+        if not self._announced and all(c.ready_at is not None for c in self._children):
             self._announced = True
             if self._plan.message:
                 self._log(self._plan.message)
@@ -180,19 +184,18 @@ class Supervisor:
             child.ready_fd = -1
 
     def _signals(self, numbers: bytes) -> None:
-        stops = sum(number != signal.SIGCHLD for number in numbers)
-        if not stops:
-            return
-        if self._stopping or stops > 1:
-            self._kill_at = self._clock()
-        if not self._stopping:
+        asked = [number for number in numbers if number != signal.SIGCHLD]
+        # A closing terminal may say so twice; only a person who asks again is in a hurry.
+        again = sum(number != signal.SIGHUP for number in asked) > (not self._stopping)
+        if asked and not self._stopping:
             self.stop()
+        if again:
+            self._kill_at = self._clock()
 
     def stop(self) -> None:
         """Ask every child to drain; those that take longer than the plan allows are killed."""
         self._stopping = True
-        if self._kill_at is None:
-            self._kill_at = self._clock() + self._plan.drain_s + KILL_GRACE
+        self._kill_at = self._clock() + self._plan.drain_s + KILL_GRACE
         for child in self._children:
             if child.process is not None:
                 child.process.terminate()
@@ -208,21 +211,20 @@ class Supervisor:
             child.process = None
             self._forget_pipe(child)
             if not self._stopping:
-                self._died(child, code)
+                self._died(child, _reason(code))
 
-    def _died(self, child: _Child, code: int) -> None:
+    def _died(self, child: _Child, reason: str) -> None:
         now = self._clock()
-        child.deaths = 1 if now - child.started > STABLE_AFTER else child.deaths + 1
+        stable = child.ready_at is not None and now - child.ready_at > STABLE_AFTER
+        child.deaths = 1 if stable else child.deaths + 1
         if not self._announced and child.deaths >= START_ATTEMPTS:
-            self._log(f"{child.plan.name} could not be started ({_reason(code)}); stopping.")
+            self._log(f"{child.plan.name} could not be started ({reason}); stopping.")
             self._failed = True
             self.stop()
             return
-        pause = 0.0 if child.deaths == 1 else min(MAX_PAUSE, 0.1 * 2.0**child.deaths)
+        pause = 0.0 if child.deaths == 1 else min(MAX_PAUSE, 0.1 * 2.0 ** min(child.deaths, 10))
         child.start_at = now + pause
-        self._log(
-            f"{child.plan.name} died ({_reason(code)}); starting it again" + (f" in {pause:.1f} s." if pause else ".")
-        )
+        self._log(f"{child.plan.name} died ({reason}); starting it again" + (f" in {pause:.1f} s." if pause else "."))
 
     def _enforce(self) -> None:
         if self._kill_at is not None and self._clock() >= self._kill_at:
