@@ -55,3 +55,11 @@ LOCK := --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-
 
 clean:  ## Remove what was built; models and decisions stay.
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.PHONY: bench-peers bench-footprint
+
+bench-peers: $(VENV)/.dev  ## Compare with what one writes by hand, in one table; ARGS="--pairs 10 --seconds 5" for longer.
+	$(BIN)/python -m benchmarks.peers $(ARGS)
+
+bench-footprint: $(VENV)/.dev  ## Measure imports, packages, memory and starts, in one table.
+	$(BIN)/python -m benchmarks.footprint $(ARGS)

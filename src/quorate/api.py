@@ -134,8 +134,8 @@ class Endpoint:
 
     ``strategies`` and the other settings are those of an endpoint in ``quorate.yaml``; by default there is a soft vote
     (a mean for regression), a hard vote, one ``single`` per member and, with ``truth``, a weighted vote; the soft
-    vote answers and callers may choose. ``project`` is the folder where models, decisions and a readable ``quorate.yaml``
-    go: ``./quorate-NAME`` by default.
+    vote answers and callers may choose. ``project`` is the folder where models, decisions and a readable
+    ``quorate.yaml`` go: ``./quorate-NAME`` by default.
     """
 
     def __init__(

@@ -96,7 +96,7 @@ def test_unknown_body_keys_and_options_are_named():
 
 
 def test_limits_are_named():
-    with pytest.raises(TooLarge, match="limits.rows") as caught:
+    with pytest.raises(TooLarge, match=r"limits\.rows") as caught:
         read(ARRAY, [[1, 2, 3]] * 6)
     assert caught.value.path == "instances"
     with pytest.raises(TooLarge) as caught:

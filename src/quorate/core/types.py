@@ -44,7 +44,10 @@ class TensorSpec:
     nullable: bool = False
 
     def __str__(self) -> str:
-        return f"{self.name}[{','.join('N' if i == 0 and d is None else '?' if d is None else str(d) for i, d in enumerate(self.shape))}] {self.dtype}"
+        lengths = ["?" if length is None else str(length) for length in self.shape]
+        if self.shape and self.shape[0] is None:
+            lengths[0] = "N"
+        return f"{self.name}[{','.join(lengths)}] {self.dtype}"
 
 
 @dataclass(frozen=True, slots=True)

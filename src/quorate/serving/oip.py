@@ -414,7 +414,8 @@ def _output(name: str, answer: FloatArray, output: OutputSpec) -> NDArray[Any]:
     if name == "label":
         return np.array([output.classes[i].encode() for i in answer.argmax(axis=1)], object)
     if name == "confidence":
-        return np.max(answer, axis=1)
+        confidence: FloatArray = np.max(answer, axis=1)
+        return confidence
     return answer
 
 

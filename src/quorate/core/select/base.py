@@ -14,7 +14,7 @@ from quorate.core.types import Decision, Outcome, Scalar, State
 
 
 class Policy(ABC):
-    """Stateless: learned state is an argument and lives in the snapshot. Probabilities are exact; sampling is outside."""
+    """Stateless: learned state is an argument, and lives in the snapshot. Probabilities are exact; others sample."""
 
     kind: ClassVar[str]
     Params: ClassVar[type[Any]] = NoParams
