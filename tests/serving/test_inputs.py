@@ -88,6 +88,7 @@ def test_unknown_body_keys_and_options_are_named():
         ({"options": {"max_ms": -1}}, "options.max_ms"),
         ({"options": {"strategy": 5}}, "options.strategy"),
         ({"context": {"a": [1]}}, "context"),
+        ({"context": {"a": 2**64}}, "context.a"),
     ):
         with pytest.raises(InvalidInput) as caught:
             read(ARRAY, [[1, 2, 3]], **more)

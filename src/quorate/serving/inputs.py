@@ -268,6 +268,8 @@ def check_context(context: Mapping[str, Any]) -> None:
     if len(context) > MAX_CONTEXT:
         raise TooLarge(f"The context has {len(context)} entries; at most {MAX_CONTEXT} are taken.", path="context")
     for key, value in context.items():
+        if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+            raise InvalidInput("A whole number in the context must fit 64 bits; send text.", path=f"context.{key[:64]}")
         if len(key) > MAX_CONTEXT_TEXT or (isinstance(value, str) and len(value) > MAX_CONTEXT_TEXT):
             raise TooLarge(
                 f"A context entry is longer than {MAX_CONTEXT_TEXT} characters; send less.", path=f"context.{key[:64]}"

@@ -23,5 +23,6 @@ class Plan(ABC):
         """Indices of the members to run next; empty means stop.
 
         ``outputs`` ``[n, m, k]`` and ``status`` ``[n, m]`` hold what is known; a member not asked yet is
-        ``SKIPPED``. ``budget_ms`` is the time left. Never names a member that is ``OK`` or ``FAILED`` in every row, and stops after at most ``m`` calls.
+        ``SKIPPED``. ``budget_ms`` is the time left. Never names a member that is ``OK`` or ``FAILED`` in every
+        row, and stops after at most ``m`` calls.
         """
