@@ -13,9 +13,9 @@ from quorate.core.combine.base import Combiner
 from quorate.core.plan.base import Plan
 from quorate.core.select.assign import draw, unit_uniform
 from quorate.core.select.base import Policy
-from quorate.core.types import FloatArray, Scalar, Source, State, Status
+from quorate.core.types import FloatArray, Scalar, Source, State
 from quorate.errors import Forbidden, InvalidInput, NotFound
-from quorate.serving.execution import Execution
+from quorate.serving.execution import FAILED, OK, Execution
 from quorate.serving.pool import LoadedPool
 
 
@@ -48,26 +48,31 @@ class LoadedStrategy:
 
     def next(self, execution: Execution, budget_ms: float) -> list[int]:
         """Positions in the pool that the plan wants run now; empty means it is done."""
+        if execution.over(self.positions):
+            return []
         columns = self.columns
         chosen = self.plan.next(execution.values[:, columns], execution.status[:, columns], budget_ms)
         return [self.positions[i] for i in chosen]
 
     def answer(self, execution: Execution) -> FloatArray | None:
         """The combined answer ``[n, k]``, or None where a row has fewer than ``quorum`` good members."""
+        if self._lost:
+            return None
         status = execution.status[:, self.columns]
-        good = (status == Status.OK).sum(axis=1)
-        if self._lost or not good.size or int(good.min()) < self.quorum:
+        if not execution.flawless(self.positions) and int((status == OK).sum(axis=1).min()) < self.quorum:
             return None
         return self.combiner.combine(execution.values[:, self.columns], status, self.state)
 
     def hopeless(self, execution: Execution) -> bool:
         """Whether it cannot answer, whatever the running members do: too many others have failed."""
-        failed = (execution.status[:, self.columns] == Status.FAILED).sum(axis=1)
-        return self._lost or (bool(failed.size) and len(self.positions) - int(failed.max()) < self.quorum)
+        failed = (execution.status[:, self.columns] == FAILED).sum(axis=1)
+        return self._lost or len(self.positions) - int(failed.max()) < self.quorum
 
     def missing(self, execution: Execution) -> tuple[str, ...]:
         """Members that failed for at least one row."""
-        failed = (execution.status[:, self.columns] == Status.FAILED).any(axis=0)
+        if execution.flawless(self.positions):
+            return ()
+        failed = (execution.status[:, self.columns] == FAILED).any(axis=0)
         return tuple(name for name, lost in zip(self.members, failed, strict=True) if lost)
 
 

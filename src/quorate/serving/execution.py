@@ -20,7 +20,8 @@ from quorate.serving.lanes import ThreadLane
 from quorate.serving.pool import LoadedPool
 from quorate.serving.units import GraphUnit, HostUnit, InProcessUnit, Unit
 
-OK, FAILED, SKIPPED = int(Status.OK), int(Status.FAILED), int(Status.SKIPPED)
+OK, FAILED, SKIPPED = int(Status.OK), int(Status.FAILED), int(Status.SKIPPED)  # numpy is slow with enum members
+_FLOAT = np.dtype(np.float32)
 
 
 class Execution:
@@ -179,15 +180,18 @@ class Execution:
         if isinstance(unit, GraphUnit):
             self._pool.graph_breaker.success()
         came: list[int] = []
+        shape = (self.rows, self._pool.width)
         for position in unit.members:
             if self.reasons[position] is not None:  # its circuit is open; the graph ran it all the same
                 continue
             self.latency[position] = elapsed
-            try:
-                array = as_answer(self._pool.members[position].artifact, outputs.get(position), self.rows)
-            except MemberError as error:
-                self._drop(position, error.code)
-                continue
+            array = outputs.get(position)
+            if not (isinstance(array, np.ndarray) and array.shape == shape and array.dtype == _FLOAT):
+                try:
+                    array = as_answer(self._pool.members[position].artifact, array, self.rows)
+                except MemberError as error:
+                    self._drop(position, error.code)
+                    continue
             self.values[:, position] = array
             came.append(position)
         self._judge(came)
@@ -196,8 +200,15 @@ class Execution:
         """Mark what came: a row that breaks the signature's promise is lost, its neighbours are not."""
         if not came:
             return
-        columns = self.values[:, came]
-        good = usable(columns.reshape(-1, columns.shape[2]), self._pool.output).reshape(self.rows, len(came))
+        everyone = len(came) == len(self.reasons)
+        columns = self.values if everyone else self.values[:, came]
+        good = usable(columns.reshape(-1, self._pool.width), self._pool.output)
+        if good.all():
+            self.status[:, slice(None) if everyone else came] = OK
+            for position in came:
+                self._pool.members[position].breaker.success()
+            return
+        good = good.reshape(self.rows, len(came))
         self.status[:, came] = np.where(good, OK, FAILED)
         for column, position in enumerate(came):
             if good[:, column].all():
@@ -228,11 +239,26 @@ class Execution:
         if fault:
             self._pool.fault(position, code)
 
+    def over(self, members: Sequence[int]) -> bool:
+        """Whether all of these have run or were dropped."""
+        latency, reasons = self.latency, self.reasons
+        return all(latency[m] is not None or reasons[m] is not None for m in members)
+
+    def flawless(self, members: Sequence[int]) -> bool:
+        """Whether all of these have answered every row as they should."""
+        latency, reasons = self.latency, self.reasons
+        return all(latency[m] is not None and reasons[m] is None for m in members)
+
     def runs(self) -> tuple[MemberRun, ...]:
-        """The record of every member of the pool."""
-        found = []
-        for position, member in enumerate(self._pool.members):
-            column = self.status[:, position]
-            worst = Status.FAILED if FAILED in column else Status.OK if OK in column else Status.SKIPPED
-            found.append(MemberRun(member.name, member.version, worst, self.latency[position], self.reasons[position]))
-        return tuple(found)
+        """The record of every member of the pool; one that failed for a row counts as failed."""
+        latency, reasons = self.latency, self.reasons
+        return tuple(
+            MemberRun(member.name, member.version, _outcome(latency[i], reasons[i]), latency[i], reasons[i])
+            for i, member in enumerate(self._pool.members)
+        )
+
+
+def _outcome(latency: float | None, reason: str | None) -> Status:
+    if reason is not None:
+        return Status.FAILED
+    return Status.SKIPPED if latency is None else Status.OK

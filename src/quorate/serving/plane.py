@@ -12,7 +12,7 @@ from typing import Any
 from quorate.clock import Clock
 from quorate.codecs import decision as decision_codec
 from quorate.codecs.journal import RecordKind
-from quorate.core.types import Decision, FloatArray, Scalar, Status, Tensors
+from quorate.core.types import Decision, FloatArray, Scalar, Tensors
 from quorate.errors import InvalidInput, MemberError, NoQuorum, NotFound, Overloaded
 from quorate.serving.endpoint import Choice, LoadedEndpoint, LoadedStrategy, reserve
 from quorate.serving.execution import Execution
@@ -150,7 +150,7 @@ class Plane:
             if execution.fed:
                 execution.start_apart(only)
                 await execution.wait(call.started + limit, only)
-        if (execution.status[:, model.position] != Status.OK).any():
+        if not execution.flawless(only):
             reason = execution.reasons[model.position]
             raise NoQuorum(f"Model '{model.member.name}' gave no answer within {limit * 1000:g} ms ({reason}); retry.")
         return execution.values[:, model.position]

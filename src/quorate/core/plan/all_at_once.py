@@ -7,6 +7,8 @@ import numpy as np
 from quorate.core.plan.base import Plan
 from quorate.core.types import FloatArray, Status, StatusArray
 
+SKIPPED = int(Status.SKIPPED)
+
 
 class AllAtOnce(Plan):
     """Runs every member that has not run, then stops.
@@ -19,4 +21,6 @@ class AllAtOnce(Plan):
 
     def next(self, outputs: FloatArray, status: StatusArray, budget_ms: float) -> tuple[int, ...]:
         """Members that some row has not asked yet; see :meth:`Plan.next`."""
-        return tuple(np.flatnonzero((status == Status.SKIPPED).any(axis=0)).tolist())
+        if len(status) == 1:
+            return tuple(i for i, known in enumerate(status[0].tolist()) if known == SKIPPED)
+        return tuple(np.flatnonzero((status == SKIPPED).any(axis=0)).tolist())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,10 +48,15 @@ class Split(Policy):
         if not any(weights.values()):
             raise ConfigError("at least one strategy needs a weight above 0; got none.", path="weights")
 
-    def distribution(self, state: State | None, context: Mapping[str, Scalar]) -> NDArray[np.float64]:
-        """The declared weights over their sum; see :meth:`Policy.distribution`."""
+    @cached_property
+    def _probabilities(self) -> NDArray[np.float64]:
         weights = np.array([self.params.weights.get(name, 0.0) for name in self.strategies], np.float64)
         # Divided by the largest first, so that huge weights do not overflow in the sum.
         weights /= weights.max()
         probabilities: NDArray[np.float64] = weights / weights.sum()
+        probabilities.flags.writeable = False
         return probabilities
+
+    def distribution(self, state: State | None, context: Mapping[str, Scalar]) -> NDArray[np.float64]:
+        """The declared weights over their sum; see :meth:`Policy.distribution`."""
+        return self._probabilities
