@@ -139,23 +139,24 @@ class FakeJournal:
 
 
 class _Selector(selectors.DefaultSelector):
-    """Where a real loop would wait for a timer, time moves instead."""
+    """Where a real loop would wait for a timer, time moves instead; but it stands still while a thread works."""
 
-    def __init__(self, clock: FakeClock) -> None:
+    def __init__(self, house: House) -> None:
         super().__init__()
-        self._clock = clock
+        self._house = house
 
     def select(self, timeout: float | None = None) -> Any:
-        ready = super().select(0 if timeout is not None else None)
+        wait = None if timeout is None or (timeout > 0 and self._house.threads_work) else 0
+        ready = super().select(wait)
         if not ready and timeout is not None and timeout > 0:
-            self._clock.advance(timeout)
+            self._house.clock.advance(timeout)
         return ready
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    def __init__(self, clock: FakeClock) -> None:
-        super().__init__(_Selector(clock))
-        self._fake = clock
+    def __init__(self, house: House) -> None:
+        super().__init__(_Selector(house))
+        self._fake = house.clock
 
     def time(self) -> float:
         return self._fake.monotonic()
@@ -181,9 +182,15 @@ class House:
         )
         self.faults: list[tuple[str, str]] = []
         self.graph_faults = 0
+        self.hung = False
+        """Set by a test whose thread waits for the test, so that time goes on."""
+
+    @property
+    def threads_work(self) -> bool:
+        return bool(self.lane._unfinished) and not self.hung
 
     def run(self, main: Coroutine[Any, Any, Any]) -> Any:
-        with asyncio.Runner(loop_factory=lambda: _Loop(self.clock)) as runner:
+        with asyncio.Runner(loop_factory=lambda: _Loop(self)) as runner:
             return runner.run(main)
 
     # --- members ---
