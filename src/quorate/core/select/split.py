@@ -54,9 +54,8 @@ class Split(Policy):
         # Divided by the largest first, so that huge weights do not overflow in the sum.
         weights /= weights.max()
         probabilities: NDArray[np.float64] = weights / weights.sum()
-        probabilities.flags.writeable = False
         return probabilities
 
     def distribution(self, state: State | None, context: Mapping[str, Scalar]) -> NDArray[np.float64]:
         """The declared weights over their sum; see :meth:`Policy.distribution`."""
-        return self._probabilities
+        return self._probabilities.copy()
