@@ -104,6 +104,7 @@ class Worker:
                 http="httptools",
                 lifespan="off",
                 ws="none",
+                proxy_headers=False,
                 access_log=False,
                 log_config=None,
                 server_header=False,
