@@ -23,7 +23,7 @@ from quorate.serving.idempotency import (
 )
 from quorate.testing.clock import FakeClock
 
-JSON = b"application/json"
+JSON = [(b"content-type", b"application/json"), (b"inference-header-content-length", b"7")]
 FACT = Fact("d", 0, "truth", "user", "7", 100.0)
 
 

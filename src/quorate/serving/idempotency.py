@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, ParamSpec, TypeVar
 
+import msgspec
+
 from quorate.clock import Clock
 from quorate.errors import StoreError
 from quorate.serving.background import Background
@@ -29,7 +31,7 @@ _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS owners (slot INTEGER PRIMARY KEY, boot INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS claims (
     key TEXT PRIMARY KEY, fingerprint BLOB NOT NULL, slot INTEGER NOT NULL, boot INTEGER NOT NULL, at REAL NOT NULL,
-    status INTEGER, media_type BLOB, body BLOB, size INTEGER NOT NULL DEFAULT 0);
+    status INTEGER, headers BLOB, body BLOB, size INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS claims_at ON claims (at);
 CREATE TABLE IF NOT EXISTS seen (
     decision TEXT NOT NULL, row INTEGER NOT NULL, metric TEXT NOT NULL, source TEXT NOT NULL, digest BLOB NOT NULL,
@@ -49,7 +51,7 @@ class Replay:
     """The answer that was given before."""
 
     status: int
-    media_type: bytes
+    headers: list[tuple[bytes, bytes]]
     body: bytes
 
 
@@ -116,9 +118,9 @@ class IdempotencyTable:
             asked.add_done_callback(lambda done: self._give_back(key, done))
             raise
 
-    async def finish(self, key: str, status: int, media_type: bytes, body: bytes) -> None:
+    async def finish(self, key: str, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
         """Remember the answer to a claimed key."""
-        await self._background.submit(self._in_transaction, self._finish, key, status, media_type, body)
+        await self._background.submit(self._in_transaction, self._finish, key, status, _pack(headers), body)
 
     async def release(self, key: str) -> None:
         """Give a claimed key back: the request failed and may be tried again."""
@@ -180,16 +182,16 @@ class IdempotencyTable:
     def _claim(self, key: str, fingerprint: bytes) -> Claim:
         now = self._clock.now()
         found = self._connection.execute(
-            "SELECT fingerprint, status, media_type, body, at, "
+            "SELECT fingerprint, status, headers, body, at, "
             "boot < (SELECT boot FROM owners WHERE owners.slot = claims.slot) FROM claims WHERE key = ? AND at > ?",
             (key, now - self._bounds.age_s),
         ).fetchone()
         if found is not None:
-            before, status, media_type, body, at, dead = found
+            before, status, headers, body, at, dead = found
             if before != fingerprint:
                 return Mismatch()
             if status is not None:
-                return Replay(status, media_type, body)
+                return Replay(status, _unpack(headers), body)
             if not dead and at > now - STALE_S:
                 return InProgress()
         self._connection.execute(
@@ -198,11 +200,11 @@ class IdempotencyTable:
         )
         return Claimed()
 
-    def _finish(self, key: str, status: int, media_type: bytes, body: bytes) -> None:
+    def _finish(self, key: str, status: int, headers: bytes, body: bytes) -> None:
         self._connection.execute(
-            "UPDATE claims SET status = ?, media_type = ?, body = ?, size = ? "
+            "UPDATE claims SET status = ?, headers = ?, body = ?, size = ? "
             "WHERE key = ? AND slot = ? AND boot = ? AND status IS NULL",
-            (status, media_type, body, len(body), key, *self._owner),
+            (status, headers, body, len(body), key, *self._owner),
         )
         self._finished += 1
         self._finished_bytes += len(body)
@@ -259,3 +261,7 @@ class IdempotencyTable:
                 "DELETE FROM seen WHERE at < (SELECT at FROM seen ORDER BY at DESC LIMIT 1 OFFSET ?)",
                 (self._bounds.facts,),
             )
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(list[tuple[bytes, bytes]]).decode

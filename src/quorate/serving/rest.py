@@ -14,12 +14,12 @@ from quorate.core.types import Decision
 from quorate.errors import (
     Conflict,
     InvalidInput,
-    MalformedRequest,
     MethodNotAllowed,
     NoQuorum,
     NotFound,
     NotReady,
     QuorateError,
+    TooLarge,
     UnsupportedMediaType,
 )
 from quorate.serving import answers, oip
@@ -156,10 +156,10 @@ class RestApp:
             self._hosts_of = generation.version
         self._hosts.check(request.method, request.headers.get(b"host"), request.headers.get(b"origin"))
 
-    def _authorise(self, request: Request, role: str) -> None:
+    def _authorise(self, request: Request, role: str) -> str | None:
+        """The id of the caller's key, None where no keys are needed."""
         keyring = self._plane.generation.keyring
-        if not keyring.open:
-            keyring.authorise(request.headers.get(b"authorization"), request.headers.get(b"x-api-key"), role)
+        return keyring.authorise(request.headers.get(b"authorization"), request.headers.get(b"x-api-key"), role)
 
     async def _body(self, request: Request) -> bytes:
         headers = request.headers
@@ -186,7 +186,7 @@ class RestApp:
         return known[1]
 
     async def _predict(self, request: Request, name: str) -> Reply:
-        self._authorise(request, "predict")
+        caller = self._authorise(request, "predict")
         self._need_ready()
         endpoint = self._plane.endpoint(name)
         key = header.idempotency_key(request.headers.get(b"idempotency-key"))
@@ -197,7 +197,7 @@ class RestApp:
             decision = await self._plane.predict(endpoint, call)
             return 200, [JSON], answers.encode(endpoint, decision)
 
-        return await (answer() if key is None else self._once(request, key, call.digest, answer))
+        return await (answer() if key is None else self._once(request, caller, key, call.digest, answer))
 
     def _call(self, request: Request, endpoint: LoadedEndpoint, body: bytes, key: str | None) -> Call:
         reader = self._reader(endpoint)
@@ -236,15 +236,17 @@ class RestApp:
             traceparent=request.traceparent,
         )
 
-    async def _once(self, request: Request, key: str, digest: bytes, answer: Callable[[], Awaitable[Reply]]) -> Reply:
-        """Answer at most once per idempotency key: a retry gets the first answer, whichever worker it reaches."""
+    async def _once(
+        self, request: Request, caller: str | None, key: str, digest: bytes, answer: Callable[[], Awaitable[Reply]]
+    ) -> Reply:
+        """Answer at most once per caller and idempotency key: a retry gets the first answer, from any worker."""
         table = self._idempotency
+        key = f"{caller or ''} {key}"  # a key holds no blank
         fingerprint = hashlib.sha256(request.path.encode() + b"\0" + request.query + b"\0" + digest).digest()
         claim = await table.claim(key, fingerprint)
         match claim:
-            case Replay(status, media_type, body):
-                replayed: Headers = [(b"content-type", media_type), (b"idempotency-replayed", b"true")]
-                return status, replayed, body
+            case Replay(status, headers, body):
+                return status, [*headers, (b"idempotency-replayed", b"true")], body
             case InProgress():
                 raise Conflict(
                     "A request with this Idempotency-Key is still being answered; retry when it is.",
@@ -261,7 +263,7 @@ class RestApp:
         except BaseException:
             await table.release(key)
             raise
-        await table.finish(key, status, dict(headers)[b"content-type"], body)
+        await table.finish(key, status, headers, body)
         return status, headers, body
 
     # --- Open Inference Protocol ---
@@ -321,7 +323,7 @@ class RestApp:
             case _:
                 raise NotFound(f"There is no route {request.path[:200]}; /docs lists them.")
         _allow(request, "POST" if action == "infer" else "GET")
-        self._authorise(request, "predict")
+        caller = self._authorise(request, "predict")
         self._need_ready()
         generation = self._plane.generation
         target: LoadedEndpoint | Model
@@ -336,12 +338,12 @@ class RestApp:
                 )
             target = endpoint
         if action == "infer":
-            return await self._infer(request, target)
+            return await self._infer(request, target, caller)
         if action == "ready":
             return 200, [JSON], _encode({"name": name, "ready": True})
         return 200, [JSON], _encode(_metadata(target))
 
-    async def _infer(self, request: Request, target: LoadedEndpoint | Model) -> Reply:
+    async def _infer(self, request: Request, target: LoadedEndpoint | Model, caller: str | None) -> Reply:
         key = header.idempotency_key(request.headers.get(b"idempotency-key"))
         if request.media_type not in ("application/json", "application/octet-stream", ""):
             raise UnsupportedMediaType(
@@ -392,7 +394,7 @@ class RestApp:
                 return 200, [JSON], body
             return 200, [BINARY, (b"inference-header-content-length", str(head).encode())], body
 
-        return await (answer() if key is None else self._once(request, key, call.digest, answer))
+        return await (answer() if key is None else self._once(request, caller, key, call.digest, answer))
 
     # --- outcomes ---
 
@@ -405,17 +407,25 @@ class RestApp:
             )
         limits = self._plane.generation.limits
         items = json.decode(await self._body(request), depth=limits.json_depth)
-        if isinstance(items, dict):
+        alone = isinstance(items, dict)
+        if alone:
             items = [items]
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise InvalidInput("The body is an outcome object or a list of them.", path="body")
         if not items:
             raise InvalidInput("The list of outcomes is empty; send at least one.", path="body")
         if len(items) > limits.rows:
-            raise MalformedRequest(
+            raise TooLarge(
                 f"The request has {len(items)} outcomes; at most {limits.rows} (limits.rows) are taken.", path="body"
             )
-        return 202, [JSON], _encode(await self._outcomes.accept(items))
+        taken = await self._outcomes.accept(items)
+        for result in ("accepted", "duplicate", "pending"):
+            self._plane.meters.outcomes(result, taken[result])
+        self._plane.meters.outcomes("rejected", len(taken["rejected"]))
+        if alone and taken["rejected"]:
+            (wrong,) = taken["rejected"]
+            raise InvalidInput(wrong["detail"], path=(wrong["path"] or "").removeprefix("[0]").lstrip(".") or "body")
+        return 202, [JSON], _encode(taken)
 
 
 def _allow(request: Request, method: str) -> None:
