@@ -28,7 +28,7 @@ def test_the_fewest_units_answer(house):
 
 def test_every_preprocessing_is_done_once(house):
     pool = house.pool(a=house.inline(0.9), b=house.inline(0.9))
-    (tensors,) = pool.prepare({"input": np.ones((2, 2), np.float32)}, max_pixels=1)
+    (tensors,) = pool.prepare({"input": np.ones((2, 2), np.float32)}, max_pixels=1, path="instances")
     assert tensors["input"].tolist() == [[1, 1], [1, 1]]
 
 

@@ -83,6 +83,7 @@ class Gate:
             await send(message)
 
         try:
+            header.check(scope["headers"], headers)
             state["key_id"] = self._access.check(scope["method"], scope["path"], headers)
         except QuorateError as error:
             status, refused, body = problem(error, request_id=request_id)

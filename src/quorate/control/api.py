@@ -289,9 +289,9 @@ def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
     path = request.url.path[:200]
     if error.status_code == 404:
-        return _respond(request, NotFound(f"There is no route {path}; /docs lists them."))
+        return _respond(request, NotFound(f"There is no route {path}; /docs lists them.", path="path"))
     if error.status_code == 405:
         allow = tuple((error.headers or {}).get("Allow", "").split(", "))
         message = f"{request.method} is not possible on {path}; expected {' or '.join(allow)}."
-        return _respond(request, MethodNotAllowed(message, allow=allow))
-    return _respond(request, MalformedRequest(f"The request cannot be read: {error.detail}."))
+        return _respond(request, MethodNotAllowed(message, allow=allow, path="method"))
+    return _respond(request, MalformedRequest(f"The request cannot be read: {error.detail}.", path="request"))

@@ -149,7 +149,7 @@ def _require(expected: int | None, newest: tuple[Publication, Routing] | None) -
         raise Conflict(
             f"The snapshot is at version {found} by now, not {expected}: somebody else has applied something. "
             "Look at `quorate diff` and apply again.",
-            path="expected",
+            path="If-Match",
         )
 
 

@@ -24,6 +24,7 @@ from quorate.registry.registry import Registry
 from quorate.store.database import Database
 from quorate.telemetry.counters import Counters
 from quorate.web.auth import require_keys
+from quorate.web.protocol import Protocol
 
 log = logging.getLogger("quorate.control")
 
@@ -67,7 +68,7 @@ def _ingesting(home: Home, database: Database) -> Iterator[None]:
 async def _run(app: ASGIApp, listener: socket.socket, counters: Counters, *, life_fd: int, ready_fd: int) -> None:
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=Protocol,
         lifespan="off",
         ws="none",
         access_log=False,

@@ -76,10 +76,9 @@ class FormReader:
         """Images, context and options; client errors name the part."""
         for part in self._parse(body):
             if part.field not in (b"file", b"context", b"options"):
+                name = part.field.decode("utf-8", "replace")[:64]
                 raise InvalidInput(
-                    f"There is no form field '{part.field.decode('utf-8', 'replace')[:64]}'; expected file, context or "
-                    "options.",
-                    path="form",
+                    f"There is no form field '{name}'; expected file, context or options.", path=f"form.{name}"
                 )
         images = [bytes(p.data) for p in self._parts if p.field == b"file"]
         check_rows(len(images), self._limits, path="file")
@@ -99,7 +98,7 @@ class FormReader:
             raise InvalidInput(f"The form field '{name}' is given twice; send it once.", path=name)
         try:
             return json.decode(bytes(found[0].data), depth=self._limits.json_depth, decoder=decoder)
-        except (MalformedRequest, InvalidInput) as error:
+        except (MalformedRequest, InvalidInput, TooLarge) as error:
             inner = "" if error.path in (None, "body") else f".{error.path}"
             raise type(error)(error.message, path=name + inner) from None
 

@@ -74,6 +74,7 @@ class Infer(msgspec.Struct):
 
     request: InferRequest
     raw: dict[str, Any]
+    path: str
     rows: int
     strategy: str | None
     max_ms: float | None
@@ -138,7 +139,8 @@ def decode(body: bytes, header_length: bytes | None, signature: Signature, limit
                 f"Input '{name}' has {len(array)} rows, others {rows}; they must agree.", path=f"inputs.{name}.shape"
             )
     check_rows(rows, limits, path="inputs[0].shape")
-    return Infer(request, raw, rows, *_options(request.parameters))
+    path = "inputs.image" if signature.input_kind == "image" else "inputs"
+    return Infer(request, raw, path, rows, *_options(request.parameters))
 
 
 def _options(parameters: Mapping[str, Any]) -> tuple[str | None, float | None, dict[str, Any]]:

@@ -32,8 +32,8 @@ MODEL_DEADLINE = 1.0
 class Call:
     """One request as a transport understood it.
 
-    ``raw`` is the signature's raw input, ``size`` its bytes, ``digest`` of the bytes received. ``arrived`` is Unix
-    seconds, ``started`` monotonic seconds: the deadline counts from there.
+    ``raw`` is the signature's raw input, ``path`` what its rows are called in errors, ``size`` its bytes, ``digest`` of
+    the bytes received. ``arrived`` is Unix seconds, ``started`` monotonic seconds: the deadline counts from there.
     """
 
     raw: Mapping[str, Any]
@@ -42,6 +42,7 @@ class Call:
     digest: bytes
     arrived: float
     started: float
+    path: str = "instances"
     strategy: str | None = None
     max_ms: float | None = None
     context: Mapping[str, Scalar] = field(default_factory=dict)
@@ -90,9 +91,9 @@ class Plane:
         """Preprocess, in a thread where it would hold the event loop up; None if that took until the deadline."""
         limit = self.generation.limits.image_pixels
         if call.size <= HEAVY_BYTES and call.rows <= HEAVY_ROWS:
-            return pool.prepare(call.raw, max_pixels=limit)
+            return pool.prepare(call.raw, max_pixels=limit, path=call.path)
         try:
-            work = self.lane.submit(lambda: pool.prepare(call.raw, max_pixels=limit))
+            work = self.lane.submit(lambda: pool.prepare(call.raw, max_pixels=limit, path=call.path))
         except MemberError as error:
             raise Overloaded(error.message) from None
         try:

@@ -78,9 +78,9 @@ class LoadedPool:
 
     # --- what runs ---
 
-    def prepare(self, raw: Mapping[str, Any], *, max_pixels: int) -> tuple[Tensors, ...]:
-        """Raw input through every distinct preprocessing of the pool, once each."""
-        return tuple(pipeline.apply(raw, max_pixels=max_pixels) for pipeline in self.pipelines)
+    def prepare(self, raw: Mapping[str, Any], *, max_pixels: int, path: str) -> tuple[Tensors, ...]:
+        """Raw input through every distinct preprocessing of the pool, once each; errors call the rows ``path``."""
+        return tuple(pipeline.apply(raw, max_pixels=max_pixels, path=path) for pipeline in self.pipelines)
 
     def units_for(self, members: Sequence[int]) -> list[Unit]:
         """The fewest units that answer for these members: the fused graph if it holds one of them, and the rest."""

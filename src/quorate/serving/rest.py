@@ -55,13 +55,24 @@ _encode = msgspec.json.Encoder().encode
 class Request:
     """One HTTP request, its body not read yet."""
 
-    __slots__ = ("arrived", "headers", "method", "path", "query", "receive", "request_id", "traceparent")
+    __slots__ = (
+        "arrived",
+        "headers",
+        "method",
+        "path",
+        "query",
+        "receive",
+        "received",
+        "request_id",
+        "traceparent",
+    )
 
     def __init__(self, scope: Scope, receive: Receive, arrived: float) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.received: Headers = scope["headers"]
+        self.headers: dict[bytes, bytes] = dict(self.received)
         self.receive = receive
         self.arrived = arrived
         self.request_id = header.request_id(self.headers.get(b"x-request-id"))
@@ -128,6 +139,7 @@ class RestApp:
         await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
 
     async def _route(self, request: Request) -> Reply:
+        header.check(request.received, request.headers)
         self._check_host(request)
         parts = request.path.split("/")
         match parts[1:]:
@@ -147,7 +159,7 @@ class RestApp:
             case ["docs"]:
                 _allow(request, "GET")
                 return 200, [HTML], self._docs
-        raise NotFound(f"There is no route {request.path[:200]}; /docs lists them.")
+        raise NotFound(f"There is no route {request.path[:200]}; /docs lists them.", path="path")
 
     def _check_host(self, request: Request) -> None:
         generation = self._plane.generation
@@ -206,14 +218,17 @@ class RestApp:
         if media_type in ("application/json", ""):
             if request.query:
                 raise InvalidInput("A JSON request has its options in the body, not in the query.", path="query")
+            path = "instances"
             parsed, raw, rows = reader.decode(body, limits)
             options, context = parsed.options, parsed.context
         elif media_type.startswith("image/") or media_type == "application/octet-stream":
+            path = "body"
             options, context = query_options(request.query)
             raw, rows = reader.encoded([body]), 1
             if not body:
                 raise InvalidInput("The body is empty; send one encoded image.", path="body")
         elif media_type == "multipart/form-data":
+            path = "file"
             images, context, options = FormReader(request.headers[b"content-type"], limits).read(body)
             raw, rows = reader.encoded(images), len(images)
         else:
@@ -223,6 +238,7 @@ class RestApp:
             )
         return Call(
             raw=raw,
+            path=path,
             rows=rows,
             size=len(body),
             digest=hashlib.sha256(body).digest(),
@@ -288,7 +304,7 @@ class RestApp:
             case ["repository", "index"]:
                 _allow(request, "POST")
                 return await self._index(request)
-        raise NotFound(f"There is no route {request.path[:200]}; /docs lists them.")
+        raise NotFound(f"There is no route {request.path[:200]}; /docs lists them.", path="path")
 
     async def _index(self, request: Request) -> Reply:
         self._authorise(request, "predict")
@@ -321,7 +337,7 @@ class RestApp:
             case [name, ("ready" | "infer") as action]:
                 pass
             case _:
-                raise NotFound(f"There is no route {request.path[:200]}; /docs lists them.")
+                raise NotFound(f"There is no route {request.path[:200]}; /docs lists them.", path="path")
         _allow(request, "POST" if action == "infer" else "GET")
         caller = self._authorise(request, "predict")
         self._need_ready()
@@ -359,6 +375,7 @@ class RestApp:
         oip.check_outputs(infer.request, signature.output, blind=blind)
         call = Call(
             raw=infer.raw,
+            path=infer.path,
             rows=infer.rows,
             size=len(body),
             digest=hashlib.sha256(body).digest(),
@@ -432,7 +449,9 @@ def _allow(request: Request, method: str) -> None:
     allowed = ("GET", "HEAD") if method == "GET" else (method,)
     if request.method not in allowed:
         raise MethodNotAllowed(
-            f"{request.path[:200]} takes {' or '.join(allowed)}; got {request.method[:16]}.", allow=allowed
+            f"{request.path[:200]} takes {' or '.join(allowed)}; got {request.method[:16]}.",
+            allow=allowed,
+            path="method",
         )
 
 

@@ -36,6 +36,7 @@ from quorate.serving.plane import Plane
 from quorate.serving.rest import RestApp
 from quorate.telemetry.counters import Counters
 from quorate.web.auth import require_keys
+from quorate.web.protocol import Protocol
 
 log = logging.getLogger("quorate.serving")
 
@@ -101,7 +102,7 @@ class Worker:
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=Protocol,
                 lifespan="off",
                 ws="none",
                 proxy_headers=False,

@@ -4,12 +4,44 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 
 from quorate.errors import MalformedRequest
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
+_ONCE = frozenset(
+    {
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"host",
+        b"idempotency-key",
+        b"inference-header-content-length",
+        b"origin",
+        b"x-api-key",
+    }
+)
 _KEY = re.compile(rb"[!-~]{1,255}")
+
+
+def check(received: Sequence[tuple[bytes, bytes]], headers: Mapping[bytes, bytes]) -> None:
+    """Refuse (:class:`MalformedRequest`) a head that two readers could understand differently.
+
+    ``received`` is all headers in order, ``headers`` the last of each name. A proxy may obey the first of two Hosts and
+    we the last; a body with both a length and chunks has two ends (RFC 9112, 6.1).
+    """
+    if len(headers) < len(received):
+        names = [name for name, _ in received]
+        for name in _ONCE:
+            if names.count(name) > 1:
+                shown = name.decode().title()
+                raise MalformedRequest(f"The header {shown} is sent {names.count(name)} times; send one.", path=shown)
+    if b"transfer-encoding" in headers and b"content-length" in headers:
+        raise MalformedRequest(
+            "The request has both Transfer-Encoding and Content-Length; send one of them.", path="Transfer-Encoding"
+        )
 
 
 def request_id(header: bytes | None) -> str:

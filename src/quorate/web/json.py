@@ -32,7 +32,10 @@ def decode(body: bytes, *, depth: int, decoder: msgspec.json.Decoder[Any] = _ANY
     if body.count(b"[") + body.count(b"{") > depth and _is_deeper(body, depth):
         raise _too_deep(depth)
     if _LONG_RUN in body.translate(_DIGITS) and _LONG_INTEGER.search(_outside_strings(_unescaped(body))):
-        raise TooLarge(f"The body has an integer of more than {_MAX_DIGITS} digits; send a number that fits a float64.")
+        raise TooLarge(
+            f"The body has an integer of more than {_MAX_DIGITS} digits; send a number that fits a float64.",
+            path="body",
+        )
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:

@@ -108,9 +108,6 @@ def _respond(error: BaseException, media_type: bytes, body: bytes, request_id: s
         headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after))).encode()))
     if status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="quorate"'))
-    if status == 413:
-        # The rest of the body is not read, so the connection cannot be used again.
-        headers.append((b"connection", b"close"))
     return Response(status, headers, body)
 
 
