@@ -30,7 +30,7 @@ def check(received: Sequence[tuple[bytes, bytes]], headers: Mapping[bytes, bytes
     """Refuse (:class:`MalformedRequest`) a head that two readers could understand differently.
 
     ``received`` is all headers in order, ``headers`` the last of each name. A proxy may obey the first of two Hosts and
-    we the last; a body with both a length and chunks has two ends (RFC 9112, 6.1).
+    we the last. (A body with both a length and chunks the parser refuses itself.)
     """
     if len(headers) < len(received):
         names = [name for name, _ in received]
@@ -38,10 +38,6 @@ def check(received: Sequence[tuple[bytes, bytes]], headers: Mapping[bytes, bytes
             if names.count(name) > 1:
                 shown = name.decode().title()
                 raise MalformedRequest(f"The header {shown} is sent {names.count(name)} times; send one.", path=shown)
-    if b"transfer-encoding" in headers and b"content-length" in headers:
-        raise MalformedRequest(
-            "The request has both Transfer-Encoding and Content-Length; send one of them.", path="Transfer-Encoding"
-        )
 
 
 def request_id(header: bytes | None) -> str:
