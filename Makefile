@@ -46,6 +46,17 @@ types: $(VENV)/.dev  ## Check the types, strictly.
 
 check: lint types test  ## Everything CI runs.
 
+.venvs/%/.made: requirements/clients-%.txt
+	$(PYTHON) -m venv .venvs/$*
+	.venvs/$*/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
+check-clients: $(VENV)/.dev .venvs/triton/.made .venvs/kserve/.made  ## Let stock protocol clients talk to a server.
+	$(BIN)/python tests/clients/run.py clients
+
+check-api: $(VENV)/.dev .venvs/schemathesis/.made  ## Hold both ports against their OpenAPI documents.
+	$(BIN)/python tests/clients/run.py api
+
 lock: $(VENV)/.made  ## Pin all dependencies anew.
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --extra train --group dev --output-file requirements/dev.txt

@@ -129,7 +129,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"id": 7, "truth": "dog"}, ".id", "got 7"),
     ({"id": "nonsense", "truth": "dog"}, ".id", "not a decision id"),
     ({"id": "{}", "truth": "dog", "reward": 1}, "", "got truth and reward"),
-    ({"id": "{}", "truth": None}, "", "got none"),
+    ({"id": "{}", "truth": None}, ".truth", "null"),
     ({"id": "{}", "truth": "dog", "labl": 1}, ".labl", "no field 'labl'"),
     ({"id": "{}", "truth": "dog", "row": -1}, ".row", "got -1"),
     ({"id": "{}", "truth": "dog", "row": True}, ".row", "got True"),

@@ -125,7 +125,10 @@ def parse(item: Mapping[str, Any], *, now: float, path: str) -> Outcome:
             f"An outcome has no field '{unknown[0][:64]}'; expected some of {', '.join(sorted(_FIELDS))}.",
             path=f"{path}.{unknown[0][:64]}",
         )
-    given = [name for name in ("truth", "reward", "rewards") if item.get(name) is not None]
+    for name, value in item.items():
+        if value is None:
+            raise InvalidInput(f"'{name}' is null, which is no value; leave it out.", path=f"{path}.{name}")
+    given = [name for name in ("truth", "reward", "rewards") if name in item]
     if len(given) != 1:
         raise InvalidInput(
             f"An outcome has exactly one of truth, reward and rewards; got {' and '.join(given) or 'none'}.", path=path
@@ -138,14 +141,13 @@ def parse(item: Mapping[str, Any], *, now: float, path: str) -> Outcome:
     row = item.get("row", 0)
     if type(row) is not int or not 0 <= row <= MAX_ROW:
         raise InvalidInput(f"'row' is the row's index in the request, from 0; got {_shown(row)}.", path=f"{path}.row")
-    at = item.get("at")
     return Outcome(
         decision=str(DecisionId.parse(text, path=f"{path}.id")),
         row=row,
         truth=_truth(item["truth"], f"{path}.truth") if given == ["truth"] else None,
         rewards={} if given == ["truth"] else _rewards(item, f"{path}.{given[0]}"),
         source=_name(item.get("source", "user"), "source", f"{path}.source"),
-        at=now if at is None else _at(at, now, f"{path}.at"),
+        at=_at(item["at"], now, f"{path}.at") if "at" in item else now,
         received=now,
     )
 
@@ -184,7 +186,7 @@ def _truth(value: Any, path: str) -> str | float:
 
 
 def _rewards(item: Mapping[str, Any], path: str) -> dict[str, float]:
-    if item.get("reward") is not None:
+    if "reward" in item:
         return {REWARD: _number(item["reward"], path)}
     rewards = item["rewards"]
     if not isinstance(rewards, dict) or not 1 <= len(rewards) <= MAX_METRICS:
