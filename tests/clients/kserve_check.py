@@ -6,6 +6,7 @@ Run by ``make check-clients`` in an environment of its own, which has kserve and
 import asyncio
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 from kserve import InferInput, InferRequest, InferResponse, RESTConfig
@@ -13,8 +14,8 @@ from kserve.inference_client import InferenceRESTClient
 from kserve.protocol.infer_type import RequestedOutput
 
 url, endpoint, member, pixels_file, expected_file = sys.argv[1:]
-pixels = np.array(json.load(open(pixels_file)), np.uint8)
-expected = json.load(open(expected_file))
+pixels = np.array(json.loads(Path(pixels_file).read_text()), np.uint8)
+expected = json.loads(Path(expected_file).read_text())
 client = InferenceRESTClient(RESTConfig(protocol="v2", timeout=10))
 done = 0
 

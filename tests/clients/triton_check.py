@@ -1,17 +1,18 @@
-"""The stock Triton HTTP client against a running server: ``triton_check.py URL ENDPOINT MEMBER PIXELS_JSON EXPECTED_JSON``.
+"""The stock Triton HTTP client against a server: ``triton_check.py URL ENDPOINT MEMBER PIXELS_JSON EXPECTED_JSON``.
 
 Run by ``make check-clients`` in an environment of its own, which has tritonclient and not Quorate.
 """
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import tritonclient.http as triton
 
 url, endpoint, member, pixels_file, expected_file = sys.argv[1:]
-pixels = np.array(json.load(open(pixels_file)), np.uint8)
-expected = json.load(open(expected_file))
+pixels = np.array(json.loads(Path(pixels_file).read_text()), np.uint8)
+expected = json.loads(Path(expected_file).read_text())
 client = triton.InferenceServerClient(url.removeprefix("http://"))
 done = 0
 
@@ -27,7 +28,7 @@ def check(what: str, true: bool) -> None:
 def infer(model: str, binary: bool, encoded: bool = False) -> triton.InferResult:
     if encoded:
         image = triton.InferInput("image", [1], "BYTES")
-        image.set_data_from_numpy(np.array([open(expected["png"], "rb").read()], object), binary_data=binary)
+        image.set_data_from_numpy(np.array([Path(expected["png"]).read_bytes()], object), binary_data=binary)
     else:
         image = triton.InferInput("image", list(pixels.shape), "UINT8")
         image.set_data_from_numpy(pixels, binary_data=binary)
