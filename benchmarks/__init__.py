@@ -1,0 +1,1 @@
+"""Benchmarks: one table each, with this system, its peers and the limit measured in the same run."""

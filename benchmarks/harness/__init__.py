@@ -1,0 +1,1 @@
+"""What every benchmark shares: interleaved rounds, load, processes, the machine, the table."""

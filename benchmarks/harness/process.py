@@ -1,0 +1,133 @@
+"""Servers under measurement: started on their cores, ready when all workers are, stopped with all they started."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+from benchmarks.harness.machine import pinned
+
+READY_WITHIN = 60.0
+STOPPED_WITHIN = 20.0
+_PAUSE = 0.005
+
+
+class Server:
+    """A server's process tree, as a context manager; ready when it is entered.
+
+    It is ready when ``mark`` has been written ``marks`` times to its output, which goes to ``log``, and its port
+    takes connections. ``started_in`` is how many seconds that took.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        port: int,
+        *,
+        mark: str,
+        marks: int = 1,
+        log: Path,
+        cores: Sequence[int] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.port = port
+        self.started_in = 0.0
+        self._argv = [*pinned(cores), *argv]
+        self._mark = mark
+        self._marks = marks
+        self._log = log
+        self._environment = {**os.environ, **(environment or {})}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Server:
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        started = time.perf_counter()
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                self._argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment, process_group=0
+            )
+        try:
+            self._wait(started + READY_WITHIN)
+        except BaseException:
+            self.stop()
+            raise
+        self.started_in = time.perf_counter() - started
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _wait(self, until: float) -> None:
+        assert self._process is not None
+        while not self._is_ready():
+            if self._process.poll() is not None or time.perf_counter() > until:
+                raise RuntimeError(
+                    f"{' '.join(self._argv[:6])} … was not ready:\n{self._log.read_text(errors='replace')}"
+                )
+            time.sleep(_PAUSE)
+
+    def _is_ready(self) -> bool:
+        return self._log.read_text(errors="replace").count(self._mark) >= self._marks and is_open(self.port)
+
+    def stop(self) -> None:
+        """Ask it to end, then make it; nothing of its tree is left."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        tree = _tree(process.pid)
+        process.terminate()
+        try:
+            process.wait(STOPPED_WITHIN)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for one in psutil.wait_procs(tree, timeout=5)[1]:
+            one.kill()
+
+    def tree(self) -> list[psutil.Process]:
+        """The process and all its descendants."""
+        assert self._process is not None
+        return _tree(self._process.pid)
+
+    def connections(self) -> dict[int, int]:
+        """Open connections by process id, of the processes that have any."""
+        found: dict[int, int] = {}
+        for process in self.tree():
+            try:
+                sockets = process.net_connections("tcp")
+            except psutil.Error:
+                continue
+            held = sum(s.status == psutil.CONN_ESTABLISHED and s.laddr.port == self.port for s in sockets)
+            if held:
+                found[process.pid] = held
+        return found
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    try:
+        root = psutil.Process(pid)
+        return [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def is_open(port: int) -> bool:
+    """Whether a connection to a port of 127.0.0.1 succeeds."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
