@@ -311,7 +311,11 @@ class RestApp:
         body = await self._body(request)
         if body.strip():
             asked = json.decode(body, depth=self._plane.generation.limits.json_depth)
-            if not isinstance(asked, dict) or not isinstance(asked.get("ready", False), bool):
+            if (
+                not isinstance(asked, dict)
+                or asked.keys() - {"ready"}
+                or not isinstance(asked.get("ready", False), bool)
+            ):
                 raise InvalidInput('The body is {} or {"ready": true}.', path="ready")
         generation = self._plane.generation
         found = [

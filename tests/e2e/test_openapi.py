@@ -1,0 +1,177 @@
+"""Both ports do what their OpenAPI documents say; ``make check-api`` tries much more than this."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("e2e-openapi")
+
+PORTS = ("inference", "control")
+METHODS = {"get", "put", "post", "delete", "patch", "options"}
+PIXELS = [[0] * 8] * 8
+TENSOR = {"name": "image", "shape": [1, 8, 8], "datatype": "UINT8", "data": PIXELS}
+BODIES: dict[str, Any] = {
+    "predict": {"instances": [PIXELS]},
+    "outcomes": [{"id": "x", "truth": "7"}],
+    "infer": {"inputs": [TENSOR]},
+    "inferVersion": {"inputs": [TENSOR]},
+    "repositoryIndex": {},
+}
+
+
+class Site:
+    """A server, both documents, and the values that path parameters take."""
+
+    def __init__(self, server: Any) -> None:
+        self.http = server.http
+        self.bases = {"inference": server.url, "control": server.control}
+        self.documents = {port: self.http.get(f"{base}/openapi.json").json() for port, base in self.bases.items()}
+        answer = self.http.post(f"{server.url}/v1/endpoints/digits/predict", json=BODIES["predict"])
+        self.values = {
+            "endpoint": "digits",
+            "model": "digits",
+            "version": "1",
+            "name": "svm",
+            "id": answer.json()["id"],
+        }
+
+    def operations(self, port: str) -> list[tuple[str, str, dict[str, Any]]]:
+        """Method, path and description of each operation."""
+        paths = self.documents[port]["paths"]
+        return [(method, path, item[method]) for path, item in paths.items() for method in METHODS & item.keys()]
+
+    def url(self, port: str, path: str) -> str:
+        """An address that exists; ``{name}`` is an endpoint below ``/v1/endpoints``, else a model."""
+        values = {**self.values, "name": "digits"} if path.startswith("/v1/endpoints") else self.values
+        return self.bases[port] + re.sub(r"{(\w+)}", lambda found: values[found[1]], path)
+
+
+@pytest.fixture(scope="module")
+def site(module_server: Callable[..., Any], module_digits: Path) -> Site:
+    return Site(module_server(module_digits))
+
+
+def _resolve(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in schema:
+        found: Any = document
+        for step in schema["$ref"].removeprefix("#/").split("/"):
+            found = found[step]
+        schema = found
+    return schema
+
+
+def _fits(document: dict[str, Any], schema: dict[str, Any], value: Any, path: str = "$") -> None:
+    """As much of JSON Schema as shows a field too many, one missing, or one of another type."""
+    schema = _resolve(document, schema)
+    if "anyOf" in schema:
+        assert any(_fitting(document, one, value) for one in schema["anyOf"]), f"{path} fits none: {value!r}"
+    kinds = {
+        "object": dict,
+        "array": list,
+        "string": str,
+        "number": (int, float),
+        "integer": int,
+        "boolean": bool,
+        "null": type(None),
+    }
+    wanted = schema.get("type")
+    if wanted is not None:
+        names = [wanted] if isinstance(wanted, str) else wanted
+        assert isinstance(value, tuple(kinds[name] for name in names)), f"{path} is {value!r}, not {wanted}"  # type: ignore[misc]
+    if isinstance(value, dict):
+        known = schema.get("properties", {})
+        assert set(schema.get("required", ())) <= value.keys(), f"{path} lacks a field: {sorted(value)}"
+        more = schema.get("additionalProperties", True)
+        for name, one in value.items():
+            if name in known:
+                _fits(document, known[name], one, f"{path}.{name}")
+            else:
+                assert more is not False, f"{path}.{name} is not declared"
+                if isinstance(more, dict):
+                    _fits(document, more, one, f"{path}.{name}")
+    if isinstance(value, list) and "items" in schema:
+        for i, one in enumerate(value):
+            _fits(document, schema["items"], one, f"{path}[{i}]")
+    if "enum" in schema:
+        assert value in schema["enum"], f"{path} is {value!r}"
+    if "pattern" in schema:
+        assert re.search(schema["pattern"], value), f"{path} is {value!r}"
+
+
+def _fitting(document: dict[str, Any], schema: dict[str, Any], value: Any) -> bool:
+    try:
+        _fits(document, schema, value)
+    except AssertionError:
+        return False
+    return True
+
+
+def _check(site: Site, port: str, operation: dict[str, Any], answer: Any) -> None:
+    """The status is declared, the media type is, and the body fits its schema."""
+    status = str(answer.status_code)
+    assert status in operation["responses"], f"{answer.request.url}: {status}"
+    media = answer.headers["content-type"]
+    declared = operation["responses"][status]["content"]
+    assert media.partition(";")[0] in {name.partition(";")[0] for name in declared}, media
+    if "json" in media:
+        (schema,) = (found["schema"] for name, found in declared.items() if "json" in name)
+        _fits(site.documents[port], schema, json.loads(answer.content))
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_good_requests_are_answered_as_declared(site: Site, port: str) -> None:
+    seen = 0
+    for method, path, operation in site.operations(port):
+        if operation["operationId"] == "apply":
+            continue  # changes things; its own tests are in tests/control
+        body = BODIES.get(operation["operationId"])
+        answer = site.http.request(method, site.url(port, path), json=body)
+        assert answer.status_code in (200, 202), f"{method} {path}: {answer.text}"
+        _check(site, port, operation, answer)
+        seen += 1
+    assert seen >= 10
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_bad_requests_are_answered_as_declared(site: Site, port: str) -> None:
+    for method, path, operation in site.operations(port):
+        wrong = site.bases[port] + re.sub(r"{(\w+)}", "nope", path)
+        answers = [site.http.request(method, wrong, headers={"host": "evil.example"})]
+        if "{" in path:
+            answers.append(site.http.request(method, wrong, json=BODIES.get(operation["operationId"])))
+        if operation.get("requestBody"):
+            answers += [
+                site.http.request(method, site.url(port, path), content=content, headers={"content-type": kind})
+                for content, kind in ((b"{", "application/json"), (b'{"a": 1}', "application/json"), (b"x", "text/csv"))
+            ]
+        for answer in answers:
+            assert 400 <= answer.status_code < 500, f"{method} {path}: {answer.text}"
+            _check(site, port, operation, answer)
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_undeclared_methods_are_405_with_those_that_are_allowed(site: Site, port: str) -> None:
+    found: dict[str, set[str]] = {}
+    for method, path, _ in site.operations(port):
+        found.setdefault(path, set()).add(method.upper())
+    found.pop("/v1/endpoints/apply", None)  # to GET, `apply` is the name of an endpoint
+    for path, methods in found.items():
+        for method in {"GET", "POST", "PUT", "DELETE", "PATCH"} - methods:
+            answer = site.http.request(method, site.url(port, path))
+            assert answer.status_code == 405, f"{method} {path}"
+            assert methods <= set(answer.headers["allow"].split(", "))
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_the_page_shows_every_operation_and_loads_nothing(site: Site, port: str) -> None:
+    page = site.http.get(f"{site.bases[port]}/docs").text
+    assert "<script" not in page
+    assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", page)
+    for _, path, _ in site.operations(port):
+        assert path in page
