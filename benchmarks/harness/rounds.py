@@ -57,7 +57,7 @@ def _coverage(n: int, k: int) -> float:
 
 
 def ratio(values: Sequence[float], reference: Sequence[float]) -> Interval:
-    """The median of the ratios within rounds, with its interval; a reference of one value holds for all rounds."""
-    if len(reference) == 1:
-        reference = list(reference) * len(values)
+    """The median of the ratios within rounds, with its interval; a single value (a limit) holds for all rounds."""
+    rounds = max(len(values), len(reference))
+    values, reference = (list(v) * rounds if len(v) == 1 else v for v in (values, reference))
     return median_interval([a / b for a, b in zip(values, reference, strict=True)])

@@ -38,7 +38,7 @@ def render(rows: Sequence[Row]) -> str:
 
     A ratio is the median over rounds of (this row / that row), with its interval.
     """
-    lines: list[str] = []
+    lines = ["", "/ Quorate, / limit: medians of the ratios within rounds, with intervals of order statistics"]
     for workload in dict.fromkeys(row.workload for row in rows):
         block = [row for row in rows if row.workload == workload]
         cells = [_HEADER, *(_cells(row, block) for row in block)]

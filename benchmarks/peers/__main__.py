@@ -13,20 +13,16 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import msgspec
-import numpy as np
-
 from benchmarks.harness import digits, machine, wrk
 from benchmarks.harness.process import Server
 from benchmarks.harness.rounds import schedule
 from benchmarks.harness.table import FOLDER, LIMIT, Row, render, save
 from benchmarks.peers.check import check_answers, expected, post
+from benchmarks.peers.export import BODIES, POOL, export
 from benchmarks.peers.limit import ANSWER_BYTES
-from benchmarks.peers.pool import VARIABLE, PoolFiles
+from benchmarks.peers.pool import VARIABLE
 from benchmarks.peers.systems import ECHO, System, systems
-from quorate.codecs import sample, snapshot
 from quorate.home import Home
-from quorate.registry.blobs import BlobStore
 
 RUN = FOLDER / "run"
 GRAPH = "fused graph alone, no HTTP"
@@ -52,30 +48,6 @@ def options(argv: Sequence[str]) -> Options:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 3], help="worker processes (1 3)")
     parser.add_argument("--seed", type=int, default=1, help="of the order of the systems in each round (%(default)s)")
     return parser.parse_args(argv, Options())
-
-
-def export(home: Home) -> tuple[PoolFiles, list[list[list[int]]]]:
-    """The pool that Quorate serves as plain files, fused graph included, and its held-out rows."""
-    pool = snapshot.read(home.snapshot).pools[0]
-    blobs = BlobStore(home.registry)
-    if pool.graph is None or len(pool.graph.outputs) != len(pool.members):
-        raise SystemExit("The digits pool has no fused graph of all its members; peers would run another model.")
-    folder = RUN / "models"
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def write(name: str, digest: str) -> str:
-        path = folder / f"{name}.onnx"
-        path.write_bytes(blobs.read(digest))
-        return str(path.resolve())
-
-    members = {write(m.name, next(iter(m.files.values()))): m.output_name for m in pool.members}
-    scale = next(step["scale"] for step in pool.members[0].preprocess if step["kind"] == "normalise")
-    fused = write("fused", pool.graph.digest)
-    outputs = tuple(pool.graph.outputs.values())
-    files = PoolFiles(pool.signature.output.classes, pool.graph.input_name, scale, members, fused, outputs)
-    assert pool.members[0].sample is not None
-    raw, _ = sample.decode(blobs.read(pool.members[0].sample))
-    return files, [np.asarray(pixels).tolist() for pixels in raw["image"]]
 
 
 class Bench:
@@ -213,17 +185,18 @@ def main(argv: Sequence[str]) -> int:
     about = machine.describe()
     quorate = digits.project("quorate")
     without_journal = digits.project("without-journal", journal={"durability": "none"})
-    pool, instances = export(Home(quorate))
-    pool.save(RUN / "pool.json")
-    bodies = RUN / "bodies.jsonl"
-    bodies.write_bytes(b"\n".join(msgspec.json.encode({"instances": [row]}) for row in instances) + b"\n")
+    pool, instances = export(Home(quorate), RUN / "models")
     wanted = [expected(pool, [row])[0] for row in instances]
-    environment = {VARIABLE: str((RUN / "pool.json").resolve()), ANSWER_BYTES: str(_answer_bytes(quorate, bodies))}
+    bodies = RUN / "models" / BODIES
+    environment = {
+        VARIABLE: str((RUN / "models" / POOL).resolve()),
+        ANSWER_BYTES: str(_answer_bytes(quorate, bodies)),
+    }
     bench = Bench(systems(quorate, without_journal, environment), bodies, environment, asked)
     rows = [row for workers in asked.workers for row in bench.run(workers, wanted)]
     print(about)
     print(render(rows))
-    print(f"\nRatios are medians within rounds, with intervals of order statistics. Written to {save(rows, 'peers')}.")
+    print(f"\nWritten to {save(rows, 'peers')}.")
     shutil.rmtree(RUN)
     return 1 if bench.bad else 0
 

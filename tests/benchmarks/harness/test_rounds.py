@@ -63,8 +63,9 @@ def test_a_ratio_compares_within_rounds() -> None:
     assert ratio([200.0, 100.0, 200.0], [100.0, 50.0, 100.0]) == Interval(2.0, 2.0, 2.0, 0.75)
 
 
-def test_a_ratio_to_one_value_takes_it_for_all_rounds() -> None:
+def test_a_single_value_holds_for_all_rounds() -> None:
     assert ratio([1.0, 2.0, 6.0], [2.0]) == Interval(0.5, 1.0, 3.0, 0.75)
+    assert ratio([2.0], [1.0, 2.0, 4.0]) == Interval(0.5, 1.0, 2.0, 0.75)
 
 
 def test_rounds_that_do_not_pair_are_refused() -> None:
