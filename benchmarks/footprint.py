@@ -35,9 +35,7 @@ BARE = "bare Python"
 PEER = "ASGI, five sessions"
 REQUESTS = 1000
 MB = 1e6
-COUNT = (
-    "from importlib.metadata import distributions as d; print(sum(x.name not in ('pip', 'setuptools') for x in d()))"
-)
+COUNT = "import importlib.metadata as m; print(sum(x.name not in ('pip', 'setuptools') for x in m.distributions()))"
 
 
 class Options(argparse.Namespace):
