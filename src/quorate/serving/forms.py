@@ -11,7 +11,7 @@ from python_multipart.exceptions import MultipartParseError
 
 from quorate.codecs.snapshot import Limits
 from quorate.errors import InvalidInput, MalformedRequest, TooLarge
-from quorate.serving.inputs import Context, Options, check_context, check_rows
+from quorate.serving.inputs import Context, MaxMs, Options, check_context, check_rows
 from quorate.web import json
 
 _OPTIONS = {"strategy", "max_ms"}
@@ -28,7 +28,7 @@ def query_options(query: bytes) -> tuple[Options, dict[str, Any]]:
         raise MalformedRequest(
             "The query is not name=value pairs of percent-encoded UTF-8, 256 at most.", path="query"
         ) from None
-    given: dict[str, Any] = {}
+    given: dict[str, str] = {}
     context: dict[str, Any] = {}
     for name, value in pairs:
         target, key = (context, name.removeprefix("context.")) if name.startswith("context.") else (given, name)
@@ -41,10 +41,17 @@ def query_options(query: bytes) -> tuple[Options, dict[str, Any]]:
             raise InvalidInput(f"'{name[:64]}' is given twice; send it once.", path=f"query.{name[:64]}")
         target[key] = value
     check_context(context)
+    options = Options(strategy=given.get("strategy"))
+    if "max_ms" not in given:
+        return options, context
     try:
-        return msgspec.convert(given, Options, strict=False), context
-    except msgspec.ValidationError as error:
-        raise InvalidInput(f"max_ms is a positive number, an hour at most: {error}.", path="query.max_ms") from None
+        options.max_ms = msgspec.convert(given["max_ms"], MaxMs, strict=False)
+    except msgspec.ValidationError:
+        raise InvalidInput(
+            f"max_ms is a number of milliseconds above 0, an hour at most; got '{given['max_ms'][:32]}'.",
+            path="query.max_ms",
+        ) from None
+    return options, context
 
 
 class _Part:
@@ -99,7 +106,7 @@ class FormReader:
         try:
             return json.decode(bytes(found[0].data), depth=self._limits.json_depth, decoder=decoder)
         except (MalformedRequest, InvalidInput, TooLarge) as error:
-            inner = "" if error.path in (None, "body") else f".{error.path}"
+            inner = "" if error.path in (None, "body") else f".{error.path}".replace(".[", "[")
             raise type(error)(error.message, path=name + inner) from None
 
     def _parse(self, body: bytes) -> list[_Part]:

@@ -21,11 +21,14 @@ MAX_CONTEXT_TEXT = 1024
 _INTEGERS = {"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"}
 
 
+MaxMs = Annotated[float, msgspec.Meta(gt=0, le=3_600_000)]
+
+
 class Options(msgspec.Struct, forbid_unknown_fields=True):
     """What a caller may ask of one request."""
 
     strategy: str | None = None
-    max_ms: Annotated[float, msgspec.Meta(gt=0, le=3_600_000)] | None = None
+    max_ms: MaxMs | None = None
 
 
 class Body(msgspec.Struct, forbid_unknown_fields=True):
