@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 
 import psutil
 import pytest
@@ -149,11 +148,13 @@ def test_requests_under_way_are_answered_while_draining(digits, server):
     body = json.dumps(BODY).encode()
     head = (
         f"POST /v1/endpoints/digits/predict HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n"
-        f"content-length: {len(body)}\r\n\r\n"
+        f"content-length: {len(body)}\r\nexpect: 100-continue\r\n\r\n"
     ).encode()
     with socket.create_connection((host, int(port))) as half:
-        half.sendall(head + body[:10])
-        time.sleep(0.3)  # the server must have begun to read; nothing tells when it has
+        half.settimeout(15)
+        half.sendall(head)
+        assert half.recv(65536).startswith(b"HTTP/1.1 100")  # it waits for the body, so the request is under way
+        half.sendall(body[:10])
         running.process.send_signal(signal.SIGTERM)
 
         def refused() -> bool:
@@ -165,7 +166,6 @@ def test_requests_under_way_are_answered_while_draining(digits, server):
 
         running.until(refused, within=10, what=lambda: "new connections are refused")
         half.sendall(body[10:])
-        half.settimeout(15)
         answer = half.recv(65536)
     assert answer.startswith(b"HTTP/1.1 200"), answer
     assert running.stop() == 0

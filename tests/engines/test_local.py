@@ -1,0 +1,176 @@
+"""The supervisor, with small real children: it starts, restarts, drains and kills, and leaves no orphan."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from quorate.engines.local import ChildPlan, LaunchPlan
+
+# A child as the supervisor starts it: it says that it is ready, and ends with the supervisor's pipe.
+CHILD = """
+import argparse, os, select, signal, subprocess, sys, time
+parser = argparse.ArgumentParser()
+parser.add_argument("--life-fd", type=int)
+parser.add_argument("--ready-fd", type=int)
+args = parser.parse_args()
+{before}
+os.write(args.ready_fd, b"1")
+{after}
+select.select([args.life_fd], [], [])
+"""
+WITHIN = 20.0
+
+
+class Run:
+    """A supervisor on children made of two pieces of code each: before and after they are ready."""
+
+    def __init__(self, folder: Path, drain_s: float, *children: tuple[str, str]) -> None:
+        plans = []
+        for number, (before, after) in enumerate(children):
+            script = folder / f"child-{number}.py"
+            script.write_text(CHILD.format(before=before, after=after))
+            plans.append(ChildPlan(f"child {number}", (sys.executable, str(script))))
+        self.folder = folder
+        plan = LaunchPlan(tuple(plans), message="all ready", drain_s=drain_s, pid_file=str(folder / "pid"))
+        plan.save(folder / "plan.json")
+        self.log_file = folder / "log"
+        with self.log_file.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "quorate.engines.local", str(folder / "plan.json")],
+                stdin=subprocess.DEVNULL,
+                stderr=log,
+                process_group=0,
+            )
+
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def until(self, true: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + WITHIN
+        while not true():
+            assert time.monotonic() < deadline, f"not in time: {what}\n{self.log()}"
+            time.sleep(0.02)
+
+    def announced(self) -> Run:
+        self.until(lambda: "all ready" in self.log(), "all are ready")
+        return self
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def end(self, number: int) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(WITHIN)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    started: list[Run] = []
+
+    def start(*children: tuple[str, str], drain_s: float = 5.0) -> Run:
+        started.append(Run(tmp_path, drain_s, *children))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.process.kill()
+            one.process.wait()
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+
+
+def test_announces_once_when_every_child_is_ready_and_drains_on_sigterm(run, tmp_path):
+    supervisor = run(("", ""), ("", "")).announced()
+    assert (tmp_path / "pid").read_text() == str(supervisor.process.pid)
+    children = supervisor.children()
+    assert len(children) == 2
+    assert supervisor.end(signal.SIGTERM) == 0
+    assert gone(children)
+    assert supervisor.log().count("all ready") == 1
+    assert not (tmp_path / "pid").exists()
+
+
+def test_a_child_that_dies_is_started_again_at_once(run):
+    supervisor = run(("", "")).announced()
+    (first,) = supervisor.children()
+    first.kill()
+    supervisor.until(lambda: "child 0 is back" in supervisor.log(), "the child is back")
+    (second,) = supervisor.children()
+    assert second.pid != first.pid
+    assert "child 0 died (signal SIGKILL); starting it again" in supervisor.log()
+    assert supervisor.end(signal.SIGTERM) == 0
+
+
+def test_a_child_that_cannot_start_ends_everything(run):
+    supervisor = run(("sys.exit(3)", ""), ("", ""))
+    assert supervisor.process.wait(WITHIN) == 1
+    assert "child 0 could not be started (exit status 3); stopping." in supervisor.log()
+    assert "all ready" not in supervisor.log()
+
+
+def test_a_child_that_ignores_sigterm_is_killed_after_the_drain(run):
+    supervisor = run(("signal.signal(signal.SIGTERM, signal.SIG_IGN)", ""), drain_s=0.1).announced()
+    children = supervisor.children()
+    supervisor.end(signal.SIGTERM)
+    assert gone(children)
+
+
+def test_a_second_signal_does_not_wait_for_the_drain(run, tmp_path):
+    asked = tmp_path / "asked"
+    stubborn = f"signal.signal(signal.SIGTERM, lambda *_: open({str(asked)!r}, 'w').close())"
+    supervisor = run((stubborn, ""), drain_s=600.0).announced()
+    children = supervisor.children()
+    supervisor.process.send_signal(signal.SIGINT)
+    supervisor.until(asked.exists, "the child is asked to end")
+    supervisor.end(signal.SIGINT)
+    assert gone(children)
+
+
+def test_killing_the_supervisor_ends_its_children(run):
+    supervisor = run(("", ""), ("", "")).announced()
+    children = supervisor.children()
+    supervisor.process.kill()
+    supervisor.process.wait()
+    supervisor.until(lambda: gone(children), "the children follow")
+
+
+def test_what_a_dead_child_had_started_is_killed_with_it(run):
+    spawn = "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])"
+    supervisor = run((spawn, "")).announced()
+    child, grandchild = supervisor.children()
+    child.kill()
+    supervisor.until(lambda: gone([grandchild]), "the grandchild is gone")
+    supervisor.end(signal.SIGTERM)
+
+
+def test_it_ends_when_its_own_life_pipe_does(tmp_path):
+    script = tmp_path / "child.py"
+    script.write_text(CHILD.format(before="", after=""))
+    plan = LaunchPlan((ChildPlan("child", (sys.executable, str(script))),), message="all ready")
+    plan.save(tmp_path / "plan.json")
+    assert LaunchPlan.read(tmp_path / "plan.json") == plan
+    read, write = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "quorate.engines.local", str(tmp_path / "plan.json"), str(read)],
+        stderr=subprocess.PIPE,
+        pass_fds=(read,),
+        text=True,
+    )
+    os.close(read)
+    with process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "all ready\n"
+        os.close(write)
+        assert process.wait(WITHIN) == 0
