@@ -244,8 +244,11 @@ def _integers(array: NDArray[Any], spec: TensorSpec, path: str) -> NDArray[Any]:
             raise InvalidInput(f"{spec} expects true or false; got {array.dtype}.", path=path)
         return array
     info = np.iinfo(spec.dtype)
-    whole = array if array.dtype.kind in "iu" else np.where(np.isfinite(array), array, np.inf)
-    bad = (whole < info.min) | (whole > info.max) | (whole != np.floor(whole))
+    if array.dtype.kind in "iu":
+        bad = (array < info.min) | (array > info.max)
+    else:  # the largest integer may have no float, the one above it has
+        whole = array.astype(np.float64)
+        bad = ~((whole >= info.min) & (whole < float(info.max) + 1) & (whole == np.floor(whole)))
     if bad.any():
         where = tuple(int(i) for i in np.argwhere(bad)[0])
         raise InvalidInput(

@@ -155,6 +155,8 @@ def _options(parameters: Mapping[str, Any]) -> tuple[str | None, float | None, d
     strategy = parameters.get("strategy")
     if strategy is not None and not isinstance(strategy, str):
         raise InvalidInput("parameters.strategy must be text.", path="parameters.strategy")
+    if not isinstance(parameters.get("binary_data_output", False), bool):
+        raise InvalidInput("parameters.binary_data_output must be true or false.", path="parameters.binary_data_output")
     max_ms = _positive(parameters, "max_ms", 1.0)
     if max_ms is None:
         max_ms = _positive(parameters, "timeout", 0.001)  # the protocol's clients send microseconds
@@ -387,9 +389,12 @@ def encode(
                     f"There is no output parameter '{parameter[:64]}'; expected binary_data.",
                     path=f"outputs[{index}].parameters",
                 )
+        binary = one.parameters.get("binary_data", default)
+        if not isinstance(binary, bool):
+            raise InvalidInput("binary_data must be true or false.", path=f"outputs[{index}].parameters.binary_data")
         array = _output(one.name, answer, output)
         entry: dict[str, Any] = {"name": one.name, "datatype": names[one.name][0], "shape": list(array.shape)}
-        if one.parameters.get("binary_data", default) is True:
+        if binary:
             data = _pack(array)
             entry["parameters"] = {"binary_data_size": len(data)}
             tail.append(data)

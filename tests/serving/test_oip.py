@@ -1,0 +1,383 @@
+"""Open Inference Protocol requests and responses as bytes."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quorate.codecs.snapshot import Limits
+from quorate.core.types import OutputSpec, Signature, TensorSpec
+from quorate.errors import InvalidInput, MalformedRequest, QuorateError, TooLarge
+from quorate.serving import oip
+
+SCORES = OutputSpec("scores", ("no", "maybe", "yes"))
+VALUES = OutputSpec("values", names=("price", "weight"))
+ARRAY = Signature("array", (TensorSpec("input", "float32", (None, 2)),), SCORES)
+COUNTS = Signature("array", (TensorSpec("input", "int64", (None, 2)),), SCORES)
+IMAGE = Signature("image", (TensorSpec("image", "uint8", (None, None, None)),), SCORES)
+COLUMNS = Signature("columns", (TensorSpec("age", "float32", (None,)), TensorSpec("town", "str", (None,))), SCORES)
+NUMBERS = Signature(
+    "columns", (TensorSpec("age", "float32", (None,)), TensorSpec("income", "float32", (None,), nullable=True)), SCORES
+)
+LIMITS = Limits(rows=4, body_bytes=1000)
+ANSWER = np.array([[0.25, 0.25, 0.5], [0.75, 0.125, 0.125]], np.float32)
+
+
+def tensor(name: str = "input", shape: Any = (2, 2), datatype: str = "FP32", **more: Any) -> dict[str, Any]:
+    return {"name": name, "shape": list(shape), "datatype": datatype, **more}
+
+
+def decode(signature: Signature, *inputs: dict[str, Any], tail: bytes | None = None, **top: Any) -> oip.Infer:
+    head = json.dumps({"inputs": list(inputs), **top}).encode()
+    length = None if tail is None else str(len(head)).encode()
+    return oip.decode(head + (tail or b""), length, signature, LIMITS)
+
+
+def packed(*elements: bytes) -> bytes:
+    return b"".join(len(one).to_bytes(4, "little") + one for one in elements)
+
+
+def sized(data: bytes) -> dict[str, Any]:
+    return {"parameters": {"binary_data_size": len(data)}}
+
+
+# --- requests -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [[1, 2, 3, 4.5], [[1, 2], [3, 4.5]], [[[1], [2]], [3, 4.5]]])
+def test_json_data_may_be_flat_or_nested(data: Any) -> None:
+    found = decode(ARRAY, tensor(data=data))
+    assert found.rows == 2
+    assert found.raw["input"].dtype == np.float32
+    assert found.raw["input"].tolist() == [[1, 2], [3, 4.5]]
+
+
+@pytest.mark.parametrize(
+    ("datatype", "dtype"),
+    [
+        ("UINT8", "<u1"),
+        ("UINT16", "<u2"),
+        ("UINT32", "<u4"),
+        ("UINT64", "<u8"),
+        ("INT8", "<i1"),
+        ("INT16", "<i2"),
+        ("INT32", "<i4"),
+        ("INT64", "<i8"),
+        ("FP16", "<f2"),
+        ("FP32", "<f4"),
+        ("FP64", "<f8"),
+    ],
+)
+@pytest.mark.parametrize("signature", [ARRAY, COUNTS])
+def test_every_numeric_datatype_is_cast_to_the_declared_one(signature: Signature, datatype: str, dtype: str) -> None:
+    wanted = [[1, 2], [3, 100]]
+    data = np.array(wanted, dtype).tobytes()
+    found = [
+        decode(signature, tensor(datatype=datatype, data=wanted)),
+        decode(signature, tensor(datatype=datatype, **sized(data)), tail=data),
+    ]
+    for one in found:
+        assert one.raw["input"].dtype == signature.inputs[0].dtype
+        assert one.raw["input"].tolist() == wanted
+
+
+def test_several_binary_inputs_follow_in_order() -> None:
+    ages, towns = np.float32([30, 40]).tobytes(), packed("Århus".encode(), b"")
+    found = decode(
+        COLUMNS,
+        tensor("town", [2], "BYTES", **sized(towns)),
+        tensor("age", [2, 1], "FP32", **sized(ages)),
+        tail=towns + ages,
+    )
+    assert found.raw["age"].tolist() == [30, 40]
+    assert found.raw["town"].tolist() == ["Århus", ""]
+
+
+def test_json_and_binary_inputs_mix() -> None:
+    towns = packed(b"Oslo", b"Rom")
+    found = decode(
+        COLUMNS, tensor("age", [2], "INT32", data=[30, 40]), tensor("town", [2], "BYTES", **sized(towns)), tail=towns
+    )
+    assert found.raw["age"].tolist() == [30, 40]
+    assert found.raw["town"].tolist() == ["Oslo", "Rom"]
+
+
+def test_numeric_columns_may_come_as_one_matrix() -> None:
+    found = decode(NUMBERS, tensor(data=[30, 1, 40, 2]))
+    assert found.raw["age"].tolist() == [30, 40]
+    assert found.raw["income"].tolist() == [1, 2]
+
+
+def test_pictures_come_encoded_or_as_pixels() -> None:
+    files = [b"\x89PNG one", b"\xff\xd8 two"]
+    data = packed(*files)
+    assert decode(IMAGE, tensor("image", [2], "BYTES", **sized(data)), tail=data).raw["image"] == files
+    texts = [base64.b64encode(file).decode() for file in files]
+    assert decode(IMAGE, tensor("image", [2, 1], "BYTES", data=texts)).raw["image"] == files
+    pixels = np.arange(8, dtype=np.uint8)
+    for datatype in ("UINT8", "INT64", "FP32"):
+        found = decode(IMAGE, tensor("image", [2, 2, 2], datatype, data=pixels.tolist())).raw["image"]
+        assert found.dtype == np.uint8
+        assert found.tolist() == pixels.reshape(2, 2, 2).tolist()
+    assert decode(IMAGE, tensor("image", [2, 1, 1, 4], "UINT8", data=pixels.tolist())).raw["image"].shape == (
+        2,
+        1,
+        1,
+        4,
+    )
+
+
+def test_parameters_are_options_and_context() -> None:
+    given = {"strategy": "mean", "max_ms": 20, "binary_data_output": False, "context.user": "u", "context.age": 7}
+    found = decode(ARRAY, tensor(data=[1, 2, 3, 4]), parameters=given)
+    assert (found.strategy, found.max_ms, found.context) == ("mean", 20, {"user": "u", "age": 7})
+    found = decode(ARRAY, tensor(data=[1, 2, 3, 4]), parameters={"timeout": 50_000})  # microseconds, as clients send it
+    assert (found.strategy, found.max_ms, found.context) == (None, 50, {})
+
+
+def test_what_the_protocol_adds_is_tolerated() -> None:
+    found = decode(ARRAY, tensor(data=[1, 2, 3, 4], parameters={"hint": "x"}), id="7", more=1, outputs=[])
+    assert found.request.id == "7"
+
+
+@pytest.mark.parametrize(
+    ("signature", "inputs", "error", "path"),
+    [
+        (ARRAY, [], InvalidInput, "inputs"),
+        (ARRAY, [{"name": "input"}], InvalidInput, "inputs[0]"),
+        (ARRAY, [tensor(data=[1, 2, 3, 4], datatype="FP8")], InvalidInput, "inputs[0].datatype"),
+        (ARRAY, [tensor(data=[1, 2, 3, 4], shape=[])], InvalidInput, "inputs[0].shape"),
+        (ARRAY, [tensor(data=[1, 2, 3, 4], shape=[2, -2])], InvalidInput, "inputs[0].shape"),
+        (ARRAY, [tensor(data=[1, 2, 3, 4], shape=[2**31, 0])], InvalidInput, "inputs[0].shape"),
+        (ARRAY, [tensor(data=[1, 2, 3, 4], shape=[50, 50])], TooLarge, "inputs[0].shape"),
+        (ARRAY, [tensor(data=[1, 2, 3, 4], shape=[4])], InvalidInput, "inputs.input"),
+        (ARRAY, [tensor(data=[1, 2, 3, 4], shape=[4, 1])], InvalidInput, "inputs.input"),
+        (ARRAY, [tensor(data=[], shape=[0, 2])], InvalidInput, "inputs[0].shape"),
+        (ARRAY, [tensor(data=[0.5] * 10, shape=[5, 2])], TooLarge, "inputs[0].shape"),
+        (ARRAY, [tensor(data=[1, 2, 3])], InvalidInput, "inputs[0].data"),
+        (ARRAY, [tensor(data=[[1, 2], [3]])], InvalidInput, "inputs[0].data"),
+        (ARRAY, [tensor(data="1234")], InvalidInput, "inputs[0].data"),
+        (ARRAY, [tensor()], InvalidInput, "inputs[0].data"),
+        (ARRAY, [tensor(data=[1, 2, 3, True])], InvalidInput, "inputs[0].data"),
+        (ARRAY, [tensor(data=[1, 2, 3, None])], InvalidInput, "inputs[0].data"),
+        (ARRAY, [tensor(data=[1, 2, 3, {}])], InvalidInput, "inputs[0].data"),
+        (ARRAY, [tensor(data=[1, 2, 3, 1e39])], InvalidInput, "inputs.input[1][1]"),
+        (ARRAY, [tensor(data=[1, 2, 3, 70000], datatype="FP16")], InvalidInput, "inputs.input[1][1]"),
+        (ARRAY, [tensor(data=[1, 2, 3, 4.5], datatype="INT32")], InvalidInput, "inputs[0].data"),
+        (ARRAY, [tensor(data=[1, 2, 3, 2**64], datatype="UINT64")], InvalidInput, "inputs[0].data"),
+        (ARRAY, [tensor(data=[1, 2, 3, -1], datatype="UINT8")], InvalidInput, "inputs[0].data"),
+        (ARRAY, [tensor(data=["1"] * 4, datatype="BYTES")], InvalidInput, "inputs.input"),
+        (COUNTS, [tensor(data=[1, 2, 3, 4.5])], InvalidInput, "inputs.input[1]"),
+        (COUNTS, [tensor(data=[1, 2, 3, 2.0**63], datatype="FP64")], InvalidInput, "inputs.input[1]"),
+        (COUNTS, [tensor(data=[1, 2, 3, 2**63], datatype="UINT64")], InvalidInput, "inputs.input[1]"),
+        (ARRAY, [tensor(data=[1, 2, 3, 4])] * 2, InvalidInput, "inputs[1].name"),
+        (COLUMNS, [tensor("age", [2], data=[1, 2])], InvalidInput, "inputs.town"),
+        (COLUMNS, [tensor("size", [2], data=[1, 2])], InvalidInput, "inputs.size"),
+        (
+            COLUMNS,
+            [tensor("age", [2], data=[1, 2]), tensor("town", [1], "BYTES", data=["a"])],
+            InvalidInput,
+            "inputs.town.shape",
+        ),
+        (
+            COLUMNS,
+            [tensor("age", [1], data=[1]), tensor("town", [1], "FP32", data=[1])],
+            InvalidInput,
+            "inputs.town.datatype",
+        ),
+        (NUMBERS, [tensor(shape=[1, 3], data=[1, 2, 3])], InvalidInput, "inputs.input.shape"),
+        (IMAGE, [tensor("image", [2], "UINT8", data=[1, 2])], InvalidInput, "inputs.image.shape"),
+        (IMAGE, [tensor("image", [1, 0, 5], "UINT8", data=[])], InvalidInput, "inputs.image.shape"),
+        (IMAGE, [tensor("image", [1, 1, 2], "INT32", data=[1, 256])], InvalidInput, "inputs.image.data"),
+        (IMAGE, [tensor("image", [1, 1, 1, 1], "BYTES", data=["AAAA"])], InvalidInput, "inputs.image.shape"),
+        (IMAGE, [tensor("image", [2], "BYTES", data=["AAAA", "?"])], InvalidInput, "inputs.image.data[1]"),
+        (IMAGE, [tensor("image", [1], "BYTES", data=[7])], InvalidInput, "inputs[0].data"),
+    ],
+)
+def test_a_bad_input_is_named(
+    signature: Signature, inputs: list[dict[str, Any]], error: type[QuorateError], path: str
+) -> None:
+    with pytest.raises(error) as caught:
+        decode(signature, *inputs)
+    assert caught.value.path == path
+
+
+@pytest.mark.parametrize(
+    ("parameters", "path"),
+    [
+        ({"sequence_id": 1}, "parameters.sequence_id"),
+        ({"strategy": 1}, "parameters.strategy"),
+        ({"max_ms": "5"}, "parameters.max_ms"),
+        ({"max_ms": True}, "parameters.max_ms"),
+        ({"max_ms": 0}, "parameters.max_ms"),
+        ({"timeout": -1}, "parameters.timeout"),
+        ({"timeout": 1e13}, "parameters.timeout"),
+        ({"binary_data_output": "yes"}, "parameters.binary_data_output"),
+        ({"strategy": ["a"]}, "parameters[...]"),
+    ],
+)
+def test_a_bad_parameter_is_named(parameters: dict[str, Any], path: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        decode(ARRAY, tensor(data=[1, 2, 3, 4]), parameters=parameters)
+    assert caught.value.path == path
+
+
+GOOD = np.float32([1, 2, 3, 4]).tobytes()
+SIZE = "inputs[0].parameters.binary_data_size"
+
+
+@pytest.mark.parametrize(
+    ("given", "tail", "error", "path"),
+    [
+        (sized(GOOD[:12]), GOOD[:12], MalformedRequest, SIZE),
+        (sized(GOOD), GOOD[:12], MalformedRequest, SIZE),
+        (sized(GOOD), GOOD + b"x", MalformedRequest, "inputs"),
+        ({"parameters": {"binary_data_size": -1}}, GOOD, MalformedRequest, SIZE),
+        ({"parameters": {"binary_data_size": "16"}}, GOOD, MalformedRequest, SIZE),
+        ({"parameters": {"binary_data_size": True}}, GOOD, MalformedRequest, SIZE),
+        ({"data": [1, 2, 3, 4]}, GOOD, MalformedRequest, "inputs"),
+        ({**sized(GOOD), "data": [1, 2, 3, 4]}, GOOD, InvalidInput, "inputs[0].data"),
+        (sized(GOOD), np.float32([1, 2, 3, np.inf]).tobytes(), InvalidInput, "inputs.input[1][1]"),
+        ({**sized(b"\2" * 4), "datatype": "BOOL"}, b"\2" * 4, MalformedRequest, "inputs[0].data"),
+        ({**sized(b"abc"), "datatype": "BYTES"}, b"abc", MalformedRequest, "inputs[0].data"),
+        ({**sized(packed(b"a")), "datatype": "BYTES"}, packed(b"a"), MalformedRequest, "inputs[0].data"),
+        ({**sized(packed(*[b""] * 5)), "datatype": "BYTES"}, packed(*[b""] * 5), MalformedRequest, "inputs[0].data"),
+    ],
+)
+def test_bad_binary_data_is_named(given: dict[str, Any], tail: bytes, error: type[QuorateError], path: str) -> None:
+    with pytest.raises(error) as caught:
+        decode(ARRAY, {**tensor(), **given}, tail=tail)
+    assert caught.value.path == path
+
+
+@pytest.mark.parametrize("length", [b"", b"x", b"-1", b"1000", b"9" * 30, "٣".encode()])
+def test_a_bad_header_length_is_named(length: bytes) -> None:
+    with pytest.raises(MalformedRequest) as caught:
+        oip.decode(b'{"inputs": []}', length, ARRAY, LIMITS)
+    assert caught.value.path == "Inference-Header-Content-Length"
+
+
+def test_text_must_be_utf8() -> None:
+    data = packed(b"\xff")
+    with pytest.raises(InvalidInput) as caught:
+        decode(COLUMNS, tensor("age", [1], data=[1]), tensor("town", [1], "BYTES", **sized(data)), tail=data)
+    assert caught.value.path == "inputs.town.data"
+
+
+@given(st.binary(max_size=200), st.sampled_from([ARRAY, COLUMNS, IMAGE]), st.sampled_from(["BYTES", "FP32", "BOOL"]))
+def test_no_bytes_are_more_than_a_client_error(tail: bytes, signature: Signature, datatype: str) -> None:
+    name = signature.inputs[0].name
+    try:
+        decode(signature, tensor(name, [len(tail) // 8, 2], datatype, **sized(tail)), tail=tail)
+    except (InvalidInput, MalformedRequest, TooLarge) as error:
+        assert error.path  # noqa: PT017 - what random bytes are refused for differs
+
+
+# --- responses ------------------------------------------------------------------------------------
+
+
+def encode(
+    request: dict[str, Any], output: OutputSpec = SCORES, answer: Any = ANSWER, **more: Any
+) -> tuple[Any, bytes]:
+    """The JSON part as a value, and the bytes behind it."""
+    infer = decode(ARRAY, tensor(data=[1, 2, 3, 4]), **request).request
+    fields = {"name": "m", "version": "3", "blind": False, "parameters": {}, **more}
+    body, length = oip.encode(infer, answer=answer, output=output, **fields)
+    return json.loads(body[:length]), body[len(body) if length is None else length :]
+
+
+def test_all_outputs_in_json_by_default() -> None:
+    body, tail = encode({"id": "7"}, parameters={"decision_id": "d"})
+    assert body == {
+        "model_name": "m",
+        "model_version": "3",
+        "id": "7",
+        "parameters": {"decision_id": "d"},
+        "outputs": [
+            {"name": "probabilities", "datatype": "FP32", "shape": [2, 3], "data": ANSWER.ravel().tolist()},
+            {"name": "label", "datatype": "BYTES", "shape": [2], "data": ["yes", "no"]},
+            {"name": "confidence", "datatype": "FP32", "shape": [2], "data": [0.5, 0.75]},
+        ],
+    }
+    assert tail == b""
+
+
+def test_outputs_come_in_the_order_asked_in_the_form_asked() -> None:
+    asked = [{"name": "label", "parameters": {"binary_data": True}}, {"name": "confidence"}]
+    body, tail = encode({"outputs": asked})
+    label, confidence = body["outputs"]
+    assert label == {"name": "label", "datatype": "BYTES", "shape": [2], "parameters": {"binary_data_size": 13}}
+    assert confidence["data"] == [0.5, 0.75]
+    assert tail == packed(b"yes", b"no")
+
+
+def test_the_request_says_the_default_form_and_an_output_overrides_it() -> None:
+    asked = [{"name": "probabilities"}, {"name": "label", "parameters": {"binary_data": False}}]
+    body, tail = encode({"parameters": {"binary_data_output": True}, "outputs": asked})
+    assert body["outputs"][0]["parameters"] == {"binary_data_size": 24}
+    assert body["outputs"][1]["data"] == ["yes", "no"]
+    assert tail == ANSWER.astype("<f4").tobytes()
+
+
+def test_values_have_one_output() -> None:
+    body, _ = encode({}, VALUES, np.float32([[1.5, 2]]))
+    assert body["outputs"] == [{"name": "value", "datatype": "FP32", "shape": [1, 2], "data": [1.5, 2]}]
+
+
+def test_a_blind_answer_is_the_label() -> None:
+    body, _ = encode({}, blind=True)
+    assert [output["name"] for output in body["outputs"]] == ["label"]
+    with pytest.raises(InvalidInput) as caught:
+        encode({"outputs": [{"name": "confidence"}]}, blind=True)
+    assert caught.value.path == "outputs[0].name"
+
+
+@pytest.mark.parametrize(
+    ("outputs", "path"),
+    [
+        ([{"name": "label"}, {"name": "logits"}], "outputs[1].name"),
+        ([{"name": "label", "parameters": {"classification": 3}}], "outputs[0].parameters"),
+        ([{"name": "label", "parameters": {"binary_data": "yes"}}], "outputs[0].parameters.binary_data"),
+    ],
+)
+def test_bad_outputs_are_refused_before_anything_runs(outputs: list[dict[str, Any]], path: str) -> None:
+    infer = decode(ARRAY, tensor(data=[1, 2, 3, 4]), outputs=outputs).request
+    with pytest.raises(InvalidInput) as caught:
+        oip.check_outputs(infer, SCORES, blind=False)
+    assert caught.value.path == path
+
+
+# --- metadata -------------------------------------------------------------------------------------
+
+
+def test_metadata_declares_what_is_taken_and_given() -> None:
+    found = oip.metadata("m", ["1", "2"], "quorate_onnx", COLUMNS, blind=False)
+    assert found == {
+        "name": "m",
+        "versions": ["1", "2"],
+        "platform": "quorate_onnx",
+        "inputs": [
+            {"name": "age", "datatype": "FP32", "shape": [-1]},
+            {"name": "town", "datatype": "BYTES", "shape": [-1]},
+        ],
+        "outputs": [
+            {"name": "probabilities", "datatype": "FP32", "shape": [-1, 3]},
+            {"name": "label", "datatype": "BYTES", "shape": [-1]},
+            {"name": "confidence", "datatype": "FP32", "shape": [-1]},
+        ],
+    }
+    image = oip.metadata("m", ["1"], "p", IMAGE, blind=True)
+    assert image["inputs"] == [{"name": "image", "datatype": "BYTES", "shape": [-1]}]
+    assert [output["name"] for output in image["outputs"]] == ["label"]
+    assert oip.metadata("m", ["1"], "p", ARRAY, blind=False)["inputs"][0]["shape"] == [-1, 2]
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "float16", "float32", "float64", "str", "bytes"])
+def test_every_dtype_has_a_datatype(dtype: str) -> None:
+    assert oip.datatype(dtype) in oip.DATATYPES
