@@ -265,6 +265,7 @@ def main(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
     name = f"worker {args.slot}" if args.kind == "worker" else args.kind
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {name}: %(message)s", stream=sys.stderr)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # the supervisor says when all are ready
     for descriptor in (args.life_fd, args.ready_fd):
         os.set_inheritable(descriptor, False)
     try:
