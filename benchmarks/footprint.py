@@ -38,19 +38,12 @@ MB = 1e6
 COUNT = "import importlib.metadata as m; print(sum(x.name not in ('pip', 'setuptools') for x in m.distributions()))"
 
 
-class Options(argparse.Namespace):
-    """The command line."""
-
-    pairs: int
-    seed: int
-
-
-def options(argv: Sequence[str]) -> Options:
+def options(argv: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.footprint", description=__doc__)
     parser.add_argument("--pairs", type=int, default=5, help="rounds of each measurement (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the order in each round (%(default)s)")
-    return parser.parse_args(argv, Options())
+    return parser.parse_args(argv)
 
 
 def install(folder: Path) -> Path:
@@ -64,7 +57,7 @@ def install(folder: Path) -> Path:
     return python.absolute()
 
 
-def commands(python: Path, asked: Options) -> list[Row]:
+def commands(python: Path, pairs: int, seed: int) -> list[Row]:
     """Packages installed, and how long it takes to import Quorate and to print the help."""
     packages = int(subprocess.run([python, "-c", COUNT], check=True, capture_output=True).stdout)
     lines: dict[str, list[str | Path]] = {
@@ -75,7 +68,7 @@ def commands(python: Path, asked: Options) -> list[Row]:
     took: dict[str, list[float]] = defaultdict(list)
     for command in lines.values():  # the first run compiles and reads the disk
         _seconds(command)
-    for order in schedule(list(lines), 3 * asked.pairs, asked.seed):
+    for order in schedule(list(lines), 3 * pairs, seed):
         for name in order:
             took[name].append(_seconds(lines[name]))
     extra = tuple(a - b for a, b in zip(took["import"], took[BARE], strict=True))
@@ -109,11 +102,11 @@ class Servers:
         environment = {VARIABLE: str((RUN / "models" / POOL).resolve())}
         self._peer = System(PEER, application="asgi:five", environment=environment)
 
-    def measure(self, asked: Options) -> list[Row]:
+    def measure(self, pairs: int, seed: int) -> list[Row]:
         """Start each once unmeasured, then in rounds: start, answer, weigh, stop."""
         starts: dict[str, list[float]] = defaultdict(list)
         memory: dict[tuple[str, str], list[float]] = defaultdict(list)
-        for number, order in enumerate(schedule([QUORATE, PEER], asked.pairs + 1, asked.seed)):
+        for number, order in enumerate(schedule([QUORATE, PEER], pairs + 1, seed)):
             for name in order:
                 with self._server(name) as server:
                     self._ask(name, server.port, REQUESTS if number else 1)
@@ -128,14 +121,14 @@ class Servers:
             rows += [Row("one worker", name, what, "MB", tuple(memory[name, what])) for name in (QUORATE, PEER)]
             if what == "RSS of the worker":
                 rows.append(Row("one worker", LIMIT, what, "MB", (150.0,)))
-        return [*rows, *self._recovery(asked)]
+        return [*rows, *self._recovery(pairs)]
 
-    def _recovery(self, asked: Options) -> list[Row]:
+    def _recovery(self, pairs: int) -> list[Row]:
         """From ``kill -9`` of the only worker to the next answer."""
         took: list[float] = []
         metric = "kill -9 to the next answer"
         with self._server(QUORATE) as server:
-            for _ in range(asked.pairs):
+            for _ in range(pairs):
                 time.sleep(STABLE_AFTER + 0.5)  # one that dies again at once is restarted with a pause
                 worker = _worker(server)
                 started = time.perf_counter()
@@ -199,7 +192,8 @@ def main(argv: Sequence[str]) -> int:
     shutil.rmtree(RUN, ignore_errors=True)
     about = machine.describe()
     python = install(RUN / "venv")
-    rows = commands(python, asked) + Servers(python.with_name("quorate")).measure(asked)
+    rows = commands(python, asked.pairs, asked.seed)
+    rows += Servers(python.with_name("quorate")).measure(asked.pairs, asked.seed)
     print(about)
     print(render(rows))
     print(f"\nWritten to {save(rows, 'footprint')}.")

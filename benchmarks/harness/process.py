@@ -98,6 +98,10 @@ class Server:
         assert self._process is not None
         return _tree(self._process.pid)
 
+    def cpu_seconds(self) -> float:
+        """Processor time that the whole tree has used so far, in user and in kernel mode."""
+        return sum(times.user + times.system for times in (process.cpu_times() for process in self.tree()))
+
     def connections(self) -> dict[int, int]:
         """Open connections by process id, of the processes that have any."""
         found: dict[int, int] = {}

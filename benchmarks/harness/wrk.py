@@ -50,8 +50,9 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One run: answers with status 200 a second, their latency in milliseconds, and everything that went wrong."""
+    """One run: all answers, those with status 200 a second, their latency in milliseconds, and what went wrong."""
 
+    answers: int
     rate: float
     p50_ms: float
     p99_ms: float
@@ -105,6 +106,7 @@ def parse(output: str) -> Load:
     found = json.loads(result.removeprefix("RESULT "))
     good = found["answers"] - found["not_200"]
     return Load(
+        answers=found["answers"],
         rate=good / found["seconds"],
         p50_ms=found["p50_ms"],
         p99_ms=found["p99_ms"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -30,7 +30,9 @@ def post(port: int, path: str, body: bytes) -> tuple[int, bytes]:
         connection.close()
 
 
-def check_answers(name: str, port: int, path: str, bodies: Sequence[bytes], wanted: Sequence[dict[str, float]]) -> None:
+def check_answers(
+    name: str, port: int, path: str, bodies: Sequence[bytes], wanted: Sequence[Mapping[str, float]]
+) -> None:
     """:class:`SystemExit` that says what differs if a system answers otherwise."""
     for number, (body, probabilities) in enumerate(zip(bodies, wanted, strict=True)):
         status, answer = post(port, path, body)
@@ -39,7 +41,7 @@ def check_answers(name: str, port: int, path: str, bodies: Sequence[bytes], want
             raise SystemExit(f"{name} answers row {number} wrongly: {problem}. Nothing was timed.")
 
 
-def difference(answer: dict[str, object], probabilities: dict[str, float]) -> str | None:
+def difference(answer: dict[str, object], probabilities: Mapping[str, float]) -> str | None:
     """What is wrong with an answer to one row, or None."""
     predictions = answer.get("predictions")
     if not isinstance(predictions, list) or len(predictions) != 1:

@@ -13,7 +13,7 @@ RESULT {"answers": 1000, "not_200": 10, "socket_errors": 2, "seconds": 2.5, "p50
 
 
 def test_only_good_answers_count() -> None:
-    assert parse(OUTPUT) == Load(rate=396.0, p50_ms=1.5, p99_ms=4.0, bad=12)
+    assert parse(OUTPUT) == Load(answers=1000, rate=396.0, p50_ms=1.5, p99_ms=4.0, bad=12)
 
 
 def test_no_result_is_an_error_that_shows_the_output() -> None:
