@@ -126,6 +126,17 @@ def test_a_member_spoils_itself_only_in_the_graph(house):
     assert house.graph_faults == 0
 
 
+def test_a_graph_may_answer_in_an_order_of_its_own(house):
+    def graph(tensors):
+        return {"b": house.says(0.9)(tensors), "a": np.full((1, 2), np.nan, np.float32)}
+
+    pool = house.pool(graph, ("b", "a"), a=house.inline(0.5), b=house.inline(0.5))
+    execution = house.execution(pool)
+    execution.start([0, 1])
+    assert execution.status.tolist() == [[Status.FAILED, Status.OK]]
+    assert house.faults == [("a", "member_signature")]
+
+
 def test_an_open_circuit_keeps_a_member_out_although_the_graph_ran_it(house):
     def graph(tensors):
         return {"a": house.says(0.9)(tensors), "b": house.says(0.9)(tensors)}

@@ -201,6 +201,7 @@ class Execution:
         if not came:
             return
         everyone = len(came) == len(self.reasons)
+        came.sort()  # a graph may answer in an order of its own
         columns = self.values if everyone else self.values[:, came]
         good = usable(columns.reshape(-1, self._pool.width), self._pool.output)
         if good.all():

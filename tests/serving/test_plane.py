@@ -1,0 +1,324 @@
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+
+from quorate.codecs.snapshot import PolicyRoute, Routing, StrategyRoute
+from quorate.core.types import Status
+from quorate.errors import InvalidInput, NoQuorum, NotFound, Overloaded
+from quorate.serving.generation import Generation, Model
+
+MEAN = StrategyRoute("average", "mean", ("a", "b"), 1)
+ALL = StrategyRoute("all", "mean", ("a", "b"), 2)
+A = StrategyRoute("only-a", "single", ("a",), 1)
+B = StrategyRoute("only-b", "single", ("b",), 1)
+BLIND = PolicyRoute("split", {"weights": {"only-a": 1, "only-b": 1}}, blind=True)
+
+
+def ms(seconds):
+    return pytest.approx(seconds * 1000, abs=0.01)
+
+
+def last(house):
+    return house.journal.decisions[-1]
+
+
+def test_an_answer_is_a_decision_in_the_journal(house):
+    pool = house.pool(a=house.inline(0.2), b=house.inline(0.4), c=house.inline(0.9))
+    endpoint = house.endpoint(pool, [MEAN])
+    decision = house.predict(endpoint, rows=2, request_id="r", traceparent="t", context={"k": 1})
+    assert decision.answer.tolist() == [pytest.approx([0.7, 0.3])] * 2
+    assert (decision.degraded, decision.error, decision.served, decision.assigned) == (
+        False,
+        None,
+        "average",
+        "average",
+    )
+    assert [run.status for run in decision.members] == [Status.OK, Status.OK, Status.SKIPPED]
+    kept = last(house)
+    assert (kept.id, kept.request_id, kept.traceparent, dict(kept.context)) == (decision.id, "r", "t", {"k": 1})
+    np.testing.assert_array_equal(kept.answer, decision.answer)
+    np.testing.assert_array_equal(kept.outputs[:, :2], decision.outputs[:, :2])
+
+
+def test_the_answer_waits_for_the_slowest_member_only(house):
+    pool = house.pool(a=house.hosted(0.2, 0.01), b=house.hosted(0.4, 0.03))
+    assert house.predict(house.endpoint(pool, [MEAN])).latency_ms == ms(0.03)
+
+
+def test_a_hung_member_costs_the_deadline_and_degrades(house):
+    pool = house.pool(a=house.inline(0.2), b=house.hosted(0.4, house.HANG))
+    decision = house.predict(house.endpoint(pool, [MEAN]))
+    assert decision.latency_ms == ms(0.2)
+    assert decision.degraded
+    assert decision.served == "average"
+    assert decision.answer[0].tolist() == pytest.approx([0.8, 0.2])
+    assert decision.members[1].reason == "member_timeout"
+
+
+def test_the_caller_may_shorten_the_deadline_and_not_lengthen_it(house):
+    pool = house.pool(a=house.inline(0.2), b=house.hosted(0.4, house.HANG))
+    endpoint = house.endpoint(pool, [MEAN])
+    assert house.predict(endpoint, max_ms=50.0).latency_ms == ms(0.05)
+    assert house.predict(endpoint, max_ms=9e9).latency_ms == ms(0.2)
+
+
+def test_the_deadline_counts_from_the_arrival(house):
+    pool = house.pool(a=house.inline(0.2), b=house.hosted(0.4, house.HANG))
+    call = house.call()
+    house.clock.advance(0.15)
+    decision = house.run(house.plane.predict(house.endpoint(pool, [MEAN]), call))
+    assert decision.latency_ms == ms(0.2)
+    assert decision.queue_ms == ms(0.15)
+
+
+def test_too_few_members_in_time_is_an_error_that_is_journaled(house):
+    pool = house.pool(a=house.inline(0.2), b=house.hosted(0.4, house.HANG))
+    with pytest.raises(NoQuorum, match=r"'all' needs 2 members within 200 ms.*b \(member_timeout\)"):
+        house.predict(house.endpoint(pool, [ALL]))
+    decision = last(house)
+    assert (decision.error, decision.served, decision.answer) == ("no_quorum", None, None)
+    assert decision.degraded
+
+
+def test_a_lost_quorum_is_not_waited_for(house):
+    pool = house.pool(a=house.inline(lambda t: 1 / 0), b=house.hosted(0.4, 0.1))
+    with pytest.raises(NoQuorum):
+        house.predict(house.endpoint(pool, [ALL]))
+    assert last(house).latency_ms == ms(0.0)
+
+
+def test_the_fallback_answers_when_the_quorum_is_lost_and_skips_the_failing_strategy(house):
+    pool = house.pool(a=house.inline(lambda t: 1 / 0), b=house.hosted(0.4, 0.1))
+    endpoint = house.endpoint(pool, [ALL, A, B], fallback=("all", "only-a", "only-b"))
+    decision = house.predict(endpoint)
+    assert (decision.assigned, decision.served) == ("all", "only-b")
+    assert decision.degraded
+    assert decision.latency_ms == ms(0.1)  # the run that was under way was not lost
+    assert [run.reason for run in decision.members] == ["member_crashed", None]
+
+
+def test_the_fallback_has_its_reserve_when_the_strategy_hangs(house):
+    pool = house.pool(a=house.hosted(0.2, house.HANG), b=house.hosted(0.4, 0.01))
+    pool.members[1].unit.cost = type(pool.members[1].unit.cost)(10.0, 0.0)
+    decision = house.predict(house.endpoint(pool, [A, B], fallback=("only-b",)))
+    assert (decision.assigned, decision.served, decision.degraded) == ("only-a", "only-b", True)
+    assert decision.latency_ms == ms(0.2 - 0.022 + 0.01)
+    assert [run.reason for run in decision.members] == ["member_timeout", None]
+
+
+def test_with_its_quorum_the_strategy_may_use_the_reserve(house):
+    pool = house.pool(a=house.inline(0.2), b=house.hosted(0.4, 0.195))
+    decision = house.predict(house.endpoint(pool, [MEAN, A], fallback=("only-a",)))
+    assert (decision.served, decision.degraded, decision.latency_ms) == ("average", False, ms(0.195))
+
+
+def test_a_member_that_answers_in_the_reserve_is_used_after_all(house):
+    pool = house.pool(a=house.hosted(0.2, 0.199), b=house.hosted(0.4, house.HANG))
+    decision = house.predict(house.endpoint(pool, [A, B], fallback=("only-b",)))
+    assert (decision.served, decision.degraded) == ("only-a", True)
+
+
+def test_on_member_failure_fallback_prefers_a_whole_answer(house):
+    pool = house.pool(a=house.inline(0.2), b=house.inline(lambda t: 1 / 0))
+    degrade = house.endpoint(pool, [MEAN, A], fallback=("only-a",))
+    assert house.predict(degrade).served == "average"
+    fall_back = house.endpoint(pool, [MEAN, A], fallback=("only-a",), on_member_failure="fallback")
+    decision = house.predict(fall_back)
+    assert (decision.served, decision.degraded) == ("only-a", True)
+
+
+def test_on_member_failure_fallback_leaves_time_for_it(house):
+    pool = house.pool(a=house.inline(0.2), b=house.hosted(0.4, house.HANG), c=house.hosted(0.9, 0.001))
+    spare = StrategyRoute("spare", "single", ("c",), 1)
+    decision = house.predict(house.endpoint(pool, [MEAN, spare], fallback=("spare",), on_member_failure="fallback"))
+    assert decision.served == "spare"
+    assert decision.latency_ms < 200
+
+
+def test_without_a_fallback_that_answers_a_degraded_answer_is_better_than_none(house):
+    pool = house.pool(a=house.inline(0.2), b=house.inline(lambda t: 1 / 0))
+    decision = house.predict(house.endpoint(pool, [MEAN, B], fallback=("only-b",), on_member_failure="fallback"))
+    assert (decision.served, decision.degraded) == ("average", True)
+
+
+def test_nothing_falls_back_when_nothing_is_missing(house):
+    pool = house.pool(a=house.inline(0.2), b=house.hosted(0.4, 0.01))
+    decision = house.predict(house.endpoint(pool, [MEAN, A], fallback=("only-a",), on_member_failure="fallback"))
+    assert (decision.served, decision.degraded) == ("average", False)
+
+
+def test_an_open_circuit_degrades_at_once(house):
+    pool = house.pool(a=house.inline(0.2), b=house.hosted(0.4, house.HANG))
+    pool.members[1].breaker.trip()
+    decision = house.predict(house.endpoint(pool, [MEAN]))
+    assert (decision.degraded, decision.latency_ms) == (True, ms(0.0))
+    assert decision.members[1].reason == "member_circuit_open"
+
+
+def test_a_strategy_that_does_not_want_the_faulty_member_is_not_degraded(house):
+    pool = house.pool(a=house.inline(0.2), b=house.inline(lambda t: 1 / 0))
+    assert not house.predict(house.endpoint(pool, [A])).degraded
+
+
+def test_one_bad_row_degrades_and_the_others_keep_every_member(house):
+    def half(tensors):
+        return np.array([[0.5, 0.5], [np.nan, np.nan]], np.float32)
+
+    pool = house.pool(a=house.inline(half), b=house.inline(0.4))
+    decision = house.predict(house.endpoint(pool, [MEAN]), rows=2)
+    assert decision.degraded
+    assert decision.answer[:, 1].tolist() == pytest.approx([0.45, 0.4])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_blind_endpoint_takes_the_same_time_for_every_arm(house, seed):
+    pool = house.pool(a=house.inline(0.2), b=house.hosted(0.4, 0.05))
+    endpoint = house.endpoint(pool, [A, B], BLIND)
+    seen = {}
+    for _ in range(16):
+        decision = house.predict(endpoint)
+        seen.setdefault(decision.served, set()).add(round(decision.latency_ms, 3))
+        assert [run.status for run in decision.members] == [Status.OK, Status.OK]
+    assert seen == {"only-a": {50.0}, "only-b": {50.0}}
+
+
+def test_a_blind_endpoint_falls_back_and_says_little(house):
+    pool = house.pool(a=house.inline(lambda t: 1 / 0), b=house.inline(0.4))
+    endpoint = house.endpoint(pool, [A, B], BLIND, fallback=("only-b",))
+    served = {(d.assigned, d.served, d.degraded) for d in (house.predict(endpoint) for _ in range(16))}
+    assert served == {("only-a", "only-b", True), ("only-b", "only-b", False)}
+    pool.members[1].breaker.trip()
+    with pytest.raises(NoQuorum) as caught:
+        house.predict(endpoint)
+    assert "only-" not in str(caught.value)
+
+
+def test_a_blind_endpoint_falls_back_for_one_missing_member_where_asked(house):
+    pool = house.pool(a=house.inline(lambda t: 1 / 0), b=house.inline(0.4))
+    policy = PolicyRoute("fixed", {"strategy": "average"}, blind=True)
+    endpoint = house.endpoint(pool, [MEAN, B], policy, fallback=("only-b",), on_member_failure="fallback")
+    assert house.predict(endpoint).served == "only-b"
+
+
+def test_an_endpoint_that_sheds_refuses_before_it_works(house):
+    pool = house.pool(a=house.inline(0.2), b=house.inline(0.4))
+    house.journal.blocked = True
+    with pytest.raises(Overloaded):
+        house.predict(house.endpoint(pool, [MEAN], on_full="shed"))
+    assert pool.members[0].unit.runs == 0
+    assert house.predict(house.endpoint(pool, [MEAN], on_full="drop")).answer is not None
+    assert house.journal.records == []
+
+
+def test_a_decision_that_cannot_be_kept_is_not_answered_where_it_must_be(house):
+    pool = house.pool(a=house.hosted(0.2, 0.01), b=house.inline(0.4))
+
+    async def main():
+        endpoint = house.endpoint(pool, [MEAN], on_full="shed")
+        answer = asyncio.ensure_future(house.plane.predict(endpoint, house.call()))
+        await asyncio.sleep(0.005)
+        house.journal.blocked = True
+        with pytest.raises(Overloaded):
+            await answer
+
+    house.run(main())
+
+
+def test_large_input_is_prepared_in_a_thread_until_the_deadline(house):
+    pool = house.pool(a=house.inline(0.2), b=house.inline(0.4))
+    endpoint = house.endpoint(pool, [MEAN])
+    seen = []
+    prepare = pool.prepare
+
+    def watched(*args, **more):
+        seen.append(threading.current_thread())
+        return prepare(*args, **more)
+
+    pool.prepare = watched
+    house.predict(endpoint)
+    assert seen.pop() is threading.main_thread()
+    assert house.predict(endpoint, size=1 << 20).answer is not None
+    assert seen.pop() is not threading.main_thread()
+
+    gate = threading.Event()
+    house.hung = True
+    pool.prepare = lambda *args, **more: gate.wait()
+    with pytest.raises(NoQuorum):
+        house.predict(endpoint, size=1 << 20)
+    assert last(house).latency_ms == ms(0.2)
+    gate.set()
+
+
+def test_a_full_lane_sheds_large_requests(house):
+    pool = house.pool(a=house.inline(0.2), b=house.inline(0.4))
+    gate = threading.Event()
+
+    async def main():
+        held = [house.lane.submit(gate.wait) for _ in range(256)]
+        with pytest.raises(Overloaded):
+            await house.plane.predict(house.endpoint(pool, [MEAN]), house.call(size=1 << 20))
+        gate.set()
+        await asyncio.gather(*held)
+
+    house.run(main())
+
+
+def test_what_runs_when_a_request_is_cancelled_is_given_up(house):
+    pool = house.pool(a=house.inline(0.2), b=house.hosted(0.4, house.HANG))
+
+    async def main():
+        request = asyncio.ensure_future(house.plane.predict(house.endpoint(pool, [MEAN]), house.call()))
+        await asyncio.sleep(0.01)
+        request.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert request.cancelled()
+        await asyncio.sleep(0.01)
+        assert len(asyncio.all_tasks()) == 1
+
+    house.run(main())
+    assert house.meters.in_flight.value == 0
+
+
+def test_a_model_alone_answers_without_a_decision(house):
+    pool = house.pool(lambda t: 1 / 0, ("a",), a=house.inline(0.2), b=house.hosted(0.4, 0.01))
+    plane = house.plane
+    assert house.run(plane.run_model(Model(pool, 0), house.call(rows=2))).tolist() == [pytest.approx([0.8, 0.2])] * 2
+    assert house.run(plane.run_model(Model(pool, 1), house.call())).tolist() == [pytest.approx([0.6, 0.4])]
+    assert house.journal.records == []
+    assert house.graph_faults == 0
+    with pytest.raises(InvalidInput) as caught:
+        house.run(plane.run_model(Model(pool, 0), house.call(strategy="average")))
+    assert caught.value.path == "parameters.strategy"
+
+
+def test_a_model_alone_must_answer_every_row_in_time(house):
+    def half(tensors):
+        return np.array([[0.5, 0.5], [np.nan, np.nan]], np.float32)
+
+    pool = house.pool(a=house.inline(half), b=house.hosted(0.4, house.HANG))
+    with pytest.raises(NoQuorum, match="member_signature"):
+        house.run(house.plane.run_model(Model(pool, 0), house.call(rows=2)))
+    with pytest.raises(NoQuorum, match="50 ms"):
+        house.run(house.plane.run_model(Model(pool, 1), house.call(max_ms=50.0)))
+
+
+def test_an_unknown_endpoint_is_named_with_the_known_ones(house):
+    pool = house.pool(a=house.inline(0.2), b=house.inline(0.4))
+    house.plane.generation = Generation(1, Routing(1), (pool,), {"main": house.endpoint(pool, [MEAN])})
+    assert house.plane.endpoint("main").name == "main"
+    with pytest.raises(NotFound, match="main"):
+        house.plane.endpoint("other")
+
+
+def test_a_pinned_generation_outlives_its_successor(house):
+    pool = house.pool(a=house.inline(0.2), b=house.inline(0.4))
+    generation = house.plane.generation = Generation(1, Routing(1), (pool,))
+    generation.acquire()
+    with house.plane.pinned():
+        house.plane.generation = Generation.empty()
+        generation.release()
+        assert not pool.members[0].unit.closed
+    assert pool.members[0].unit.closed
