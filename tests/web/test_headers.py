@@ -1,7 +1,7 @@
 import pytest
 
 from quorate.errors import MalformedRequest
-from quorate.web.headers import idempotency_key, request_id, traceparent
+from quorate.web.headers import check, idempotency_key, request_id, traceparent
 
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -52,3 +52,30 @@ def test_an_impossible_idempotency_key_is_malformed(header):
     with pytest.raises(MalformedRequest) as caught:
         idempotency_key(header)
     assert caught.value.path == "Idempotency-Key"
+
+
+def both(*received):
+    return list(received), dict(received)
+
+
+def test_a_head_is_read_one_way_only():
+    check(*both((b"host", b"a"), (b"accept", b"x"), (b"accept", b"y"), (b"content-length", b"2")))
+    check(*both())
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        (b"host", "Host"),
+        (b"content-length", "Content-Length"),
+        (b"content-type", "Content-Type"),
+        (b"x-api-key", "X-Api-Key"),
+        (b"authorization", "Authorization"),
+        (b"idempotency-key", "Idempotency-Key"),
+        (b"inference-header-content-length", "Inference-Header-Content-Length"),
+    ],
+)
+def test_headers_that_decide_are_sent_once(name, path):
+    with pytest.raises(MalformedRequest) as caught:
+        check(*both((name, b"1"), (b"accept", b"x"), (name, b"1")))
+    assert caught.value.path == path
