@@ -1,4 +1,4 @@
-"""Open Inference Protocol v2 over REST: tensors in JSON or in the binary extension, for endpoints and single models.
+"""Open Inference Protocol v2 over REST: requests, their tensors in JSON or in the binary extension.
 
 Sources: the protocol (github.com/kserve/open-inference-protocol) and its binary tensor data extension.
 """
@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quorate.codecs.snapshot import Limits
-from quorate.core.types import FloatArray, OutputSpec, Signature
+from quorate.core.types import Signature
 from quorate.errors import InvalidInput, MalformedRequest, TooLarge
 from quorate.serving.inputs import bytes_range, check_context, check_rows, tensor, unbase64
 from quorate.web import json
 
-_NUMPY = {
+NUMPY = {
     "BOOL": np.dtype(np.bool_),
     "UINT8": np.dtype("<u1"),
     "UINT16": np.dtype("<u2"),
@@ -33,8 +33,7 @@ _NUMPY = {
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
 }
-DATATYPES = (*_NUMPY, "BYTES")
-_OF = {dtype.name: name for name, dtype in _NUMPY.items()} | {"str": "BYTES", "bytes": "BYTES"}
+DATATYPES = (*NUMPY, "BYTES")
 _KNOWN_PARAMETERS = {"strategy", "max_ms", "timeout", "binary_data_output"}
 Parameters = dict[str, str | int | float | bool | None]
 
@@ -66,7 +65,6 @@ class InferRequest(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(InferRequest)
-_encode = msgspec.json.Encoder().encode
 
 
 class Infer(msgspec.Struct):
@@ -79,41 +77,6 @@ class Infer(msgspec.Struct):
     strategy: str | None
     max_ms: float | None
     context: dict[str, Any]
-
-
-def datatype(dtype: str) -> str:
-    """The protocol's name of a signature's dtype."""
-    return _OF[dtype]
-
-
-def metadata(name: str, versions: Sequence[str], platform: str, signature: Signature, *, blind: bool) -> dict[str, Any]:
-    """Model metadata: raw inputs and the outputs that an infer request may ask for."""
-    inputs = []
-    for spec in signature.inputs:
-        if signature.input_kind == "image":
-            inputs.append({"name": spec.name, "datatype": "BYTES", "shape": [-1]})
-        else:
-            shape = [-1, *(-1 if d is None else d for d in spec.shape[1:])]
-            inputs.append({"name": spec.name, "datatype": datatype(spec.dtype), "shape": shape})
-    return {
-        "name": name,
-        "versions": list(versions),
-        "platform": platform,
-        "inputs": inputs,
-        "outputs": [
-            {"name": out, "datatype": kind, "shape": [-1, *more]}
-            for out, (kind, more) in available(signature.output, blind=blind).items()
-        ],
-    }
-
-
-def available(output: OutputSpec, *, blind: bool) -> dict[str, tuple[str, list[int]]]:
-    """Output tensors: name to datatype and shape of a row."""
-    if output.kind == "values":
-        return {"value": ("FP32", [output.width])}
-    if blind:
-        return {"label": ("BYTES", [])}
-    return {"probabilities": ("FP32", [output.width]), "label": ("BYTES", []), "confidence": ("FP32", [])}
 
 
 def decode(body: bytes, header_length: bytes | None, signature: Signature, limits: Limits) -> Infer:
@@ -225,7 +188,7 @@ def _count(shape: Sequence[int], path: str, limits: Limits) -> int:
 def _from_bytes(given: RequestTensor, data: bytes, count: int, path: str) -> NDArray[Any]:
     if given.datatype == "BYTES":
         return _objects(_unpack(data, count, path), given.shape)
-    dtype = _NUMPY[given.datatype]
+    dtype = NUMPY[given.datatype]
     if len(data) != count * dtype.itemsize:
         raise MalformedRequest(
             f"Shape {given.shape} of {given.datatype} needs {count * dtype.itemsize} bytes; got {len(data)}.",
@@ -265,7 +228,7 @@ def _from_json(given: RequestTensor, count: int, path: str) -> NDArray[Any]:
         if any(not isinstance(v, str) for v in flat):
             raise InvalidInput("BYTES elements in JSON are text; images are base64.", path=f"{path}.data")
         return _objects(flat, given.shape)
-    dtype = _NUMPY[given.datatype]
+    dtype = NUMPY[given.datatype]
     wanted: Any = bool if given.datatype == "BOOL" else int if dtype.kind in "iu" else (int, float)
     for i, value in enumerate(flat):
         if not isinstance(value, wanted) or (isinstance(value, bool) and given.datatype != "BOOL"):
@@ -360,73 +323,3 @@ def _texts(array: NDArray[Any], kind: str, name: str) -> NDArray[Any]:
     except UnicodeDecodeError as error:
         raise InvalidInput(f"Input '{name}' is not UTF-8: {error.reason}.", path=f"inputs.{name}.data") from None
     return _objects(texts, array.shape)
-
-
-def encode(
-    infer: InferRequest,
-    *,
-    name: str,
-    version: str,
-    answer: FloatArray,
-    output: OutputSpec,
-    blind: bool,
-    parameters: Mapping[str, Any],
-) -> tuple[bytes, int | None]:
-    """The response body, and the length of its JSON part when binary tensors follow it."""
-    names = available(output, blind=blind)
-    asked = infer.outputs if infer.outputs else [RequestOutput(n) for n in names]
-    default = infer.parameters.get("binary_data_output") is True
-    outputs = []
-    tail: list[bytes] = []
-    for index, one in enumerate(asked):
-        if one.name not in names:
-            raise InvalidInput(
-                f"There is no output '{one.name[:64]}'; expected {', '.join(names)}.", path=f"outputs[{index}].name"
-            )
-        for parameter in one.parameters:
-            if parameter != "binary_data":
-                raise InvalidInput(
-                    f"There is no output parameter '{parameter[:64]}'; expected binary_data.",
-                    path=f"outputs[{index}].parameters",
-                )
-        binary = one.parameters.get("binary_data", default)
-        if not isinstance(binary, bool):
-            raise InvalidInput("binary_data must be true or false.", path=f"outputs[{index}].parameters.binary_data")
-        array = _output(one.name, answer, output)
-        entry: dict[str, Any] = {"name": one.name, "datatype": names[one.name][0], "shape": list(array.shape)}
-        if binary:
-            data = _pack(array)
-            entry["parameters"] = {"binary_data_size": len(data)}
-            tail.append(data)
-        else:
-            flat = array.ravel().tolist()
-            entry["data"] = [v.decode() for v in flat] if array.dtype == object else flat
-        outputs.append(entry)
-    body: dict[str, Any] = {"model_name": name, "model_version": version, "outputs": outputs}
-    if infer.id is not None:
-        body["id"] = infer.id
-    if parameters:
-        body["parameters"] = parameters
-    head = _encode(body)
-    return (b"".join([head, *tail]), len(head)) if tail else (head, None)
-
-
-def check_outputs(infer: InferRequest, output: OutputSpec, *, blind: bool) -> None:
-    """Refuse unknown outputs before anything runs: no decision is made for an answer that cannot be sent."""
-    blank = np.zeros((1, output.width), np.float32)
-    encode(infer, name="", version="", answer=blank, output=output, blind=blind, parameters={})
-
-
-def _output(name: str, answer: FloatArray, output: OutputSpec) -> NDArray[Any]:
-    if name == "label":
-        return np.array([output.classes[i].encode() for i in answer.argmax(axis=1)], object)
-    if name == "confidence":
-        confidence: FloatArray = np.max(answer, axis=1)
-        return confidence
-    return answer
-
-
-def _pack(array: NDArray[Any]) -> bytes:
-    if array.dtype == object:
-        return b"".join(len(v).to_bytes(4, "little") + v for v in array.tolist())
-    return np.ascontiguousarray(array, "<f4").tobytes()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -12,9 +12,7 @@ import msgspec
 from quorate import __version__
 from quorate.core.types import Decision
 from quorate.errors import (
-    Conflict,
     InvalidInput,
-    MethodNotAllowed,
     NoQuorum,
     NotFound,
     NotReady,
@@ -22,12 +20,14 @@ from quorate.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
-from quorate.serving import answers, oip
+from quorate.serving import answers, oip, oip_responses
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.forms import FormReader, query_options
 from quorate.serving.generation import Model
-from quorate.serving.idempotency import Claimed, IdempotencyTable, InProgress, Mismatch, Replay
+from quorate.serving.http import BINARY, HTML, JSON, Receive, Reply, Request, Scope, Send, allow, no_route
+from quorate.serving.idempotency import IdempotencyTable
 from quorate.serving.inputs import InputReader
+from quorate.serving.once import once
 from quorate.serving.outcomes import OutcomeDesk
 from quorate.serving.plane import Call, Plane
 from quorate.web import headers as header
@@ -40,48 +40,7 @@ from quorate.web.problem import oip_problem, problem
 
 log = logging.getLogger("quorate.serving")
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
-Reply = tuple[int, Headers, bytes]
-
-JSON: tuple[bytes, bytes] = (b"content-type", b"application/json")
-HTML: tuple[bytes, bytes] = (b"content-type", b"text/html; charset=utf-8")
-BINARY: tuple[bytes, bytes] = (b"content-type", b"application/octet-stream")
 _encode = msgspec.json.Encoder().encode
-
-
-class Request:
-    """One HTTP request, its body not read yet."""
-
-    __slots__ = (
-        "arrived",
-        "headers",
-        "method",
-        "path",
-        "query",
-        "receive",
-        "received",
-        "request_id",
-        "traceparent",
-    )
-
-    def __init__(self, scope: Scope, receive: Receive, arrived: float) -> None:
-        self.method: str = scope["method"]
-        self.path: str = scope["path"]
-        self.query: bytes = scope["query_string"]
-        self.received: Headers = scope["headers"]
-        self.headers: dict[bytes, bytes] = dict(self.received)
-        self.receive = receive
-        self.arrived = arrived
-        self.request_id = header.request_id(self.headers.get(b"x-request-id"))
-        self.traceparent = header.traceparent(self.headers.get(b"traceparent"))
-
-    @property
-    def media_type(self) -> str:
-        """The Content-Type without its parameters, lower case."""
-        return self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
 
 
 class RestApp:
@@ -144,22 +103,22 @@ class RestApp:
         parts = request.path.split("/")
         match parts[1:]:
             case ["v1", "endpoints", name, "predict"]:
-                _allow(request, "POST")
+                allow(request, "POST")
                 return await self._predict(request, name)
             case ["v2", "models", *rest]:
                 return await self._models(request, rest)
             case ["v1", "outcomes"]:
-                _allow(request, "POST")
+                allow(request, "POST")
                 return await self._accept_outcomes(request)
             case ["v2", *rest]:
                 return await self._protocol(request, rest)
             case ["openapi.json"]:
-                _allow(request, "GET")
+                allow(request, "GET")
                 return 200, [JSON], self._openapi
             case ["docs"]:
-                _allow(request, "GET")
+                allow(request, "GET")
                 return 200, [HTML], self._docs
-        raise NotFound(f"There is no route {request.path[:200]}; /docs lists them.", path="path")
+        raise no_route(request)
 
     def _check_host(self, request: Request) -> None:
         generation = self._plane.generation
@@ -209,7 +168,9 @@ class RestApp:
             decision = await self._plane.predict(endpoint, call)
             return 200, [JSON], answers.encode(endpoint, decision)
 
-        return await (answer() if key is None else self._once(request, caller, key, call.digest, answer))
+        if key is None:
+            return await answer()
+        return await once(self._idempotency, request, answer, caller=caller, key=key, digest=call.digest)
 
     def _call(self, request: Request, endpoint: LoadedEndpoint, body: bytes, key: str | None) -> Call:
         reader = self._reader(endpoint)
@@ -252,42 +213,12 @@ class RestApp:
             traceparent=request.traceparent,
         )
 
-    async def _once(
-        self, request: Request, caller: str | None, key: str, digest: bytes, answer: Callable[[], Awaitable[Reply]]
-    ) -> Reply:
-        """Answer at most once per caller and idempotency key: a retry gets the first answer, from any worker."""
-        table = self._idempotency
-        key = f"{caller or ''} {key}"  # a key holds no blank
-        fingerprint = hashlib.sha256(request.path.encode() + b"\0" + request.query + b"\0" + digest).digest()
-        claim = await table.claim(key, fingerprint)
-        match claim:
-            case Replay(status, headers, body):
-                return status, [*headers, (b"idempotency-replayed", b"true")], body
-            case InProgress():
-                raise Conflict(
-                    "A request with this Idempotency-Key is still being answered; retry when it is.",
-                    path="Idempotency-Key",
-                )
-            case Mismatch():
-                raise InvalidInput(
-                    "This Idempotency-Key was used for another request; use a new key.", path="Idempotency-Key"
-                )
-            case Claimed():
-                pass
-        try:
-            status, headers, body = await answer()
-        except BaseException:
-            await table.release(key)
-            raise
-        await table.finish(key, status, headers, body)
-        return status, headers, body
-
     # --- Open Inference Protocol ---
 
     async def _protocol(self, request: Request, rest: list[str]) -> Reply:
         match rest:
             case [] | [""]:
-                _allow(request, "GET")
+                allow(request, "GET")
                 about = {
                     "name": "quorate",
                     "version": __version__,
@@ -295,16 +226,16 @@ class RestApp:
                 }
                 return 200, [JSON], _encode(about)
             case ["health", "live"]:
-                _allow(request, "GET")
+                allow(request, "GET")
                 return 200, [JSON], b'{"live":true}'
             case ["health", "ready"]:
-                _allow(request, "GET")
+                allow(request, "GET")
                 self._need_ready()
                 return 200, [JSON], b'{"ready":true}'
             case ["repository", "index"]:
-                _allow(request, "POST")
+                allow(request, "POST")
                 return await self._index(request)
-        raise NotFound(f"There is no route {request.path[:200]}; /docs lists them.", path="path")
+        raise no_route(request)
 
     async def _index(self, request: Request) -> Reply:
         self._authorise(request, "predict")
@@ -341,8 +272,8 @@ class RestApp:
             case [name, ("ready" | "infer") as action]:
                 pass
             case _:
-                raise NotFound(f"There is no route {request.path[:200]}; /docs lists them.", path="path")
-        _allow(request, "POST" if action == "infer" else "GET")
+                raise no_route(request)
+        allow(request, "POST" if action == "infer" else "GET")
         caller = self._authorise(request, "predict")
         self._need_ready()
         generation = self._plane.generation
@@ -376,7 +307,7 @@ class RestApp:
         infer = oip.decode(
             body, request.headers.get(b"inference-header-content-length"), signature, self._plane.generation.limits
         )
-        oip.check_outputs(infer.request, signature.output, blind=blind)
+        oip_responses.check_outputs(infer.request, signature.output, blind=blind)
         call = Call(
             raw=infer.raw,
             path=infer.path,
@@ -402,7 +333,7 @@ class RestApp:
                 assert decision.answer is not None  # noqa: S101 - predict raises otherwise
                 output, name, version = decision.answer, target.name, target.route.revision
                 parameters = _parameters(decision, blind=blind)
-            body, head = oip.encode(
+            body, head = oip_responses.encode(
                 infer.request,
                 name=name,
                 version=str(version),
@@ -415,7 +346,9 @@ class RestApp:
                 return 200, [JSON], body
             return 200, [BINARY, (b"inference-header-content-length", str(head).encode())], body
 
-        return await (answer() if key is None else self._once(request, caller, key, call.digest, answer))
+        if key is None:
+            return await answer()
+        return await once(self._idempotency, request, answer, caller=caller, key=key, digest=call.digest)
 
     # --- outcomes ---
 
@@ -449,24 +382,16 @@ class RestApp:
         return 202, [JSON], _encode(taken)
 
 
-def _allow(request: Request, method: str) -> None:
-    allowed = ("GET", "HEAD") if method == "GET" else (method,)
-    if request.method not in allowed:
-        raise MethodNotAllowed(
-            f"{request.path[:200]} takes {' or '.join(allowed)}; got {request.method[:16]}.",
-            allow=allowed,
-            path="method",
-        )
-
-
 def _metadata(target: LoadedEndpoint | Model) -> dict[str, Any]:
     signature = target.pool.route.signature
     if isinstance(target, Model):
         member = target.member
-        return oip.metadata(
+        return oip_responses.metadata(
             member.name, [str(member.version)], f"quorate_{member.route.format}", signature, blind=False
         )
-    return oip.metadata(target.name, [str(target.route.revision)], "quorate_ensemble", signature, blind=target.blind)
+    return oip_responses.metadata(
+        target.name, [str(target.route.revision)], "quorate_ensemble", signature, blind=target.blind
+    )
 
 
 def _parameters(decision: Decision, *, blind: bool) -> dict[str, Any]:

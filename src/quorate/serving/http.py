@@ -1,0 +1,67 @@
+"""HTTP as the inference port's handlers see it: a request whose body is not read yet, and what they reply."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from quorate.errors import MethodNotAllowed, NotFound
+from quorate.web import headers as header
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+Reply = tuple[int, Headers, bytes]
+
+JSON: tuple[bytes, bytes] = (b"content-type", b"application/json")
+HTML: tuple[bytes, bytes] = (b"content-type", b"text/html; charset=utf-8")
+BINARY: tuple[bytes, bytes] = (b"content-type", b"application/octet-stream")
+
+
+class Request:
+    """One HTTP request, its body not read yet."""
+
+    __slots__ = (
+        "arrived",
+        "headers",
+        "method",
+        "path",
+        "query",
+        "receive",
+        "received",
+        "request_id",
+        "traceparent",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, arrived: float) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.query: bytes = scope["query_string"]
+        self.received: Headers = scope["headers"]
+        self.headers: dict[bytes, bytes] = dict(self.received)
+        self.receive = receive
+        self.arrived = arrived
+        self.request_id = header.request_id(self.headers.get(b"x-request-id"))
+        self.traceparent = header.traceparent(self.headers.get(b"traceparent"))
+
+    @property
+    def media_type(self) -> str:
+        """The Content-Type without its parameters, lower case."""
+        return self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
+
+
+def allow(request: Request, method: str) -> None:
+    """Raise :class:`MethodNotAllowed` for another method; HEAD goes where GET does."""
+    allowed = ("GET", "HEAD") if method == "GET" else (method,)
+    if request.method not in allowed:
+        raise MethodNotAllowed(
+            f"{request.path[:200]} takes {' or '.join(allowed)}; got {request.method[:16]}.",
+            allow=allowed,
+            path="method",
+        )
+
+
+def no_route(request: Request) -> NotFound:
+    """The error for a path that leads nowhere."""
+    return NotFound(f"There is no route {request.path[:200]}; /docs lists them.", path="path")

@@ -1,0 +1,50 @@
+"""Answering at most once per idempotency key."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+
+from quorate.errors import Conflict, InvalidInput
+from quorate.serving.http import Reply, Request
+from quorate.serving.idempotency import Claimed, IdempotencyTable, InProgress, Mismatch, Replay
+
+
+async def once(
+    table: IdempotencyTable,
+    request: Request,
+    answer: Callable[[], Awaitable[Reply]],
+    *,
+    caller: str | None,
+    key: str,
+    digest: bytes,
+) -> Reply:
+    """Answer at most once per caller and idempotency key: a retry gets the first answer, from any worker.
+
+    ``digest`` is of the request's body. :class:`Conflict` while the first request is being answered,
+    :class:`InvalidInput` where the key was used for another; a request that fails gives the key back.
+    """
+    key = f"{caller or ''} {key}"  # a key holds no blank
+    fingerprint = hashlib.sha256(request.path.encode() + b"\0" + request.query + b"\0" + digest).digest()
+    claim = await table.claim(key, fingerprint)
+    match claim:
+        case Replay(status, headers, body):
+            return status, [*headers, (b"idempotency-replayed", b"true")], body
+        case InProgress():
+            raise Conflict(
+                "A request with this Idempotency-Key is still being answered; retry when it is.",
+                path="Idempotency-Key",
+            )
+        case Mismatch():
+            raise InvalidInput(
+                "This Idempotency-Key was used for another request; use a new key.", path="Idempotency-Key"
+            )
+        case Claimed():
+            pass
+    try:
+        status, headers, body = await answer()
+    except BaseException:
+        await table.release(key)
+        raise
+    await table.finish(key, status, headers, body)
+    return status, headers, body
