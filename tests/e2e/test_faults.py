@@ -20,7 +20,7 @@ from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.training.register import register_model
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 
 REQUESTS = 1000
 CONCURRENCY = 8

@@ -21,7 +21,7 @@ BODY = {"instances": [[[0] * 8] * 8]}
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(500)
 def test_every_answered_decision_survives_twenty_kills(digits, server):
     running = server(digits)
     seen: set[str] = set()
