@@ -30,11 +30,15 @@ def average(
     >>> average(outputs, np.array([[0, 0, 1]], np.int8)).tolist()
     [[0.75, 0.25]]
     """
+    if not np.count_nonzero(status):
+        whole: NDArray[np.float64]
+        if weights is None:
+            whole = np.add.reduce(outputs, axis=1, dtype=np.float64) / outputs.shape[1]
+        else:
+            whole = (weights @ outputs) / np.add.reduce(weights)
+        return whole
     if weights is None:
         weights = np.ones(outputs.shape[1])
-    if not np.count_nonzero(status):
-        whole: NDArray[np.float64] = (weights @ outputs) / np.add.reduce(weights)
-        return whole
     ok = status == OK
     weighted = np.where(ok, weights, 0.0)
     total = weighted.sum(axis=1, keepdims=True)
