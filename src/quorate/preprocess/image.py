@@ -43,7 +43,7 @@ class Decode(Step):
             raise InvalidInput("There are no images; expected at least one.", path=context.path)
         shapes = {row.shape if isinstance(row, np.ndarray) else None for row in rows}
         if len(shapes) == 1 and None not in shapes:
-            return _pixels(np.stack(rows), context)
+            return _pixels(rows[0][None] if len(rows) == 1 else np.stack(rows), context)
         return [self._picture(row, index, context) for index, row in enumerate(rows)]
 
     def _picture(self, value: Any, row: int, context: Context) -> Picture:
