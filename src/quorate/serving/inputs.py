@@ -206,7 +206,8 @@ def bytes_range(array: NDArray[Any], *, path: str) -> NDArray[np.uint8]:
     """Numbers as uint8; :class:`InvalidInput` for anything but whole numbers 0 to 255."""
     if array.dtype == np.uint8:
         return array
-    if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 255 and (array == np.rint(array)).all()):
+    whole = array.dtype.kind in "iu" or (np.isfinite(array).all() and (array == np.rint(array)).all())
+    if not (whole and array.min() >= 0 and array.max() <= 255):
         raise InvalidInput("Pixels are whole numbers from 0 to 255; got others.", path=path)
     return array.astype(np.uint8)
 
