@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import shutil
 import subprocess
 import sys
@@ -15,18 +16,26 @@ from benchmarks.harness.table import FOLDER
 EXAMPLE = Path("examples/digits")
 TRAINED = FOLDER / "digits"
 QUORATE = Path(sys.executable).with_name("quorate")
+SOURCES = ("digits.py", "train.py", "quorate.yaml")
 STRATEGY = "soft-vote"
 PREDICT = "/v1/endpoints/digits/predict"
 READY = "Quorate is ready."
 
 
 def trained() -> Path:
-    """The trained project; trains it if it is not there."""
-    if not (TRAINED / ".quorate" / "report.json").exists():
+    """The trained project; trains it if it is not there or the example has changed."""
+    if not _is_current():
         shutil.copytree(EXAMPLE, TRAINED, ignore=shutil.ignore_patterns(".quorate", "__pycache__"), dirs_exist_ok=True)
         print("Training the digits pool …", flush=True)
         subprocess.run([QUORATE, "train", TRAINED], check=True, stdout=subprocess.DEVNULL)
     return TRAINED
+
+
+def _is_current() -> bool:
+    if not (TRAINED / ".quorate" / "report.json").exists():
+        return False
+    _, different, missing = filecmp.cmpfiles(EXAMPLE, TRAINED, SOURCES, shallow=False)
+    return not different and not missing
 
 
 def project(name: str, **sections: Any) -> Path:

@@ -197,20 +197,24 @@ class _Life:
         await self._loaded
 
     def _attend(self, theirs: socket.socket) -> None:
-        with theirs:
-            try:
-                process = _spawn(theirs)
-            except OSError as error:
-                self._tell(self._exited, f"could not be started ({error})")
-                return
+        try:
+            process = _spawn(theirs)
+        except OSError as error:
+            self._tell(self._not_spawned, f"could not be started ({error})", theirs)
+            return
+        theirs.close()
         self._tell(self._spawned, process.pid)
         code = process.wait()
         _kill_group(process.pid)  # what the member itself had started
         self._tell(self._exited, f"ended by signal {-code}" if code < 0 else f"exited with status {code}")
 
-    def _tell(self, callback: Callable[[Any], None], argument: Any) -> None:
+    def _tell(self, callback: Callable[..., None], *arguments: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
-            self._loop.call_soon_threadsafe(callback, argument)
+            self._loop.call_soon_threadsafe(callback, *arguments)
+
+    def _not_spawned(self, how: str, theirs: socket.socket) -> None:
+        self._exited(how)
+        theirs.close()  # not before: the loop could see the end of the stream before it is told why
 
     def _spawned(self, pid: int) -> None:
         self.pid = pid
