@@ -14,8 +14,8 @@ $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.serve: $(VENV)/.made requirements/train.txt pyproject.toml
-	$(BIN)/python -m pip install --quiet --requirement requirements/train.txt
+$(VENV)/.serve: $(VENV)/.made requirements/serve.txt pyproject.toml
+	$(BIN)/python -m pip install --quiet --requirement requirements/serve.txt
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
@@ -59,9 +59,13 @@ check-api: $(VENV)/.dev .venvs/schemathesis/.made  ## Hold both ports against th
 
 lock: $(VENV)/.made  ## Pin all dependencies anew.
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile $(LOCK) pyproject.toml --extra train --group dev --output-file requirements/dev.txt
-	$(BIN)/uv pip compile $(LOCK) pyproject.toml --extra train --constraints requirements/dev.txt --output-file requirements/train.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml $(EXTRAS) --group dev --output-file requirements/dev.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml $(EXTRAS) --constraints requirements/dev.txt --output-file requirements/serve.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --constraints requirements/dev.txt --output-file requirements/core.txt
+	@# PyTorch pins its own CUDA parts exactly, and its CPU build has none.
+	sed -i.bak -E -e '/^(nvidia-|cuda-|triton)/d' -e '/^torch==.*< .3\.12/d' -e 's/^(torch==[0-9.]+).*/\1/' $(TORCHED) && rm $(TORCHED:=.bak)
+TORCHED := requirements/dev.txt requirements/serve.txt
+EXTRAS := --extra train --extra torch --extra console --extra client
 LOCK := --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
 clean:  ## Remove what was built; models and decisions stay.

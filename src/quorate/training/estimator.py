@@ -1,0 +1,80 @@
+"""Members from scikit-learn classifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from quorate.core.types import FloatArray, OutputSpec, Tensors
+from quorate.errors import InvalidInput
+from quorate.training.export import INPUT, Exported, answers, output_spec, to_artifact
+from quorate.training.trainer import Rows
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """One member from an unfitted scikit-learn classifier, which gets float32 ``[n, k]`` and labels as text."""
+
+    name: str
+    estimator: Any
+    libraries: tuple[str, ...] = ("scikit-learn", "skl2onnx")
+    cost: float = 1.0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The one member."""
+        return (self.name,)
+
+    def fit(self, rows: Rows) -> tuple[FittedEstimator]:
+        """Fit a clone; :class:`InvalidInput` if the rows are no matrix, miss a class, or cannot be weighted."""
+        from sklearn.base import clone
+        from sklearn.utils.validation import has_fit_parameter
+
+        weighted: dict[str, Any] = {}
+        if rows.weights is not None:
+            if not has_fit_parameter(self.estimator, "sample_weight"):
+                raise InvalidInput(
+                    f"'{self.name}' cannot be boosted: {type(self.estimator).__name__}.fit takes no sample_weight.",
+                    path="estimator",
+                )
+            weighted["sample_weight"] = rows.weights * len(rows)
+        fitted = clone(self.estimator).fit(_matrix(rows.inputs), rows.labels, **weighted)
+        spec = output_spec(fitted)
+        if spec != OutputSpec("scores", classes=rows.classes):
+            raise InvalidInput(
+                f"'{self.name}' learned the classes {', '.join(spec.classes)}; the signature has "
+                f"{', '.join(rows.classes)}. Every class must occur in the training part and in every fold.",
+                path="labels",
+            )
+        return (FittedEstimator(fitted),)
+
+
+def estimators(members: Mapping[str, Any]) -> tuple[Estimator, ...]:
+    """A trainer for each unfitted classifier by name."""
+    return tuple(Estimator(name, estimator) for name, estimator in members.items())
+
+
+@dataclass(frozen=True)
+class FittedEstimator:
+    """A fitted classifier as a member."""
+
+    estimator: Any
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def answers(self, inputs: Tensors) -> FloatArray:
+        """Its probabilities."""
+        return answers(self.estimator, _matrix(inputs))
+
+    def export(self, inputs: Tensors) -> Exported:
+        """ONNX where that answers the same, else skops."""
+        return to_artifact(self.estimator, _matrix(inputs))
+
+
+def _matrix(inputs: Tensors) -> FloatArray:
+    if set(inputs) != {INPUT} or inputs[INPUT].ndim != 2:
+        raise InvalidInput(
+            "scikit-learn estimators take one matrix [n, k]; end the preprocessing with 'flatten' or 'matrix'.",
+            path="preprocess",
+        )
+    return inputs[INPUT].astype("float32", copy=False)

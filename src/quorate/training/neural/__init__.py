@@ -1,0 +1,1 @@
+"""Convolutional networks in PyTorch (the extra ``torch``), as members; nothing that serves imports this."""
