@@ -168,7 +168,7 @@ def test_a_form_with_two_files_options_and_context(site: Any) -> None:
 # --- options --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("strategy", ["best-single", "hard-vote", "soft-vote", "weighted", "stacking"])
+@pytest.mark.parametrize("strategy", ["best-single", "hard-vote", "soft-vote", "weighted", "stacking", "forest"])
 def test_the_caller_chooses_a_strategy(ask: Callable[..., httpx.Response], strategy: str) -> None:
     answer = ask({"instances": [_pixels()], "options": {"strategy": strategy}})
     assert _labels(answer) == ["7"]

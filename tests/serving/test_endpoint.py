@@ -91,6 +91,29 @@ def test_the_caller_may_choose_only_where_it_says_so(house, pool):
         house.endpoint(pool, [MEAN, BEST], SPLIT).choose("best", {}, 0.0)
 
 
+def test_the_caller_may_choose_a_member_which_answers_alone(house, pool):
+    endpoint = house.endpoint(pool, [MEAN, BEST], SPLIT, caller_may_choose=True)
+    choice = endpoint.choose("c", {}, 0.0)
+    assert (choice.strategy.name, choice.source, choice.propensities) == ("c", "caller", (0.0, 0.0))
+    assert (choice.strategy.members, choice.strategy.quorum) == (("c",), 1)
+    assert endpoint.strategy("c") is choice.strategy
+    execution = house.execution(pool)
+    execution.start(choice.strategy.next(execution, 100.0))
+    assert choice.strategy.answer(execution)[0].tolist() == pytest.approx([0.1, 0.9])
+    assert "c" not in endpoint.names
+    with pytest.raises(NotFound, match="members: a, b, c"):
+        endpoint.choose("d", {}, 0.0)
+    blind = house.endpoint(pool, [MEAN, BEST], PolicyRoute("split", SPLIT.params, blind=True), caller_may_choose=True)
+    for refusing in (blind, house.endpoint(pool, [MEAN, BEST], SPLIT)):
+        with pytest.raises(Forbidden):
+            refusing.choose("c", {}, 0.0)
+
+
+def test_a_strategy_comes_before_a_member_of_its_name(house, pool):
+    endpoint = house.endpoint(pool, [StrategyRoute("c", "mean", ("a", "b"), 1), BEST], caller_may_choose=True)
+    assert endpoint.choose("c", {}, 0.0).strategy.members == ("a", "b")
+
+
 def test_the_caller_never_chooses_on_a_blind_endpoint(house, pool):
     policy = PolicyRoute("split", {"weights": {"average": 1, "best": 1}}, blind=True)
     endpoint = house.endpoint(pool, [MEAN, BEST], policy, caller_may_choose=True)

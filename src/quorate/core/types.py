@@ -147,7 +147,8 @@ class Decision:
 
     Times: ``arrived`` is Unix seconds; ``queue_ms`` from arrival to the first member's start; ``latency_ms`` from
     arrival to the answer. ``strategies`` and ``propensities`` are parallel: the probability with which each could
-    have been assigned. ``assigned`` is what the policy (or caller) chose, ``served`` what answered (None on error).
+    have been assigned; all are 0 where the caller chose a member. ``assigned`` is what the policy (or caller) chose,
+    ``served`` what answered (None on error).
     ``outputs`` float32 ``[n, m, k]`` and ``status`` int8 ``[n, m]`` follow ``members``; ``answer`` float32 ``[n, k]``.
     ``unit`` is the key of sticky assignment. ``error`` is the code of the error that was answered instead.
     """

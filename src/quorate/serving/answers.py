@@ -44,7 +44,7 @@ def encode(endpoint: LoadedEndpoint, decision: Decision) -> bytes:
     if not endpoint.blind:
         body["strategy"] = decision.served
         body["degraded"] = decision.degraded
-        asked = endpoint.strategies[decision.assigned].members
+        asked = endpoint.strategy(decision.assigned).members
         body["missing"] = [m.name for m in decision.members if m.status is Status.FAILED and m.name in asked]
         body["latency_ms"] = round(decision.latency_ms, 3)
     return _encode(body)

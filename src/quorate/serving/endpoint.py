@@ -97,6 +97,8 @@ class LoadedEndpoint:
         self.pool = pool
         self.strategies = {s.name: LoadedStrategy(s, pool, states.get(s.name)) for s in route.strategies}
         self.names = tuple(self.strategies)
+        alone = [StrategyRoute(m.name, "single", (m.name,), 1) for m in pool.members if m.name not in self.strategies]
+        self._alone = {route.name: LoadedStrategy(route, pool, None) for route in alone}
         self.policy: Policy = build("policies", route.policy.kind, route.policy.params, self.names)
         self.blind = route.policy.blind
         self.sticky = route.policy.sticky
@@ -106,8 +108,12 @@ class LoadedEndpoint:
         self.everyone = tuple(range(len(pool.members)))
         self._no_state = self.policy.initial()
 
+    def strategy(self, name: str) -> LoadedStrategy:
+        """The strategy of that name, else the member of that name, alone; :class:`KeyError` for neither."""
+        return self.strategies.get(name) or self._alone[name]
+
     def choose(self, wanted: str | None, context: Mapping[str, Scalar], uniform: float) -> Choice:
-        """The caller's strategy if it may choose, else a draw from the policy.
+        """The caller's strategy (or member) if it may choose, else a draw from the policy.
 
         ``uniform`` in [0, 1) decides unless assignment is sticky. Raises a client error naming the option.
         """
@@ -138,10 +144,11 @@ class LoadedEndpoint:
                 "the option out.",
                 path="options.strategy",
             )
-        strategy = self.strategies.get(wanted)
+        strategy = self.strategies.get(wanted) or self._alone.get(wanted)
         if strategy is None:
             raise NotFound(
-                f"Endpoint '{self.name}' has no strategy '{wanted[:64]}'; expected one of {', '.join(self.names)}.",
+                f"Endpoint '{self.name}' has no strategy '{wanted[:64]}'; expected one of {', '.join(self.names)}, "
+                f"or one of its members: {', '.join(member.name for member in self.pool.members)}.",
                 path="options.strategy",
             )
         chosen = tuple(1.0 if name == wanted else 0.0 for name in self.names)

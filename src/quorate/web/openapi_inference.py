@@ -53,7 +53,7 @@ def _schemas() -> Schema:
         "",
         strategy={
             "type": ["string", "null"],
-            "description": "The strategy to use, where the endpoint lets callers choose.",
+            "description": "A strategy, or a member of the pool, which then answers alone, where callers may choose.",
         },
         max_ms={
             "type": ["number", "null"],
