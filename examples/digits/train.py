@@ -24,8 +24,10 @@ from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.spec import load
 from quorate.training import report
+from quorate.training.estimator import estimators
 from quorate.training.evaluate import evaluate, majority_label
-from quorate.training.train import Progress, Recipe, code_digest, train_pool
+from quorate.training.recipe import Fit, Recipe, code_digest
+from quorate.training.train import Progress, train_pool
 
 MEMBERS = {
     "logistic": make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000)),
@@ -34,7 +36,7 @@ MEMBERS = {
     "mlp": MLPClassifier((64,), alpha=0.01, learning_rate_init=0.005, tol=1e-3, random_state=digits.SEED),
     "svm": CalibratedClassifierCV(OneVsRestClassifier(SVC(C=10)), ensemble=False, cv=5),
 }
-STATES = {"digits-weighted": "log-odds", "digits-stacking": "stack"}
+STATES = {"digits-weighted": Fit("log-odds"), "digits-stacking": Fit("stack")}
 
 
 def train(home: Home, progress: Progress, *, force: bool = False) -> None:
@@ -47,7 +49,7 @@ def train(home: Home, progress: Progress, *, force: bool = False) -> None:
         split=parts,
         signature=digits.SIGNATURE,
         preprocess=digits.PREPROCESS,
-        members=MEMBERS,
+        trainers=estimators(MEMBERS),
         states=STATES,
         code=code_digest(Path(__file__), Path(digits.__file__)),
         seed=digits.SEED,

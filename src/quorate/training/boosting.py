@@ -5,11 +5,13 @@ error is ``e = sum of w over the rows it gets wrong``, its weight in the ensembl
 log(K - 1))``, and the rows that it got wrong count ``exp(a)`` times as much in the next round, after which weights are
 brought to sum 1 again.
 
-A round that gets every row right has no finite weight; its error is then taken for half a row's, and the next round sees
-equal weights again. A round no better than chance (``e >= 1 - 1/K``) is an error: it would count less than nothing.
+A round that gets every row right has no finite weight; its error is then taken for half a row's, and the next round
+sees equal weights again. A round no better than chance (``e >= 1 - 1/K``) is an error: it would count less
+than nothing.
 
 Reference: J. Zhu, H. Zou, S. Rosset, T. Hastie, "Multi-class AdaBoost", Statistics and Its Interface 2(3), 2009,
-algorithm 2. Shrinkage by a learning rate: J. Friedman, "Greedy function approximation", Annals of Statistics 29(5), 2001.
+algorithm 2. Shrinkage by a learning rate: J. Friedman, "Greedy function approximation", Annals of Statistics 29(5),
+2001.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from quorate.core.types import FloatArray, Tensors
-from quorate.errors import InvalidInput
+from quorate.core.combine import weighted
+from quorate.core.types import FloatArray, State, Tensors
+from quorate.errors import ConfigError, InvalidInput
 from quorate.training.export import Exported
 from quorate.training.trainer import Fitted, Rows, Trainer
 
@@ -98,15 +101,26 @@ def judge(
     return error, learning_rate * float(np.log((1 - counted) / counted) + np.log(classes - 1))
 
 
-def reweighted(
-    weights: NDArray[np.float64], wrong: NDArray[np.bool_], weight: float
-) -> NDArray[np.float64]:
+def reweighted(weights: NDArray[np.float64], wrong: NDArray[np.bool_], weight: float) -> NDArray[np.float64]:
     """The weights of the next round, which sum to 1; equal ones after a round that got everything right."""
     if not wrong.any():
         return np.full(len(weights), 1 / len(weights))
     # The greatest exponent is 0, so that nothing overflows.
     raised: NDArray[np.float64] = weights * np.where(wrong, 1.0, np.exp(-weight))
-    return raised / raised.sum()
+    normalised: NDArray[np.float64] = raised / raised.sum()
+    return normalised
+
+
+def ensemble_weights(metrics: Mapping[str, Mapping[str, float]]) -> State:
+    """The state of ``weighted`` for boosted members, from their manifests' metrics by name.
+
+    :class:`ConfigError` for a member that was not boosted.
+    """
+    for name, found in metrics.items():
+        if WEIGHT not in found:
+            raise ConfigError(f"'{name}' was not boosted, so it has no SAMME weight; leave it out.", path=name)
+    weights = np.array([max(found[WEIGHT], weighted.LEAST_WEIGHT) for found in metrics.values()])
+    return State("weighted", weighted.VERSION, {"members": list(metrics)}, {"weights": weights})
 
 
 @dataclass(frozen=True)

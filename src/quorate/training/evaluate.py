@@ -20,6 +20,7 @@ from quorate.errors import InvalidInput
 from quorate.preprocess import Pipeline
 from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
+from quorate.training import boosting
 from quorate.training.data import Dataset
 from quorate.training.parity import Raw, batches
 
@@ -54,6 +55,21 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Round:
+    """One round of boosting: weighted training error, weight in the ensemble, and how uneven the rows' weights were.
+
+    ``effective_rows`` is ``1 / sum(w^2)``, the number of equally weighted rows that are worth as much; ``heaviest`` is
+    the greatest weight as a multiple of an equal share.
+    """
+
+    member: str
+    error: float
+    weight: float
+    effective_rows: float
+    heaviest: float
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Members and strategies of one endpoint on the same held-out rows.
 
@@ -72,6 +88,7 @@ class Evaluation:
     strategies: tuple[Score, ...]
     best_member: str
     comparisons: tuple[Comparison, ...]
+    rounds: tuple[Round, ...] = ()
 
 
 def model_outputs(registry: Registry, manifest: Manifest, raw: Raw) -> FloatArray:
@@ -123,10 +140,8 @@ def evaluate(
     truth = test.truth(classes)
     names = [member.name for member in pool.members]
     raw: Raw = {name: value if isinstance(value, np.ndarray) else list(value) for name, value in test.raw.items()}
-    outputs = np.stack(
-        [model_outputs(registry, registry.manifest(f"{member.name}:{member.version}"), raw) for member in pool.members],
-        axis=1,
-    )
+    manifests = [registry.manifest(f"{member.name}:{member.version}") for member in pool.members]
+    outputs = np.stack([model_outputs(registry, manifest, raw) for manifest in manifests], axis=1)
     members = tuple(score(name, "member", (name,), outputs[:, i], truth, seed) for i, name in enumerate(names))
     strategies = tuple(
         score(
@@ -152,7 +167,14 @@ def evaluate(
         strategies=strategies,
         best_member=best.name,
         comparisons=_compared(best, [strategy for strategy in strategies if len(strategy.members) > 1]),
+        rounds=_rounds(manifests),
     )
+
+
+def _rounds(manifests: Sequence[Manifest]) -> tuple[Round, ...]:
+    boosted = sorted((m for m in manifests if boosting.ROUND in m.metrics), key=lambda m: m.metrics[boosting.ROUND])
+    names = (boosting.ERROR, boosting.WEIGHT, boosting.EFFECTIVE, boosting.HEAVIEST)
+    return tuple(Round(m.name, *(m.metrics[name] for name in names)) for m in boosted)
 
 
 def combined(strategy: StrategyRoute, outputs: FloatArray, registry: Registry) -> FloatArray:

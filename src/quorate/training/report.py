@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from quorate.core.stats.intervals import Interval
-from quorate.training.evaluate import Comparison, Evaluation, Score
+from quorate.training.evaluate import Comparison, Evaluation, Round, Score
 
 COLUMNS = ("name", "what", "accuracy", "macro F1", "log loss")
 
@@ -65,6 +67,7 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         "comparisons": [
             {"strategy": c.strategy, "accuracy_difference": c.difference._asdict()} for c in evaluation.comparisons
         ],
+        "rounds": [asdict(found) for found in evaluation.rounds],
         "verdict": verdict(evaluation),
         "caveats": caveats(evaluation),
     }
@@ -87,10 +90,29 @@ def to_markdown(evaluation: Evaluation) -> str:
         "|---|---|",
         *(f"| {c.strategy} | {_points(c)} |" for c in evaluation.comparisons),
         "",
+        *_boosting(evaluation.rounds),
         caveats(evaluation),
         "",
     ]
     return "\n".join(lines)
+
+
+def _boosting(rounds: Sequence[Round]) -> list[str]:
+    if not rounds:
+        return []
+    return [
+        "## Boosting rounds (SAMME, on the training part)",
+        "",
+        "| member | weighted error | weight | effective rows | heaviest row |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {r.member} | {r.error:.4f} | {r.weight:.2f} | {r.effective_rows:.0f} | {r.heaviest:.1f} times equal |"
+            for r in rounds
+        ),
+        "",
+        "Each round sees the rows as the rounds before it weighted them: what they got wrong counts more.",
+        "",
+    ]
 
 
 def table(evaluation: Evaluation) -> list[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Small convolutional networks of different build; all take ``[n, channels, side, side]`` and give logits ``[n, classes]``.
+"""Small convolutional networks of different build, from ``[n, channels, side, side]`` to logits ``[n, classes]``.
 
 They differ on purpose: members that err alike gain nothing from each other. References: K. Simonyan, A. Zisserman,
 "Very deep convolutional networks", 2014 (plain); K. He et al., "Deep residual learning", 2015 (residual); A. Howard et
@@ -36,38 +36,50 @@ def build(architecture: Architecture, channels: int, side: int, classes: int) ->
 
 def _plain(channels: int) -> tuple[list[nn.Module], int, int]:
     """Two stages of two 3x3 convolutions."""
-    return [
-        *_convolution(channels, 16),
-        *_convolution(16, 16),
-        nn.MaxPool2d(2),
-        *_convolution(16, 32),
-        *_convolution(32, 32),
-        nn.MaxPool2d(2),
-    ], 32, 4
+    return (
+        [
+            *_convolution(channels, 16),
+            *_convolution(16, 16),
+            nn.MaxPool2d(2),
+            *_convolution(16, 32),
+            *_convolution(32, 32),
+            nn.MaxPool2d(2),
+        ],
+        32,
+        4,
+    )
 
 
 def _residual(channels: int) -> tuple[list[nn.Module], int, int]:
     """Two residual blocks."""
-    return [
-        *_convolution(channels, 16),
-        nn.MaxPool2d(2),
-        Residual(16),
-        *_convolution(16, 32),
-        nn.MaxPool2d(2),
-        Residual(32),
-    ], 32, 4
+    return (
+        [
+            *_convolution(channels, 16),
+            nn.MaxPool2d(2),
+            Residual(16),
+            *_convolution(16, 32),
+            nn.MaxPool2d(2),
+            Residual(32),
+        ],
+        32,
+        4,
+    )
 
 
 def _separable(channels: int) -> tuple[list[nn.Module], int, int]:
     """Three depthwise separable convolutions."""
-    return [
-        *_convolution(channels, 16),
-        nn.MaxPool2d(2),
-        *_depthwise(16, 32),
-        *_depthwise(32, 48),
-        nn.MaxPool2d(2),
-        *_depthwise(48, 48),
-    ], 48, 4
+    return (
+        [
+            *_convolution(channels, 16),
+            nn.MaxPool2d(2),
+            *_depthwise(16, 32),
+            *_depthwise(32, 48),
+            nn.MaxPool2d(2),
+            *_depthwise(48, 48),
+        ],
+        48,
+        4,
+    )
 
 
 def _shallow(channels: int) -> tuple[list[nn.Module], int, int]:
@@ -98,7 +110,7 @@ def _depthwise(inward: int, outward: int) -> list[nn.Module]:
     ]
 
 
-class Residual(nn.Module):
+class Residual(nn.Module):  # type: ignore[misc]  # torch is not followed: its types take a minute
     """``relu(x + f(x))`` with f two convolutions."""
 
     def __init__(self, width: int) -> None:

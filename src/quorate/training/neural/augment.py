@@ -1,4 +1,4 @@
-"""Light augmentation of grey or colour images in training: they are turned, scaled, slanted, moved, thickened and dimmed.
+"""Light augmentation in training: images are turned, scaled, slanted, moved, thickened and dimmed.
 
 Works on batches ``[n, c, h, w]`` whose background is 0, after preprocessing.
 """

@@ -51,7 +51,7 @@ class Network:
         return (self.name,)
 
     def fit(self, rows: Rows) -> tuple[FittedNetwork]:
-        """Train from scratch; :class:`InvalidInput` if the input is not square images or there are fewer than 2 rows."""
+        """Train from scratch; :class:`InvalidInput` for what is no square images, or fewer than two rows."""
         images = _images(rows.inputs)
         if len(rows) < 2:
             raise InvalidInput(f"'{self.name}' needs at least two rows; got {len(rows)}.", path="rows")
@@ -63,9 +63,7 @@ class Network:
         weights = {name: value.numpy().copy() for name, value in network.state_dict().items()}
         return (FittedNetwork(self.architecture, shape, weights),)
 
-    def _train(
-        self, network: nn.Module, images: Tensor, truth: Tensor, weights: NDArray[np.float64] | None
-    ) -> None:
+    def _train(self, network: nn.Module, images: Tensor, truth: Tensor, weights: NDArray[np.float64] | None) -> None:
         generator = torch.Generator().manual_seed(self.seed)
         steps = self.epochs * len(_batches(torch.arange(len(truth)), self.batch))
         optimiser = torch.optim.AdamW(network.parameters(), weight_decay=self.weight_decay)
