@@ -259,3 +259,14 @@ def test_diff_shows_added_and_removed_endpoints(project: Any) -> None:
     _edit(project, "  main:", "  renamed:")
     found = [(d.endpoint, d.action) for d in diff(project.home, project.registry, project.database)]
     assert found == [("renamed", "add"), ("main", "remove")]
+
+
+def test_the_projects_secret_is_made_once(project: Any) -> None:
+    """It salts the assignment of sticky units, who must keep their arms."""
+    project.apply()
+    first = snapshot.read(project.home.snapshot).secret
+    assert len(bytes.fromhex(first)) == 16
+    _edit(project, "quorum: 2", "quorum: 3")
+    assert project.apply().snapshot_version == 2
+    assert snapshot.read(project.home.snapshot).secret == first
+    assert diff(project.home, project.registry, project.database) == ()

@@ -41,11 +41,15 @@ class MemberRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GraphRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """ONNX members of a pool fused into one graph: ``outputs`` maps member name to the graph's output tensor."""
+    """ONNX members of a pool fused into one graph: ``outputs`` maps member name to the graph's output tensor.
+
+    ``alone``: it is run one row at a time, because one of its members must be.
+    """
 
     digest: str
     outputs: dict[str, str]
     input_name: str
+    alone: bool = False
 
 
 class PoolRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -122,7 +126,11 @@ class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole manifest; ``version`` grows by one with every publication."""
+    """The whole manifest; ``version`` grows by one with every publication.
+
+    ``secret`` is the project's own, made at its first apply: without it nobody can compute which arm of a blind
+    endpoint a sticky unit has.
+    """
 
     version: int
     pools: tuple[PoolRoute, ...] = ()
@@ -131,6 +139,7 @@ class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     journal: JournalSettings = JournalSettings()
     hosts: tuple[str, ...] = ()
+    secret: str = ""
     format: int = FORMAT
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -117,6 +118,7 @@ def _apply(
             pools=pools,
             endpoints=tuple(endpoints),
             keys=keys.routes(connection),
+            secret=previous.secret or secrets.token_hex(16),  # never changed: units keep their arms
         )
         removed = tuple(sorted(_numbers(previous).keys() - _numbers(routing).keys()))
         applied = Applied(_numbers(routing), previous.version, tuple(changed), removed, notices)

@@ -89,9 +89,11 @@ class Choice:
 
 
 class LoadedEndpoint:
-    """An endpoint at one revision."""
+    """An endpoint at one revision; ``secret`` is the project's, from the snapshot."""
 
-    def __init__(self, route: EndpointRoute, pool: LoadedPool, states: Mapping[str, State]) -> None:
+    def __init__(
+        self, route: EndpointRoute, pool: LoadedPool, states: Mapping[str, State], *, secret: str = ""
+    ) -> None:
         self.route = route
         self.name = route.name
         self.pool = pool
@@ -107,6 +109,8 @@ class LoadedEndpoint:
         self.falls_back = bool(self.fallback) and route.on_member_failure == "fallback"
         self.everyone = tuple(range(len(pool.members)))
         self._no_state = self.policy.initial()
+        # Who knew the salt could compute the arm of every unit: a blind endpoint's is a secret.
+        self._salt = f"{secret} {route.name}" if self.blind else route.name
 
     def strategy(self, name: str) -> LoadedStrategy:
         """The strategy of that name, else the member of that name, alone; :class:`KeyError` for neither."""
@@ -129,7 +133,7 @@ class LoadedEndpoint:
                     path=f"context.{self.sticky}",
                 )
             unit = str(value)
-            uniform = unit_uniform(unit, self.name)
+            uniform = unit_uniform(unit, self._salt)
         return Choice(self.strategies[self.names[draw(p, uniform)]], "policy", tuple(p.tolist()), unit)
 
     def _callers(self, wanted: str) -> Choice:

@@ -68,7 +68,7 @@ class Loader:
             endpoints = {}
             for endpoint in routing.endpoints:
                 states = await self._background.submit(self._states, endpoint, strict)
-                endpoints[endpoint.name] = LoadedEndpoint(endpoint, pools[endpoint.pool], states)
+                endpoints[endpoint.name] = LoadedEndpoint(endpoint, pools[endpoint.pool], states, secret=routing.secret)
         except BaseException:
             for pool in built:
                 pool.close()
@@ -167,7 +167,13 @@ class Loader:
         positions = tuple(order.index(name) for name in names)
         try:
             folder = self._blobs.checkout({GRAPH_FILE: route.graph.digest})
-            graph = GraphSession(folder / GRAPH_FILE, route.graph.outputs, name=f"pool {route.name}", threads=1)
+            graph = GraphSession(
+                folder / GRAPH_FILE,
+                route.graph.outputs,
+                name=f"pool {route.name}",
+                threads=1,
+                alone=route.graph.alone,
+            )
         except (QuorateError, OSError) as error:
             if strict:
                 raise

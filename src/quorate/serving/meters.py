@@ -22,6 +22,7 @@ class Meters:
         self._requests: dict[tuple[str, str, str], Counter] = {}
         self._duration: dict[str, Histogram] = {}
         self._member_duration: dict[str, Histogram] = {}
+        self._flaws: dict[str, tuple[Counter, Counter]] = {}
         self._restarts: dict[str, int] = {}
         self.in_flight = counters.gauge("quorate_in_flight")
         self.ready = counters.gauge("quorate_ready")
@@ -57,10 +58,15 @@ class Meters:
                     "quorate_member_duration_seconds", member=run.name
                 )
             member.observe(run.latency_ms)
-        if decision.degraded:
-            self._counters.counter("quorate_degraded_total", endpoint=endpoint).add()
-        if decision.served is not None and decision.served != decision.assigned:
-            self._counters.counter("quorate_fallbacks_total", endpoint=endpoint).add()
+        flaws = self._flaws.get(endpoint)
+        if flaws is None:
+            flaws = self._flaws[endpoint] = (
+                self._counters.counter("quorate_degraded_total", endpoint=endpoint),
+                self._counters.counter("quorate_fallbacks_total", endpoint=endpoint),
+            )
+        # Nothing is added, rather than not counted: a blind answer must not take longer where it is degraded.
+        flaws[0].add(decision.degraded)
+        flaws[1].add(decision.served is not None and decision.served != decision.assigned)
 
     def refused(self, status: int) -> None:
         """Count a request that got an error instead of a decision."""

@@ -14,6 +14,7 @@ from quorate.codecs import decision as decision_codec
 from quorate.codecs.journal import RecordKind
 from quorate.core.types import Decision, FloatArray, Scalar, Tensors
 from quorate.errors import InvalidInput, MemberError, NoQuorum, NotFound, Overloaded
+from quorate.serving import blind
 from quorate.serving.endpoint import Choice, LoadedEndpoint, LoadedStrategy, reserve
 from quorate.serving.execution import Execution
 from quorate.serving.generation import Generation, Model
@@ -214,16 +215,7 @@ class Plane:
         execution.start(endpoint.everyone)
         await execution.wait(deadline, endpoint.everyone)
         execution.give_up()
-        answers = {name: strategy.answer(execution) for name, strategy in endpoint.strategies.items()}
-        missing = bool(choice.strategy.missing(execution))
-        order = (choice.strategy, *endpoint.fallback)
-        if missing and endpoint.falls_back:
-            order = (*(s for s in endpoint.fallback if s is not choice.strategy), choice.strategy)
-        for strategy in order:
-            answer = answers[strategy.name]
-            if answer is not None:
-                return _Served(strategy, answer, missing or strategy is not choice.strategy)
-        return _Served(None, None, True)
+        return _Served(*blind.settle(endpoint, choice, execution))
 
     def _decide(
         self, endpoint: LoadedEndpoint, choice: Choice, execution: Execution, served: _Served, call: Call

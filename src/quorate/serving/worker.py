@@ -84,9 +84,9 @@ class Worker:
             self._home.journal, self._settings.slot, routing.journal, self._clock, lambda error: log.error("%s", error)
         )
         journal.start()
-        plane = Plane(
-            clock=self._clock, lane=self._lane, journal=journal, rng=random.Random(os.urandom(16)), meters=self._meters
-        )
+        # The system's generator: who knows enough arms (labels may tell) can continue a Mersenne Twister's numbers.
+        rng = random.SystemRandom()
+        plane = Plane(clock=self._clock, lane=self._lane, journal=journal, rng=rng, meters=self._meters)
         idempotency = IdempotencyTable(
             self._home.run / "idempotency.db", slot=self._settings.slot, boot=journal.boot, clock=self._clock
         )
