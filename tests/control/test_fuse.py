@@ -150,3 +150,14 @@ def test_the_graph_is_no_reason_for_a_new_revision(pool: Any, monkeypatch: pytes
     applied = pool.apply()
     assert (applied.changed, applied.snapshot_version) == ((), 2)
     assert _graph(pool) is not None
+
+
+def test_members_of_other_options_are_compiled_anew_and_rows_run_alone(pool: Any) -> None:
+    pool.apply()
+    before = _graph(pool)
+    assert not before.alone
+    newest = pool.registry.manifest("y:1")
+    again = msgspec.structs.replace(newest, options={"rows": "alone"}, version=0, files={}, digest="", created=0.0)
+    pool.registry.register(again, {"model.onnx": pool.registry.read_blob(newest.files["model.onnx"])})
+    pool.apply()
+    assert _graph(pool).alone

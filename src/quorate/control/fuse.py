@@ -45,13 +45,17 @@ def _fed_alike(members: Sequence[MemberRoute]) -> list[MemberRoute]:
 
 
 def _compiled_before(group: Sequence[MemberRoute], registry: Registry, known: Sequence[PoolRoute]) -> GraphRoute | None:
-    wanted = [(member.name, member.digest) for member in group]
+    wanted = [_compiled_from(member) for member in group]
     for pool in known:
         if pool.graph is not None and registry.blobs.has(pool.graph.digest):
-            fused = [(member.name, member.digest) for member in pool.members if member.name in pool.graph.outputs]
+            fused = [_compiled_from(member) for member in pool.members if member.name in pool.graph.outputs]
             if fused == wanted:
                 return pool.graph
     return None
+
+
+def _compiled_from(member: MemberRoute) -> tuple[object, ...]:
+    return member.name, member.digest, member.output_name, member.options
 
 
 def _compile(group: Sequence[MemberRoute], registry: Registry) -> GraphRoute:
@@ -63,7 +67,9 @@ def _compile(group: Sequence[MemberRoute], registry: Registry) -> GraphRoute:
     compiled = compile_pool(members)
     verify_graph(compiled, members, _rows(group, registry))
     digest = registry.blobs.put(compiled.model)
-    return GraphRoute(digest=digest, outputs=dict(compiled.outputs), input_name=compiled.input_name)
+    return GraphRoute(
+        digest=digest, outputs=dict(compiled.outputs), input_name=compiled.input_name, alone=compiled.alone
+    )
 
 
 def _rows(group: Sequence[MemberRoute], registry: Registry) -> Tensors:

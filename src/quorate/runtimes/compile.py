@@ -14,6 +14,7 @@ import numpy as np
 
 from quorate.core.types import Artifact, FloatArray, Tensors
 from quorate.errors import FormatRefused, ParityError
+from quorate.runtimes import adapt
 from quorate.runtimes.graph import GraphSession
 from quorate.runtimes.onnx import OnnxRuntime
 from quorate.runtimes.signature import as_answer, one_line, only_file
@@ -25,17 +26,22 @@ if TYPE_CHECKING:
 # forests, neural nets and calibrated SVMs, also where operator sets were raised. A few float32 roundings are left for
 # optimisers that fuse across members; a wrong edge or weight is off by far more.
 TOLERANCE = 1e-6
+_SOFTMAX_OPSET = 13  # for members that use no standard operator themselves
 
 Members = Sequence[tuple[str, Artifact]]
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledGraph:
-    """A fused pool: the serialised ONNX ``model``, its one input, and the ``outputs`` tensor of each member."""
+    """A fused pool: the serialised ONNX ``model``, its one input, and the ``outputs`` tensor of each member.
+
+    ``alone`` says that it must be run one row at a time, because a member must (:mod:`quorate.runtimes.adapt`).
+    """
 
     model: bytes
     outputs: Mapping[str, str]
     input_name: str
+    alone: bool = False
 
 
 def compile_pool(members: Members) -> CompiledGraph:
@@ -57,6 +63,9 @@ def compile_pool(members: Members) -> CompiledGraph:
         _keep_only(part, artifact.output_name)
         _prefix(part, f"{name}/", tensor)
         outputs[name] = f"{name}/{artifact.output_name}"
+        if adapt.answers_logits(artifact):
+            outputs[name] = _append_softmax(part, artifact.signature.output.width)
+            opsets.setdefault("", _SOFTMAX_OPSET)
         if not graph.input:
             graph.input.append(part.input[0])
         graph.node.extend(part.node)
@@ -74,7 +83,7 @@ def compile_pool(members: Members) -> CompiledGraph:
         onnx.checker.check_model(serialised)
     except Exception as error:  # the checker's, protobuf's and the binding's errors have no common base
         raise FormatRefused(f"These members cannot be fused: the graph is not valid ({one_line(error)}).") from error
-    return CompiledGraph(serialised, outputs, tensor)
+    return CompiledGraph(serialised, outputs, tensor, any(adapt.runs_alone(artifact) for _, artifact in members))
 
 
 def verify_graph(graph: CompiledGraph, members: Members, inputs: Tensors) -> float:
@@ -83,7 +92,7 @@ def verify_graph(graph: CompiledGraph, members: Members, inputs: Tensors) -> flo
     :class:`ParityError` if an output differs by more than 1e-6 (relative where it is larger than 1), or if a row's
     largest class is another.
     """
-    session = GraphSession(graph.model, graph.outputs)
+    session = GraphSession(graph.model, graph.outputs, alone=graph.alone)
     try:
         fused = session.run(inputs)
     finally:
@@ -174,6 +183,20 @@ def _keep_only(graph: onnx.GraphProto, output: str) -> None:
     _replace(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in needed])
     _replace(graph.sparse_initializer, [t for t in graph.sparse_initializer if t.values.name in needed])
     _replace(graph.output, [value for value in graph.output if value.name == output])
+
+
+def _append_softmax(graph: onnx.GraphProto, width: int) -> str:
+    """Probabilities, float32, in the place of a graph's one output of logits, in place; returns the new output's name.
+
+    On a matrix the softmax of every operator set means the same with the axis written out.
+    """
+    from onnx import TensorProto, helper
+
+    logits = graph.output[0].name
+    graph.node.append(helper.make_node("Cast", [logits], [f"{logits}/float"], to=TensorProto.FLOAT))
+    graph.node.append(helper.make_node("Softmax", [f"{logits}/float"], [f"{logits}/softmax"], axis=1))
+    _replace(graph.output, [helper.make_tensor_value_info(f"{logits}/softmax", TensorProto.FLOAT, [None, width])])
+    return f"{logits}/softmax"
 
 
 def _prefix(graph: onnx.GraphProto, prefix: str, shared: str) -> None:

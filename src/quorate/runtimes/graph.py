@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from quorate.core.types import Tensors
 from quorate.errors import FormatRefused, MemberCrashed
+from quorate.runtimes import adapt
 from quorate.runtimes.onnx import open_session, tensor_specs
 from quorate.runtimes.signature import InputCheck, one_line
 
@@ -19,13 +20,20 @@ class GraphSession:
     """A compiled pool, loaded from a file or from memory; thread-safe, keeps row order.
 
     ``outputs`` maps each member to its output tensor (:class:`~quorate.runtimes.compile.CompiledGraph`), ``name`` is
-    for messages; ``inputs`` are the graph's own tensors. :class:`FormatRefused` if it is not such a graph. A run fails
+    for messages; ``alone`` runs one row at a time; ``inputs`` are the graph's own tensors. :class:`FormatRefused` if it
+    is not such a graph. A run fails
     as a whole only; what one member answered is for the caller to check
     (:func:`~quorate.runtimes.signature.as_answer`, :func:`~quorate.runtimes.signature.usable`).
     """
 
     def __init__(
-        self, model: Path | bytes, outputs: Mapping[str, str], *, name: str = "pool", threads: int = 1
+        self,
+        model: Path | bytes,
+        outputs: Mapping[str, str],
+        *,
+        name: str = "pool",
+        threads: int = 1,
+        alone: bool = False,
     ) -> None:
         session = open_session(model, name=name, threads=threads)
         self.inputs, own = tensor_specs(session, name=name)
@@ -37,6 +45,7 @@ class GraphSession:
         self._outputs = list(outputs.values())
         self._check = InputCheck(name, self.inputs)
         self._name = name
+        self._alone = alone
 
     def run(self, inputs: Tensors) -> dict[str, NDArray[Any]]:
         """Each member's output as the graph gives it, by member name, first axis rows.
@@ -44,12 +53,16 @@ class GraphSession:
         :class:`SignatureViolation` if the inputs are not the graph's, :class:`MemberCrashed` if the run fails.
         """
         inputs = self._check.named(inputs)
-        self._check(inputs)
+        rows = self._check(inputs)
         session = self._session
         if session is None:
             raise MemberCrashed(f"Graph '{self._name}' is closed.", path=self._name)
         try:
-            return dict(zip(self._members, session.run(self._outputs, inputs), strict=True))
+            if self._alone and rows > 1:
+                found = adapt.run_alone(session.run, self._outputs, inputs, rows)
+            else:
+                found = session.run(self._outputs, inputs)
+            return dict(zip(self._members, found, strict=True))
         except Exception as error:  # ONNX Runtime's own errors have no common base
             raise MemberCrashed(
                 f"Graph '{self._name}' failed in ONNX Runtime ({one_line(error)}).", path=self._name

@@ -10,6 +10,7 @@ import onnxruntime as ort
 
 from quorate.core.types import Artifact, Tensors, TensorSpec
 from quorate.errors import FormatRefused, MemberCrashed
+from quorate.runtimes import adapt
 from quorate.runtimes.base import Runtime, Session
 from quorate.runtimes.signature import InputCheck, as_answer, check_options, one_line, only_file, whole_option
 
@@ -88,6 +89,8 @@ class OnnxSession(Session):
         self._session: ort.InferenceSession | None = session
         self._artifact = artifact
         self._outputs = [artifact.output_name]
+        self._softmax = adapt.answers_logits(artifact)
+        self._alone = adapt.runs_alone(artifact)
         self._check = InputCheck(artifact.name, artifact.tensors)
 
     def run(self, inputs: Tensors) -> Tensors:
@@ -98,12 +101,16 @@ class OnnxSession(Session):
         if session is None:
             raise MemberCrashed(f"Model '{self._artifact.name}' is closed.", path=self._artifact.name)
         try:
-            value = session.run(self._outputs, inputs)[0]
+            if self._alone and rows > 1:
+                value = adapt.run_alone(session.run, self._outputs, inputs, rows)[0]
+            else:
+                value = session.run(self._outputs, inputs)[0]
         except Exception as error:  # ONNX Runtime's own errors have no common base
             raise MemberCrashed(
                 f"Model '{self._artifact.name}' failed in ONNX Runtime ({one_line(error)}).", path=self._artifact.name
             ) from error
-        return {self._artifact.output_name: as_answer(self._artifact, value, rows)}
+        answer = as_answer(self._artifact, value, rows)
+        return {self._artifact.output_name: adapt.softmax(answer) if self._softmax else answer}
 
     def close(self) -> None:
         """See :class:`Session`; a run that is under way in another thread ends first."""
@@ -113,7 +120,8 @@ class OnnxSession(Session):
 class OnnxRuntime(Runtime):
     """Loads ``.onnx`` files by path, so weights in files beside it are found (and only there).
 
-    Options: ``intra_op_threads`` (1), ``providers`` (the CPU only).
+    Options: ``intra_op_threads`` (1), ``providers`` (the CPU only), ``activation`` and ``rows``
+    (:mod:`quorate.runtimes.adapt`).
     """
 
     name = "onnx"
@@ -121,7 +129,7 @@ class OnnxRuntime(Runtime):
 
     def load(self, artifact: Artifact) -> Session:
         """See :class:`Runtime`; also refuses a file whose own tensors are not those the artifact declares."""
-        check_options(artifact, ("intra_op_threads", "providers"))
+        check_options(artifact, ("intra_op_threads", "providers", *adapt.OPTIONS))
         path = only_file(artifact, ".onnx")
         threads = whole_option(artifact, "intra_op_threads", 1, MAX_THREADS)
         session = open_session(path, name=artifact.name, threads=threads or 1, providers=_providers(artifact))
@@ -143,11 +151,14 @@ def _providers(artifact: Artifact) -> Sequence[str]:
 
 
 def _check_tensors(artifact: Artifact, inputs: Sequence[TensorSpec]) -> None:
+    alone = adapt.runs_alone(artifact)
     for spec in inputs:
-        if not spec.shape or spec.shape[0] is not None:
+        first = spec.shape[0] if spec.shape else 0
+        if first is not None and not (alone and first == 1):
+            way_out = " or set the option rows to alone (`--rows alone`)" if first == 1 else ""
             raise FormatRefused(
                 f"Model '{artifact.name}' fixes the first axis of its input {spec.name}{list(spec.shape)}; "
-                "expected any number of rows; export it again with a dynamic batch axis.",
+                f"expected any number of rows; export it again with a dynamic batch axis{way_out}.",
                 path=artifact.name,
             )
     own = {spec.name: spec for spec in inputs}
@@ -164,7 +175,7 @@ def _accepts(own: TensorSpec, declared: TensorSpec) -> bool:
     return (
         own.dtype == declared.dtype
         and len(own.shape) == len(declared.shape)
-        and all(size is None or size == other for size, other in zip(own.shape, declared.shape, strict=True))
+        and all(size is None or size == other for size, other in zip(own.shape[1:], declared.shape[1:], strict=True))
     )
 
 
