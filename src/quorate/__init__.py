@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Endpoint", "Pool", "Server", "__version__"]
+__all__ = ["AsyncClient", "Client", "Endpoint", "Pool", "Server", "__version__"]
 
 if TYPE_CHECKING:
     from quorate.api import Endpoint, Pool, Server
+    from quorate.client import AsyncClient, Client
 
 
 def __getattr__(name: str) -> Any:
@@ -17,4 +18,8 @@ def __getattr__(name: str) -> Any:
         from quorate import api
 
         return getattr(api, name)
+    if name in ("AsyncClient", "Client"):
+        from quorate import client
+
+        return getattr(client, name)
     raise AttributeError(f"module 'quorate' has no attribute {name!r}")

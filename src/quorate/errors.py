@@ -6,13 +6,11 @@ A message is one sentence: what is wrong, what was expected, what was got, what 
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 
 class QuorateError(Exception):
     """Base of all errors raised on purpose; ``code`` is stable and safe to match on."""
 
-    code: ClassVar[str] = "internal"
+    code: str = "internal"
 
     def __init__(self, message: str, *, path: str | None = None) -> None:
         super().__init__(message)

@@ -24,6 +24,7 @@ PACKAGES = {
     "store": 2,
     "telemetry": 2,
     "web": 3,
+    "client": 3,
     "serving": 4,
     "training": 4,
     "control": 4,
@@ -131,7 +132,8 @@ def upward(found: list[Import]) -> list[str]:
         if not edge.target.startswith("quorate"):
             continue
         if edge.module == "quorate":
-            allowed = edge.function in ("__getattr__", "TYPE_CHECKING") and place(edge.target)[0] == API_LEVEL
+            level, unit = place(edge.target)
+            allowed = edge.function in ("__getattr__", "TYPE_CHECKING") and (level == API_LEVEL or unit == "client")
         else:
             (level, unit), (target_level, target_unit) = place(edge.module), place(edge.target)
             allowed = unit == target_unit or target_level < level or edge.target == "quorate"
