@@ -79,8 +79,13 @@ def _figures(output: OutputSpec, found: Difference) -> str:
     return f"the largest {kind} is {found.largest:.3g} in row {found.row}, and {found.labels} labels differ"
 
 
-def check_sound(output: OutputSpec, got: NDArray[Any], rows: int) -> None:
-    """Raise :class:`ParityError` unless ``got`` is finite, ``[rows, width]``, and scores are probabilities."""
+def check_sound(
+    output: OutputSpec, got: NDArray[Any], rows: int, *, remedy: str = "end it with a softmax, or calibrate the model"
+) -> None:
+    """Raise :class:`ParityError` unless ``got`` is finite, ``[rows, width]``, and scores are probabilities.
+
+    ``remedy`` is what to do about scores that are none.
+    """
     if got.shape != (rows, output.width):
         raise ParityError(f"The artifact answers {list(got.shape)}; expected {[rows, output.width]}.")
     bad = ~np.isfinite(got).all(axis=1)
@@ -91,12 +96,15 @@ def check_sound(output: OutputSpec, got: NDArray[Any], rows: int) -> None:
         if off > _SUM or got.min() < -_SUM:
             raise ParityError(
                 f"The artifact does not answer probabilities: rows sum to 1 within {off:.3g} (allowed: {_SUM:g}), "
-                f"the smallest is {got.min():.3g}; end it with a softmax, or calibrate the model."
+                f"the smallest is {got.min():.3g}; {remedy}."
             )
 
 
-def check_rows(output: OutputSpec, predict: Predict, raw: Raw, got: NDArray[Any]) -> None:
-    """Raise :class:`ParityError` unless single rows answer as they did in the batch, so that order is kept too."""
+def check_rows(output: OutputSpec, predict: Predict, raw: Raw, got: NDArray[Any], *, remedy: str = "") -> None:
+    """Raise :class:`ParityError` unless single rows answer as they did in the batch, so that order is kept too.
+
+    ``remedy`` is what can be done about it, if anything.
+    """
     count = min(SINGLE_ROWS, len(got))
     single = np.concatenate([predict({name: value[i : i + 1] for name, value in raw.items()}) for i in range(count)])
     check_sound(output, single, count)
@@ -104,7 +112,7 @@ def check_rows(output: OutputSpec, predict: Predict, raw: Raw, got: NDArray[Any]
     if not found.within(TOLERANCE):
         raise ParityError(
             f"The artifact answers a row by itself otherwise than in a batch of {len(got)}: {_figures(output, found)}; "
-            "its rows must not depend on each other or on their order.",
+            f"its rows must not depend on each other or on their order{remedy and '; '}{remedy}.",
             path=f"sample[{found.row}]",
         )
 
@@ -135,7 +143,10 @@ def plain(raw: Mapping[str, Any], signature: Signature) -> Raw:
 
 
 def generated(signature: Signature, seed: int = 0) -> Raw:
-    """Random raw rows of a signature; :class:`RegistryError` if it leaves open what a row looks like."""
+    """Random raw rows of a signature; :class:`RegistryError` if it leaves open what a row looks like.
+
+    Rows of images and arrays differ in contrast, so that a model whose scale depends on its whole batch shows itself.
+    """
     rng = np.random.default_rng(seed)
     return {spec.name: _generated(signature, spec, rng) for spec in signature.inputs}
 
@@ -143,14 +154,17 @@ def generated(signature: Signature, seed: int = 0) -> Raw:
 def _generated(signature: Signature, spec: TensorSpec, rng: np.random.Generator) -> NDArray[Any]:
     if signature.input_kind == "image":
         height, width, *channels = [size or _SIDE for size in spec.shape[1:]] or [_SIDE, _SIDE, 3]
-        return rng.integers(0, 256, (GENERATED_ROWS, height, width, *channels), dtype=np.uint8)
+        pixels = rng.integers(0, 256, (GENERATED_ROWS, height, width, *channels), dtype=np.uint32)
+        contrast = np.arange(1, GENERATED_ROWS + 1, dtype=np.uint32).reshape(-1, *(1 for _ in pixels.shape[1:]))
+        return (pixels * contrast // GENERATED_ROWS).astype(np.uint8)
     if spec.dtype not in NUMBERS or None in spec.shape[1:]:
         raise RegistryError(
             f"No rows can be made up for '{spec}'; give held-out rows (`--sample`).", path=f"sample.{spec.name}"
         )
     shape = (GENERATED_ROWS, *(size for size in spec.shape[1:] if size is not None))
     if np.dtype(spec.dtype).kind == "f":
-        return rng.standard_normal(shape).astype(spec.dtype)
+        scale = np.geomspace(0.25, 4.0, GENERATED_ROWS).reshape(-1, *(1 for _ in shape[1:]))
+        return (rng.standard_normal(shape) * scale).astype(spec.dtype)
     return rng.integers(0, 2, shape).astype(spec.dtype)
 
 

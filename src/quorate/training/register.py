@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from quorate.registry import formats
 from quorate.registry.blobs import digest_of
 from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
+from quorate.runtimes import adapt
 from quorate.runtimes.base import Runtime, Session
 from quorate.training import parity
 from quorate.training.parity import Raw
@@ -47,6 +49,16 @@ _LIBRARIES = {
 }
 
 
+_NO_SCORES = {
+    True: "if these are logits, set the option activation to softmax (`--softmax`), else calibrate the model",
+    False: "end it with a softmax, or calibrate the model",
+}
+_NOT_ALONE = {
+    True: "a network that was quantised dynamically is served with the option rows set to alone (`--rows alone`)",
+    False: "",
+}
+
+
 def register_model(
     registry: Registry,
     *,
@@ -65,13 +77,15 @@ def register_model(
     parent: str | None = None,
     notes: Mapping[str, str] | None = None,
     tolerance: float = parity.TOLERANCE,
+    keep: int = SAMPLE_ROWS,
 ) -> Manifest:
     """Prove the artifact on held-out raw rows, as serving will run it, and register it as the next version of ``name``.
 
     ``files`` maps relative names to content; ``sample_raw`` are raw rows as :meth:`Pipeline.apply` takes them and
     ``reference_output`` [n, k] what the original model says to them. Without a reference the artifact must only be
     consistent with itself; without rows they are made up from the signature. ``tensors`` and ``output_name`` are
-    read from ONNX files, and follow from the preprocessing otherwise, where they are not given.
+    read from ONNX files, and follow from the preprocessing otherwise, where they are not given. The first ``keep``
+    rows are registered with the model, for warm-up and probes.
 
     :class:`FormatRefused` if the format is not allowed, :class:`ParityError` with the figures if the answers differ,
     :class:`ConfigError` if the preprocessing is wrong; then no version was made.
@@ -86,6 +100,8 @@ def register_model(
     folder = registry.blobs.checkout(digests)
     if format == "onnx":
         tensors, output_name = _onnx_ends(folder, digests, signature, tensors, output_name)
+        if options.get(adapt.ROWS) == adapt.ALONE:  # one row to the file is any number to who asks
+            tensors = [dataclasses.replace(spec, shape=(None, *spec.shape[1:])) for spec in tensors]
     artifact = Artifact(
         name=name,
         version=0,
@@ -99,7 +115,7 @@ def register_model(
         options=options,
     )
     output = _proved(artifact, pipeline, raw, reference_output, tolerance)
-    rows = {key: value[:SAMPLE_ROWS] for key, value in raw.items()}
+    rows = {key: value[:keep] for key, value in raw.items()}
     return registry.register(
         Manifest(
             name=name,
@@ -109,7 +125,7 @@ def register_model(
             output_name=artifact.output_name,
             preprocess=pipeline.to_spec(),
             options=options,
-            sample=registry.blobs.put(sample_codec.encode(rows, output[:SAMPLE_ROWS])),
+            sample=registry.blobs.put(sample_codec.encode(rows, output[:keep])),
             metrics={key: float(value) for key, value in (metrics or {}).items()},
             data_digest=data_digest,
             commit=_commit(registry.root),
@@ -206,19 +222,40 @@ def _proved(
     runtime: Runtime = plugins.load("runtimes", artifact.format)()
     session = runtime.load(artifact)
     expected = artifact.signature.output
+    onnx = artifact.format == "onnx"
     try:
 
         def predict(rows: Raw) -> NDArray[Any]:
             return _answer(session, artifact, pipeline, rows)
 
         output = np.concatenate([predict(rows) for rows in parity.batches(raw, _BATCH)])
-        parity.check_sound(expected, output, len(next(iter(raw.values()))))
+        parity.check_sound(expected, output, len(next(iter(raw.values()))), remedy=_NO_SCORES[onnx])
         if reference is not None:
             parity.check_against(expected, output, reference, tolerance)
-        parity.check_rows(expected, predict, raw, output)
+        parity.check_rows(expected, predict, raw, output, remedy=_NOT_ALONE[onnx])
     finally:
         session.close()
+    if onnx and adapt.answers_logits(artifact):
+        _check_logits(artifact, runtime, pipeline, {name: value[: parity.SINGLE_ROWS] for name, value in raw.items()})
     return output
+
+
+def _check_logits(artifact: Artifact, runtime: Runtime, pipeline: Pipeline, rows: Raw) -> None:
+    options = {key: value for key, value in artifact.options.items() if key != adapt.ACTIVATION}
+    bare = dataclasses.replace(artifact, options=options)
+    session = runtime.load(bare)
+    try:
+        output = _answer(session, bare, pipeline, rows)
+        parity.check_sound(artifact.signature.output, output, len(output))
+    except ParityError:
+        return  # no probabilities yet
+    finally:
+        session.close()
+    raise ParityError(
+        "The artifact answers probabilities already, and a second softmax would flatten them; leave the option "
+        "activation out (`--softmax`).",
+        path="options.activation",
+    )
 
 
 def _answer(session: Session, artifact: Artifact, pipeline: Pipeline, rows: Raw) -> NDArray[Any]:
