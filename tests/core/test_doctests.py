@@ -22,7 +22,10 @@ MODULES = [
     ),
 ]
 
+TRAINING = ("quorate.training.bagging", "quorate.training.boosting")
+
 WITH_EXAMPLES = {
+    *TRAINING,
     "quorate.ids",
     "quorate.core.combine.average",
     "quorate.core.combine.mean",
@@ -40,7 +43,7 @@ WITH_EXAMPLES = {
 }
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", [*MODULES, *TRAINING])
 def test_examples_run(name: str) -> None:
     result = doctest.testmod(importlib.import_module(name))
     assert result.failed == 0

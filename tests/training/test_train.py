@@ -25,15 +25,18 @@ from quorate.errors import InvalidInput, ParityError
 from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
 from quorate.testing.clock import FakeClock
-from quorate.training import train
+from quorate.training import estimator, train
 from quorate.training.data import Dataset
+from quorate.training.estimator import estimators
 from quorate.training.evaluate import evaluate, model_outputs
 from quorate.training.export import Exported
+from quorate.training.recipe import Fit, Recipe, code_digest
 from quorate.training.splits import split
-from quorate.training.train import Recipe, code_digest, train_pool
+from quorate.training.train import train_pool
 
 X, Y = load_iris(return_X_y=True)
 CLASSES = ("0", "1", "2")
+FOLDS = [f"fold {number}: {name}" for number in (1, 2, 3) for name in ("line", "trees")]
 
 
 def recipe(**changes: Any) -> Recipe:
@@ -45,11 +48,13 @@ def recipe(**changes: Any) -> Recipe:
             "array", (TensorSpec("input", "float64", (None, 4)),), OutputSpec("scores", classes=CLASSES)
         ),
         preprocess=[{"kind": "normalise", "mean": X.mean(axis=0).tolist()}],
-        members={
-            "line": make_pipeline(StandardScaler(), LogisticRegression()),
-            "trees": RandomForestClassifier(5, random_state=0),
-        },
-        states={"weights": "log-odds", "stacked": "stack"},
+        trainers=estimators(
+            {
+                "line": make_pipeline(StandardScaler(), LogisticRegression()),
+                "trees": RandomForestClassifier(5, random_state=0),
+            }
+        ),
+        states={"weights": Fit("log-odds"), "stacked": Fit("stack")},
         code="1",
         folds=3,
     )
@@ -78,7 +83,7 @@ def test_a_pool_is_trained_registered_and_answers_as_evaluated(registry: Registr
     steps = Steps()
     made = recipe()
     trained = train_pool(made, registry, steps)
-    assert steps.done == ["line", "trees", "fold 1", "fold 2", "fold 3", "weights", "stacked"]
+    assert steps.done == ["line", "trees", *FOLDS, "weights", "stacked"]
     assert steps.total == len(steps.done)
     assert trained.made == ("line", "trees", "weights", "stacked")
     line = registry.manifest("line")
@@ -136,7 +141,7 @@ def test_other_data_or_code_or_force_train_again(registry: Registry, change: str
 
 def test_only_log_odds_need_no_folds(registry: Registry) -> None:
     steps = Steps()
-    train_pool(recipe(states={"weights": "log-odds"}), registry, steps)
+    train_pool(recipe(states={"weights": Fit("log-odds")}), registry, steps)
     assert steps.done == ["line", "trees", "weights"]
 
 
@@ -163,8 +168,8 @@ def test_transforms_and_members_see_only_the_training_part(registry: Registry, m
         split=split(data),
         signature=signature,
         preprocess=[{"kind": "flatten"}],
-        members={"spied": make_pipeline(Spy(), GaussianNB())},
-        states={"stacked": "stack"},
+        trainers=estimators({"spied": make_pipeline(Spy(), GaussianNB())}),
+        states={"stacked": Fit("stack")},
     )
     registered: list[str] = []
 
@@ -174,7 +179,7 @@ def test_transforms_and_members_see_only_the_training_part(registry: Registry, m
 
     # A transformer of one's own can be exported nowhere; what is fitted on is all that matters here.
     monkeypatch.setattr(train, "register_model", register)
-    monkeypatch.setattr(train, "to_artifact", lambda *_: Exported("onnx", {}, (), "output"))
+    monkeypatch.setattr(estimator, "to_artifact", lambda *_: Exported("onnx", {}, (), "output"))
     Spy.seen.clear()
     train_pool(made, registry, Steps())
     allowed = set(made.split.train.astype(float).tolist())
@@ -188,8 +193,10 @@ def test_transforms_and_members_see_only_the_training_part(registry: Registry, m
 
 
 def test_a_tampered_model_is_not_registered(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = train.to_artifact(LogisticRegression().fit(X.astype(np.float32), Y[::-1].astype(str)), X.astype(np.float32))
-    monkeypatch.setattr(train, "to_artifact", lambda *_: other)
+    other = estimator.to_artifact(
+        LogisticRegression().fit(X.astype(np.float32), Y[::-1].astype(str)), X.astype(np.float32)
+    )
+    monkeypatch.setattr(estimator, "to_artifact", lambda *_: other)
     with pytest.raises(ParityError, match="does not answer as its reference"):
         train_pool(recipe(), registry, Steps())
     assert registry.names() == ()

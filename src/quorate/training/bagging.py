@@ -45,7 +45,7 @@ def draw(truth: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64
     """Indices ``[n]`` of a bootstrap sample; it is drawn within each class, so that no class is lost.
 
     >>> draw(np.array([0, 0, 0, 1]), np.random.default_rng(0)).tolist()
-    [2, 1, 1, 3]
+    [1, 0, 0, 3]
     """
     order = np.argsort(truth, kind="stable")
     _, starts, counts = np.unique(truth[order], return_index=True, return_counts=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -37,6 +38,8 @@ class Checkpoints:
     def clear(self) -> None:
         """Forget everything."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another run's are there, or there is none
+            self.folder.parent.rmdir()
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.npz"

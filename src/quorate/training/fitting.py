@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -48,7 +49,14 @@ def run(jobs: Iterable[Job], rows: Rows, processes: int) -> Iterator[Done]:
         return
     # Nothing is mapped from files (max_nbytes): a run that is killed would leave them.
     parallel = Parallel(n_jobs=processes, return_as="generator_unordered", max_nbytes=None)
-    yield from parallel(delayed(_run)(job, rows) for job in ordered)
+    results = parallel(delayed(_run)(job, rows) for job in ordered)
+    try:
+        for done in results:  # not `yield from`: who stops listening would close it before the filter is set
+            yield done
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a run was cut off is no news to who cut it off
+            results.close()
 
 
 def _run(job: Job, rows: Rows) -> Done:
