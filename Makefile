@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PROJECT ?= examples/digits
+PROJECT ?= examples/digits-cnn
 
 .PHONY: serve train test test-fast lint types check lock check-clients check-api clean help
 
@@ -44,6 +44,12 @@ lint: $(VENV)/.dev  ## Lint and check the format.
 types: $(VENV)/.dev  ## Check the types, strictly.
 	$(BIN)/mypy
 
+browser:  ## Install Chromium for the tests of the page, which are skipped without it (Debian and its kin).
+	@command -v chromium >/dev/null || { $(SUDO) apt-get update -q && \
+	$(SUDO) apt-get install -q -y --no-install-recommends chromium; } >build-browser.log 2>&1 || { tail -5 build-browser.log; exit 1; }
+	@rm -f build-browser.log
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
 check: lint types test  ## Everything CI runs.
 
 .venvs/%/.made: requirements/clients-%.txt
@@ -71,10 +77,13 @@ LOCK := --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-
 clean:  ## Remove what was built; models and decisions stay.
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: bench-peers bench-footprint
+.PHONY: browser bench-peers bench-footprint bench-digits
 
 bench-peers: $(VENV)/.dev  ## Compare with what one writes by hand, in one table; ARGS="--pairs 10 --seconds 5" for longer.
 	$(BIN)/python -m benchmarks.peers $(ARGS)
 
 bench-footprint: $(VENV)/.dev  ## Measure imports, packages, memory and starts, in one table.
 	$(BIN)/python -m benchmarks.footprint $(ARGS)
+
+bench-digits: $(VENV)/.dev  ## Train the pool of networks over five splits and judge members and ensembles (about 10 minutes).
+	$(BIN)/python -m benchmarks.digits $(ARGS)

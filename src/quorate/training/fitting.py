@@ -51,7 +51,8 @@ def run(jobs: Iterable[Job], rows: Rows, processes: int) -> Iterator[Done]:
     parallel = Parallel(n_jobs=processes, return_as="generator_unordered", max_nbytes=None)
     results = parallel(delayed(_run)(job, rows) for job in ordered)
     try:
-        for done in results:  # not `yield from`: who stops listening would close it before the filter is set
+        # Not `yield from`: who stops listening would close the results before the filter is set.
+        for done in results:  # noqa: UP028
             yield done
     finally:
         with warnings.catch_warnings():

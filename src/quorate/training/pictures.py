@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from quorate.core.types import TensorSpec
 from quorate.errors import ConfigError
@@ -13,8 +12,6 @@ from quorate.preprocess.presets import PRESETS, Colour, Numbers, Order, Pictures
 _CHANNEL_AXIS: dict[Order, int] = {"nchw": 1, "nhwc": 3}
 _CHANNELS: dict[Colour, int] = {"rgb": 3, "bgr": 3, "grey": 1}
 _PROPORTION = 256 / 224  # of the shorter side to the part that is cut out, where only one of them is known
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +50,7 @@ def pictures_for(wishes: Wishes, tensor: TensorSpec) -> tuple[Pictures, list[str
     :class:`ConfigError` where wishes and file contradict each other, or leave open what must not be guessed.
     """
     base = _preset(wishes.preset)
+    wishes = _filled(wishes, base)
     if len(tensor.shape) != 4 or tensor.dtype != "float32":
         raise ConfigError(
             f"The model takes {tensor}; pictures reach a model as float32 with four axes. Export it again with such an "
@@ -61,10 +59,9 @@ def pictures_for(wishes: Wishes, tensor: TensorSpec) -> tuple[Pictures, list[str
         )
     notices: list[str] = []
     layout = _layout(wishes, base, tensor, notices)
-    colour = _colour(wishes, base, tensor, _CHANNEL_AXIS[layout], notices)
+    colour = _colour(wishes, tensor, _CHANNEL_AXIS[layout], notices)
     width, height = _size(wishes, base, tensor, layout, notices)
-    scale = wishes.scale if wishes.scale is not None else base and base.scale
-    if scale is None:
+    if wishes.scale is None:
         raise ConfigError(
             "What the network expects of a pixel (0 to 255) is not known: give --scale 1/255 for 0 to 1 or --scale 1 "
             f"for 0 to 255, with --mean and --std where it has them; or --preset ({', '.join(PRESETS)}).",
@@ -73,10 +70,10 @@ def pictures_for(wishes: Wishes, tensor: TensorSpec) -> tuple[Pictures, list[str
     pictures = Pictures(
         width,
         height,
-        scale=scale,
-        mean=_first(wishes.mean, base and base.mean, 0.0),
-        std=_first(wishes.std, base and base.std, 1.0),
-        resample=_first(wishes.resample, base and base.resample, "bilinear"),
+        scale=wishes.scale,
+        mean=0.0 if wishes.mean is None else wishes.mean,
+        std=1.0 if wishes.std is None else wishes.std,
+        resample=wishes.resample or "bilinear",
         colour=colour,
         layout=layout,
     )
@@ -111,8 +108,18 @@ def _preset(name: str | None) -> Pictures | None:
     return None if name is None else PRESETS[name]
 
 
-def _first(wish: T | None, preset: T | None, default: T) -> T:
-    return wish if wish is not None else preset if preset is not None else default
+def _filled(wishes: Wishes, base: Pictures | None) -> Wishes:
+    """What was not said is as in the preset, but for what the file may say as well: layout and size."""
+    if base is None:
+        return wishes
+    return replace(
+        wishes,
+        scale=base.scale if wishes.scale is None else wishes.scale,
+        mean=base.mean if wishes.mean is None else wishes.mean,
+        std=base.std if wishes.std is None else wishes.std,
+        colour=wishes.colour or base.colour,
+        resample=wishes.resample or base.resample,
+    )
 
 
 def _layout(wishes: Wishes, base: Pictures | None, tensor: TensorSpec, notices: list[str]) -> Order:
@@ -133,11 +140,11 @@ def _layout(wishes: Wishes, base: Pictures | None, tensor: TensorSpec, notices: 
     raise ConfigError(f"The model takes {tensor}; give --layout nchw or nhwc.", path="layout")
 
 
-def _colour(wishes: Wishes, base: Pictures | None, tensor: TensorSpec, axis: int, notices: list[str]) -> Colour:
+def _colour(wishes: Wishes, tensor: TensorSpec, axis: int, notices: list[str]) -> Colour:
     channels = tensor.shape[axis]
-    guess: Colour = "grey" if channels == 1 else "rgb"
-    colour = _first(wishes.colour, base and base.colour, guess)
-    if wishes.colour is None and base is None:
+    colour = wishes.colour
+    if colour is None:
+        colour = "grey" if channels == 1 else "rgb"
         notices.append(f"Colour: {colour}, as the file's {tensor} may mean; --colour says otherwise.")
     if channels not in (None, _CHANNELS[colour]):
         raise ConfigError(
