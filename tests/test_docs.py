@@ -57,6 +57,13 @@ def test_readme_python_serves_an_endpoint(tmp_path):
     assert (tmp_path / "quorate-iris" / "quorate.yaml").exists()
 
 
+def test_the_recipe_in_the_training_page_trains(tmp_path):
+    (source,) = blocks(ROOT / "docs" / "training.md", "python")
+    done = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "bag-a, bag-b, boost-1, boost-2, boost-3, iris-samme, iris-stacking"
+
+
 CHECK = """
 import json, urllib.request
 with endpoint.serve(port=0, control_port=0, block=False) as server:

@@ -7,8 +7,8 @@ was cut off, so that it goes on where it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +51,13 @@ class Trained:
     notices: tuple[str, ...]
 
 
-def train_pool(recipe: Recipe, registry: Registry, progress: Progress, *, force: bool = False) -> Trained:
+@contextmanager
+def silent(label: str, steps: int) -> Iterator[Callable[[str], None]]:
+    """Progress that nobody sees."""
+    yield lambda step: None
+
+
+def train_pool(recipe: Recipe, registry: Registry, progress: Progress = silent, *, force: bool = False) -> Trained:
     """Register what is missing: members, each as soon as it is fitted, then combiners' states.
 
     ``force`` makes everything anew. :class:`~quorate.errors.ParityError` if an artifact does not answer as what it was
