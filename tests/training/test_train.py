@@ -17,17 +17,19 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from quorate.codecs import state as state_codec
 from quorate.codecs.snapshot import EndpointRoute, MemberRoute, PolicyRoute, PoolRoute, StrategyRoute
-from quorate.core.types import OutputSpec, Signature, TensorSpec
-from quorate.errors import InvalidInput, ParityError
+from quorate.core.types import OutputSpec, Signature, State, TensorSpec
+from quorate.errors import ConfigError, InvalidInput, ParityError
 from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
 from quorate.testing.clock import FakeClock
 from quorate.training import estimator, train
+from quorate.training.boosting import Samme
 from quorate.training.data import Dataset
-from quorate.training.estimator import estimators
+from quorate.training.estimator import Estimator, estimators
 from quorate.training.evaluate import evaluate, model_outputs
 from quorate.training.export import Exported
 from quorate.training.recipe import Fit, Recipe, code_digest
@@ -260,3 +262,84 @@ def test_the_code_digest_sees_contents_and_order(tmp_path: Path) -> None:
     one.write_text("a")
     two.write_text("bc")
     assert code_digest(one, two) != before
+
+
+def boosted(**changes: Any) -> Recipe:
+    stumps = tuple(Estimator(name, DecisionTreeClassifier(max_depth=1, random_state=0)) for name in ("one", "two"))
+    line = Estimator("line", make_pipeline(StandardScaler(), LogisticRegression()))
+    return recipe(
+        **{"trainers": (line, Samme(stumps)), "states": {"samme": Fit("samme", ("one", "two"))}} | changes,
+    )
+
+
+def state_of(registry: Registry, name: str) -> State:
+    files = registry.manifest(name).files
+    return state_codec.decode({file: registry.read_blob(digest) for file, digest in files.items()})
+
+
+def test_boosted_members_say_their_rounds_and_weigh_by_them(registry: Registry) -> None:
+    train_pool(boosted(), registry)
+    one, two = registry.manifest("one"), registry.manifest("two")
+    assert (one.metrics["samme_round"], two.metrics["samme_round"]) == (1, 2)
+    assert one.metrics["samme_error"] > 0
+    assert two.metrics["samme_heaviest_row"] > one.metrics["samme_heaviest_row"]
+    state = state_of(registry, "samme")
+    assert state.meta["members"] == ["one", "two"]
+    assert state.arrays["weights"].tolist() == [one.metrics["samme_weight"], two.metrics["samme_weight"]]
+
+
+def test_members_that_depend_on_each_other_are_made_together(registry: Registry) -> None:
+    train_pool(boosted(), registry)
+    lost = registry.manifest("two").files["model.onnx"]
+    next(path for path in registry.root.rglob(f"*{lost[2:]}") if path.is_file()).unlink()
+    trained = train_pool(boosted(), registry)
+    assert trained.made == ("one", "two", "samme")
+    assert trained.kept == ("line",)
+
+
+def test_a_state_is_fitted_on_the_members_it_names(registry: Registry) -> None:
+    steps = Steps()
+    states = {"some": Fit("stack", ("two", "one")), "all": Fit("log-odds")}
+    train_pool(boosted(states=states), registry, steps)
+    assert state_of(registry, "some").meta["members"] == ["one", "two"], "in the pool's order"
+    assert state_of(registry, "all").meta["members"] == ["line", "one", "two"]
+    assert [step for step in steps.done if step.startswith("fold")] == [f"fold {n}: one, two" for n in (1, 2, 3)]
+
+
+def test_folds_of_a_run_that_was_cut_off_are_not_fitted_again(registry: Registry) -> None:
+    @contextmanager
+    def cut_off(label: str, total: int) -> Iterator[Callable[[str], None]]:
+        def step(what: str) -> None:
+            if what == "fold 2: line":
+                raise KeyboardInterrupt
+
+        yield step
+
+    with pytest.raises(KeyboardInterrupt):
+        train_pool(recipe(), registry, cut_off)
+    steps = Steps()
+    train_pool(recipe(), registry, steps)
+    assert steps.done == [*FOLDS[3:], "weights", "stacked"]
+    whole = Registry(registry.root.parent / "whole" / "registry", FakeClock())
+    train_pool(recipe(), whole)
+    assert registry.manifest("stacked").files == whole.manifest("stacked").files
+    assert not (registry.root.parent / "work").exists()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_as_many_processes_as_one_likes_make_the_same(registry: Registry, jobs: int) -> None:
+    train_pool(recipe(jobs=jobs), registry)
+    alone = Registry(registry.root.parent / "alone" / "registry", FakeClock())
+    train_pool(recipe(), alone)
+    for name in ("line", "trees", "weights", "stacked"):
+        assert registry.manifest(name).files == alone.manifest(name).files
+
+
+def test_names_must_be_known_and_taken_once(registry: Registry) -> None:
+    twice = (Estimator("line", LogisticRegression()), Estimator("line", LogisticRegression()))
+    with pytest.raises(ConfigError, match="Two trainers make 'line'"):
+        train_pool(recipe(trainers=twice), registry)
+    with pytest.raises(ConfigError, match="State 'stacked' names 'tree', which no trainer makes"):
+        train_pool(recipe(states={"stacked": Fit("stack", ("line", "tree"))}), registry)
+    with pytest.raises(ConfigError, match="'line' was not boosted"):
+        train_pool(recipe(states={"samme": Fit("samme")}), registry)
