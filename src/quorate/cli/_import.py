@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import yaml
 
-from quorate.codecs import sample as sample_codec
 from quorate.codecs import state as state_codec
-from quorate.core.types import OutputSpec, Signature, TensorSpec
+from quorate.core.types import OutputSpec, Signature
 from quorate.errors import ConfigError
 from quorate.registry import formats
 from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
-from quorate.runtimes.onnx import inspect_onnx
+from quorate.training.foreign import check_batches, chosen_options, import_onnx
+from quorate.training.held import Held, read_held
+from quorate.training.labels import read_labels
+from quorate.training.pictures import Wishes
 from quorate.training.register import register_model, register_state
 
 
@@ -28,13 +30,17 @@ class Request:
 
     name: str
     files: Sequence[Path]
-    format: str | None
-    signature: Path | None
-    preprocess: Path | None
-    classes: str | None
-    output: str | None
-    options: Sequence[str]
-    sample: Path | None
+    format: str | None = None
+    signature: Path | None = None
+    preprocess: Path | None = None
+    labels: str | None = None
+    wishes: Wishes = dataclasses.field(default_factory=Wishes)
+    softmax: bool = False
+    rows: str | None = None
+    output: str | None = None
+    options: Sequence[str] = ()
+    sample: Sequence[Path] = ()
+    answers: Path | None = None
 
 
 def import_model(registry: Registry, request: Request) -> tuple[Manifest, list[str]]:
@@ -48,36 +54,73 @@ def import_model(registry: Registry, request: Request) -> tuple[Manifest, list[s
     if kind == "state":
         state = state_codec.decode({name: formats.read(name, path) for name, path in files.items()})
         return register_state(registry, name=request.name, state=state), notices
-    options = dict(map(_option, request.options))
+    _check(request, kind)
+    options = dict(map(_option, request.options)) | chosen_options(softmax=request.softmax, rows=request.rows)
+    labels: tuple[str, ...] | None = None
+    if request.labels is not None:
+        labels, more = read_labels(request.labels)
+        notices += more
+    held: Held | None = None
+    if request.sample:
+        held, more = read_held(request.sample, request.answers)
+        notices += more
+    if request.signature is None and request.preprocess is None and kind == "onnx" and labels is not None:
+        manifest, more = import_onnx(
+            registry,
+            name=request.name,
+            files=files,
+            labels=labels,
+            wishes=request.wishes,
+            output=request.output,
+            options=options,
+            held=held,
+        )
+        return manifest, [*notices, *more, _gate(held)]
     formats.check(kind, files, options)
+    if kind == "onnx":
+        check_batches(files, options)
     steps = [] if request.preprocess is None else _document(request.preprocess, list[dict[str, Any]], "--preprocess")
-    signature = _signature(request, kind, files, steps)
-    if request.signature is None:
-        notices.append(f"Signature: {', '.join(map(str, signature.inputs))}, as the file says.")
-    raw, reference = None, None
-    if request.sample is not None:
-        raw, reference = sample_codec.decode_rows(_bytes(request.sample, "--sample"))
-    notices.append(_gate(raw is not None, reference is not None))
     manifest = register_model(
         registry,
         name=request.name,
         format=kind,
         files=files,
-        signature=signature,
+        signature=_signature(request, labels),
         output_name=request.output,
         preprocess=steps,
         options=options,
-        sample_raw=raw,
-        reference_output=reference,
+        sample_raw=None if held is None else held.raw,
+        reference_output=None if held is None else held.output,
     )
-    return manifest, notices
+    return manifest, [*notices, _gate(held)]
 
 
-def _gate(rows: bool, reference: bool) -> str:
-    if reference:
+def _check(request: Request, kind: str) -> None:
+    """That nothing was said that would be ignored."""
+    if request.wishes.any and (request.signature is not None or request.preprocess is not None):
+        raise ConfigError(
+            "How pictures are made is said by --preset, --size, --scale … or by --signature and --preprocess, not by "
+            "both.",
+            path="--preset",
+        )
+    if kind != "onnx" and (request.wishes.any or request.softmax or request.rows):
+        raise ConfigError(
+            f"--preset and its like, --softmax and --rows are for ONNX models; these files are {kind}.", path="--format"
+        )
+    if request.answers is not None and not request.sample:
+        raise ConfigError("--answers belong to pictures; name those with --sample.", path="--answers")
+    if request.wishes.any and request.labels is None:
+        raise ConfigError("A classifier needs its labels; give --labels FILE or a,b,c.", path="--labels")
+
+
+def _gate(held: Held | None) -> str:
+    if held is not None and held.output is not None:
         return "Checked against the sample's outputs."
-    what = "the sample's rows" if rows else "rows made up from the signature"
-    return f"Checked on {what} for consistency only; give --sample with an array 'output' to check its answers."
+    what = "rows made up from the signature" if held is None else "the sample's rows"
+    return (
+        f"Checked on {what} for consistency only; give the answers expected there (--answers, or 'output' in the .npz) "
+        "to check them."
+    )
 
 
 def _files(paths: Sequence[Path]) -> dict[str, Path]:
@@ -86,27 +129,17 @@ def _files(paths: Sequence[Path]) -> dict[str, Path]:
     return {path.absolute().relative_to(root).as_posix(): path for path in paths}
 
 
-def _signature(request: Request, kind: str, files: Mapping[str, Path], steps: Sequence[Any]) -> Signature:
-    classes = tuple(label.strip() for label in request.classes.split(",")) if request.classes else None
-    if request.signature is not None:
-        signature: Signature = _document(request.signature, Signature, "--signature")
-        if classes is None:
-            return signature
-        return dataclasses.replace(signature, output=OutputSpec("scores", classes))
-    if kind != "onnx" or steps or classes is None:
+def _signature(request: Request, labels: tuple[str, ...] | None) -> Signature:
+    if request.signature is None:
         raise ConfigError(
             "The raw input and the output of the model are not known: give --signature FILE; only an ONNX model "
-            "without --preprocess can do with --classes a,b,c.",
+            "without --preprocess can do with --labels a,b,c.",
             path="--signature",
         )
-    inputs, _ = inspect_onnx(next(path for name, path in files.items() if name.endswith(".onnx")))
-    if len(inputs) != 1:
-        raise ConfigError(
-            f"The model has {len(inputs)} inputs ({', '.join(map(str, inputs))}); give --signature FILE.",
-            path="--signature",
-        )
-    tensor = TensorSpec("input", inputs[0].dtype, inputs[0].shape)
-    return Signature("array", (tensor,), OutputSpec("scores", classes))
+    signature: Signature = _document(request.signature, Signature, "--signature")
+    if labels is None:
+        return signature
+    return dataclasses.replace(signature, output=OutputSpec("scores", labels))
 
 
 def _option(text: str) -> tuple[str, Any]:

@@ -26,6 +26,8 @@ app = typer.Typer(
     help="List, show, import, alias and remove registered models.",
 )
 
+PICTURES = "Networks of pictures"
+
 Reference = Annotated[str, typer.Argument(metavar="REF", help="NAME, NAME:VERSION or NAME@ALIAS.")]
 
 
@@ -109,24 +111,126 @@ def import_(
     ] = None,
     signature: Annotated[Path | None, typer.Option(help="Raw input and output, as JSON or YAML.")] = None,
     preprocess: Annotated[Path | None, typer.Option(help="List of preprocessing steps, as JSON or YAML.")] = None,
-    classes: Annotated[str | None, typer.Option(help="Class labels in the order of the output: a,b,c.")] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels",
+            "--classes",
+            metavar="FILE|a,b,c",
+            help="Class labels in the order of the output: a file (one a line, CSV or JSON), or a list.",
+        ),
+    ] = None,
     output: Annotated[str | None, typer.Option(help="The ONNX output that carries the answer.")] = None,
     option: Annotated[
         list[str] | None, typer.Option(help="Setting of the runtime: key=value; may be repeated.")
     ] = None,
     alias: Annotated[list[str] | None, typer.Option(help="Alias to set on the new version; may be repeated.")] = None,
     sample: Annotated[
-        Path | None, typer.Option(help="Held-out rows: .npz with input.NAME and, to check answers, output.")
+        list[Path] | None,
+        typer.Option(
+            help="Held-out rows: pictures or folders of them (may be repeated), or .npz with input.NAME and, to check "
+            "answers, output."
+        ),
+    ] = None,
+    answers: Annotated[
+        Path | None,
+        typer.Option(
+            help="What the original model answers to the sample's pictures: probabilities [n, classes], .npy."
+        ),
+    ] = None,
+    softmax: Annotated[
+        bool, typer.Option("--softmax", help="The network answers logits: make them probabilities.")
+    ] = False,
+    rows: Annotated[
+        str | None,
+        typer.Option(
+            metavar="alone|together",
+            help="alone: run one row at a time, for networks that were quantised dynamically or take one row only.",
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="A network of pictures, as such networks usually want them: imagenet, keras-tf or keras-caffe.",
+            rich_help_panel=PICTURES,
+        ),
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Pixels of the input.", rich_help_panel=PICTURES)
+    ] = None,
+    fit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="crop|stretch",
+            help="The middle of the picture, or all of it without keeping its aspect.",
+            rich_help_panel=PICTURES,
+        ),
+    ] = None,
+    resize_to: Annotated[
+        int | None,
+        typer.Option(min=1, help="The shorter side, before the middle is cut out.", rich_help_panel=PICTURES),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(help="A pixel (0 to 255) is multiplied by that, such as 1/255.", rich_help_panel=PICTURES),
+    ] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(help="Then this is subtracted: one number, or one per channel.", rich_help_panel=PICTURES),
+    ] = None,
+    std: Annotated[
+        str | None,
+        typer.Option(help="And then it is divided by this; likewise.", rich_help_panel=PICTURES),
+    ] = None,
+    layout: Annotated[
+        str | None, typer.Option(metavar="nchw|nhwc", help="Order of the input's axes.", rich_help_panel=PICTURES)
+    ] = None,
+    colour: Annotated[
+        str | None, typer.Option(metavar="rgb|bgr|grey", help="Channels.", rich_help_panel=PICTURES)
+    ] = None,
+    resample: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILTER",
+            help="nearest, box, bilinear, hamming, bicubic or lanczos.",
+            rich_help_panel=PICTURES,
+        ),
     ] = None,
     project: Project = HERE,
     json: Json = False,
 ) -> None:
     """Register a model made elsewhere as the next version of NAME, once it proved safe and sound."""
+    from quorate.cli import _pictures
     from quorate.cli._import import Request, import_model
 
     home = home_of(project)
     registry = registry_of(home)
-    request = Request(name, files, format_, signature, preprocess, classes, output, option or [], sample)
+    request = Request(
+        name,
+        files,
+        format=format_,
+        signature=signature,
+        preprocess=preprocess,
+        labels=labels,
+        wishes=_pictures.wishes(
+            preset=preset,
+            size=size,
+            fit=fit,
+            resize_to=resize_to,
+            scale=scale,
+            mean=mean,
+            std=std,
+            layout=layout,
+            colour=colour,
+            resample=resample,
+        ),
+        softmax=softmax,
+        rows=_pictures.rows(rows),
+        output=output,
+        options=option or [],
+        sample=sample or [],
+        answers=answers,
+    )
     for each in alias or []:
         Ref.parse(f"{name}@{each}")
     manifest, notices = import_model(registry, request)
