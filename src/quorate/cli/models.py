@@ -200,7 +200,7 @@ def import_(
     json: Json = False,
 ) -> None:
     """Register a model made elsewhere as the next version of NAME, once it proved safe and sound."""
-    from quorate.cli import _pictures
+    from quorate.cli import _wishes
     from quorate.cli._import import Request, import_model
 
     home = home_of(project)
@@ -212,7 +212,7 @@ def import_(
         signature=signature,
         preprocess=preprocess,
         labels=labels,
-        wishes=_pictures.wishes(
+        wishes=_wishes.wishes(
             preset=preset,
             size=size,
             fit=fit,
@@ -225,7 +225,7 @@ def import_(
             resample=resample,
         ),
         softmax=softmax,
-        rows=_pictures.rows(rows),
+        rows=_wishes.rows(rows),
         output=output,
         options=option or [],
         sample=sample or [],
