@@ -55,5 +55,5 @@ def project(name: str, **sections: Any) -> Path:
 
 def serve(folder: Path, port: int, control_port: int, workers: int, quorate: Path = QUORATE) -> list[str]:
     """The command that serves a project."""
-    ports = ["--port", str(port), "--control-port", str(control_port)]
+    ports = ["--port", str(port), "--control-port", str(control_port), "--no-console"]
     return [str(quorate), "serve", str(folder), *ports, "--workers", str(workers)]

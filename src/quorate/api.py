@@ -192,11 +192,13 @@ class Endpoint:
         host: str | None = None,
         port: int | None = None,
         control_port: int | None = None,
+        console_port: int | None = None,
+        console: bool | None = None,
         workers: int | None = None,
         block: bool = True,
     ) -> Server:
         """Save and serve; returns when the server has stopped, or with ``block=False`` as soon as it is ready."""
-        server = Server(prepare(self.save(), Overrides(host, port, control_port, workers)))
+        server = Server(prepare(self.save(), Overrides(host, port, control_port, console_port, console, workers)))
         if block:
             server.wait()
         return server
@@ -209,6 +211,7 @@ class Server:
         shown = f"[{launch.host}]" if ":" in launch.host else launch.host
         self.url = f"http://{shown}:{launch.port}"
         self.control_url = f"http://{shown}:{launch.control_port}"
+        self.console_url = None if launch.console_port is None else f"http://{shown}:{launch.console_port}"
         life_read, self._life = os.pipe()
         try:
             self._process = subprocess.Popen(

@@ -1,13 +1,14 @@
 """The composition root: the only place that wires the parts into processes.
 
-``python -m quorate.app worker …`` and ``… control …`` are the children of a supervisor. Each imports only what its
-process needs, so a worker never sees the store.
+``python -m quorate.app worker …``, ``… control …`` and ``… console …`` are the children of a supervisor. Each imports
+only what its process needs, so a worker never sees the store.
 """
 
 from __future__ import annotations
 
 import argparse
 import fcntl
+import importlib.util
 import logging
 import os
 import shlex
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from quorate.spec import Config
 
 
+CONSOLE_NEEDS = ("nicegui", "httpx")
+"""What the extra ``console`` brings."""
+
+
 @dataclass(frozen=True, slots=True)
 class Overrides:
     """What the command line says differently from ``server`` in ``quorate.yaml``; port 0 takes any free one."""
@@ -35,13 +40,18 @@ class Overrides:
     host: str | None = None
     port: int | None = None
     control_port: int | None = None
+    console_port: int | None = None
+    console: bool | None = None
     workers: int | None = None
     insecure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A project that is ready to be served; ``lock`` is an open descriptor that the supervisor must inherit."""
+    """A project that is ready to be served; ``lock`` is an open descriptor that the supervisor must inherit.
+
+    ``console_port`` is None where the page is not served.
+    """
 
     plan: LaunchPlan
     plan_file: Path
@@ -50,6 +60,7 @@ class Launch:
     host: str
     port: int
     control_port: int
+    console_port: int | None
 
     @property
     def argv(self) -> list[str]:
@@ -103,15 +114,53 @@ def _prepare(home: Home, config: Config, overrides: Overrides, lock: int) -> Lau
         for slot in range(workers)
     ]
     children.append(ChildPlan("control", (*command, "control", *common, "--port", str(control_port))))
+    notices = list(applied.notices)
+    console_port = None
+    if server.console if overrides.console is None else overrides.console:
+        wanted = server.console_port if overrides.console_port is None else overrides.console_port
+        console_port = _console_port(host, wanted, notices)
+    if console_port is not None:
+        page = (*command, "console", *common, *_console(host, port, control_port, console_port, routing))
+        children.append(ChildPlan("console", page, essential=False))
     plan = LaunchPlan(
         tuple(children),
-        message=_welcome(home, routing, host, port, control_port),
+        message=_welcome(home, routing, host, port, control_port, console_port),
         drain_s=server.drain_s,
         pid_file=str(home.run / "supervisor.pid"),
     )
     plan_file = home.run / "launch.json"
     plan.save(plan_file)
-    return Launch(plan, plan_file, lock, tuple(applied.notices), host, port, control_port)
+    return Launch(plan, plan_file, lock, tuple(notices), host, port, control_port, console_port)
+
+
+def _console_port(host: str, port: int, notices: list[str]) -> int | None:
+    """Where the page can be served; None, and a notice, where it cannot: that is no reason not to serve models."""
+    if any(importlib.util.find_spec(name) is None for name in CONSOLE_NEEDS):
+        notices.append(
+            "There is no page: the extra 'console' is not installed; pip install 'quorate[console]' adds it."
+        )
+        return None
+    try:
+        return free_port(host, port, "server.console_port")
+    except ConfigError as error:
+        notices.append(f"There is no page. {error.message}")
+        return None
+
+
+def _console(host: str, port: int, control_port: int, console_port: int, routing: Routing) -> list[str]:
+    """The page's own arguments: it is a client, and reaches the other two as any client on this machine does."""
+    near = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, _shown(host))  # noqa: S104 - recognised, not bound
+    hosts = [part for name in routing.hosts for part in ("--allowed-host", name)]
+    return [
+        *("--port", str(console_port)),
+        *("--inference", f"http://{near}:{port}"),
+        *("--control", f"http://{near}:{control_port}"),
+        *hosts,
+    ]
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _only_one(home: Home) -> int:
@@ -151,8 +200,8 @@ def free_port(host: str, port: int, setting: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def _welcome(home: Home, routing: Routing, host: str, port: int, control_port: int) -> str:
-    shown = f"[{host}]" if ":" in host else host
+def _welcome(home: Home, routing: Routing, host: str, port: int, control_port: int, console_port: int | None) -> str:
+    shown = _shown(host)
     lines = [
         "",
         "Quorate is ready.",
@@ -160,6 +209,8 @@ def _welcome(home: Home, routing: Routing, host: str, port: int, control_port: i
         f"  control    http://{shown}:{control_port}    (documentation: /docs)",
         f"  endpoints  {', '.join(e.name for e in routing.endpoints) or 'none'}",
     ]
+    if console_port is not None:
+        lines.insert(4, f"  console    http://{shown}:{console_port}    (the page: try it, watch it)")
     if not routing.keys:
         lines.append("  No API keys: everyone who reaches these ports may use them. `quorate keys create` adds one.")
     if routing.endpoints:
@@ -247,11 +298,26 @@ def _control(args: argparse.Namespace) -> None:
     )
 
 
+def _page(args: argparse.Namespace) -> None:
+    from quorate.console.server import serve
+    from quorate.console.settings import ConsoleSettings
+
+    settings = ConsoleSettings(
+        host=args.host,
+        port=args.port,
+        inference=args.inference,
+        control=args.control,
+        allowed_hosts=tuple(args.allowed_host),
+        state=Home(args.home).run / "console",
+    )
+    serve(settings, life_fd=args.life_fd, ready_fd=args.ready_fd)
+
+
 def main(argv: Sequence[str]) -> None:
     """Run one child process of a supervisor."""
     parser = argparse.ArgumentParser(prog="python -m quorate.app")
     kinds = parser.add_subparsers(dest="kind", required=True)
-    for kind in ("worker", "control"):
+    for kind in ("worker", "control", "console"):
         child = kinds.add_parser(kind)
         child.add_argument("--home", type=Path, required=True)
         child.add_argument("--host", required=True)
@@ -262,14 +328,19 @@ def main(argv: Sequence[str]) -> None:
         child.add_argument("--ready-fd", type=int, required=True)
         if kind == "worker":
             child.add_argument("--slot", type=int, required=True)
+        if kind == "console":
+            child.add_argument("--inference", required=True)
+            child.add_argument("--control", required=True)
+            child.add_argument("--allowed-host", action="append", default=[])
     args = parser.parse_args(argv)
     name = f"worker {args.slot}" if args.kind == "worker" else args.kind
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {name}: %(message)s", stream=sys.stderr)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # the supervisor says when all are ready
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     for descriptor in (args.life_fd, args.ready_fd):
         os.set_inheritable(descriptor, False)
     try:
-        {"worker": _worker, "control": _control}[args.kind](args)
+        {"worker": _worker, "control": _control, "console": _page}[args.kind](args)
     except QuorateError as error:
         sys.exit(f"{name}: {error}")
 

@@ -39,7 +39,9 @@ class Server:
         self._log = folder / "serve.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*quorate, "serve", str(project), "--port", "0", "--control-port", "0"], stderr=log, stdout=log
+                [*quorate, "serve", str(project), "--port", "0", "--control-port", "0", "--no-console"],
+                stderr=log,
+                stdout=log,
             )
         self.url, self.control = self._ready()
 

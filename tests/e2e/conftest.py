@@ -41,6 +41,7 @@ def until(true: Callable[[], bool], *, within: float, what: Callable[[], str]) -
 class Server:
     """``quorate serve`` on a project: ``url`` and ``control`` are its ports, ``http`` a client with no keys.
 
+    The page is served only where ``--console-port`` is among the options; ``console`` is its address then.
     Standard error goes to a file; :meth:`log` reads it. The process is the supervisor, once it has started.
     """
 
@@ -49,15 +50,16 @@ class Server:
     def __init__(self, project: Path, *options: str) -> None:
         self.project = project
         self.log_file = project / "serve.log"
+        page = () if "--console-port" in options else ("--no-console",)
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                [*QUORATE, "serve", str(project), "--port", "0", "--control-port", "0", *options],
+                [*QUORATE, "serve", str(project), "--port", "0", "--control-port", "0", *page, *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 process_group=0,  # a Ctrl-C at the test run is the fixture's to pass on
             )
-        self.url = self.control = ""
+        self.url = self.control = self.console = ""
         self.http = httpx.Client(timeout=30)
 
     def wait(self) -> Server:
@@ -72,6 +74,7 @@ class Server:
         if len(found) != 2:
             return False
         self.url, self.control = found
+        self.console = "".join(re.findall(r"^  console +(http://\S+)", self.log(), re.M))
         try:
             return self.http.get(f"{self.url}/v2/health/ready").status_code == 200
         except httpx.TransportError:

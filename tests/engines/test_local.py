@@ -33,12 +33,14 @@ WITHIN = 20.0
 class Run:
     """A supervisor on children made of two pieces of code each: before and after they are ready."""
 
-    def __init__(self, folder: Path, drain_s: float, *children: tuple[str, str]) -> None:
+    def __init__(
+        self, folder: Path, drain_s: float, *children: tuple[str, str], inessential: tuple[int, ...] = ()
+    ) -> None:
         plans = []
         for number, (before, after) in enumerate(children):
             script = folder / f"child-{number}.py"
             script.write_text(CHILD.format(before=before, after=after))
-            plans.append(ChildPlan(f"child {number}", (sys.executable, str(script))))
+            plans.append(ChildPlan(f"child {number}", (sys.executable, str(script)), number not in inessential))
         self.folder = folder
         plan = LaunchPlan(tuple(plans), message="all ready", drain_s=drain_s, pid_file=str(folder / "pid"))
         plan.save(folder / "plan.json")
@@ -76,8 +78,8 @@ class Run:
 def run(tmp_path: Path) -> Iterator[Callable[..., Run]]:
     started: list[Run] = []
 
-    def start(*children: tuple[str, str], drain_s: float = 5.0) -> Run:
-        started.append(Run(tmp_path, drain_s, *children))
+    def start(*children: tuple[str, str], drain_s: float = 5.0, inessential: tuple[int, ...] = ()) -> Run:
+        started.append(Run(tmp_path, drain_s, *children, inessential=inessential))
         return started[-1]
 
     yield start
@@ -118,6 +120,27 @@ def test_a_child_that_cannot_start_ends_everything(run):
     assert supervisor.process.wait(WITHIN) == 1
     assert "child 0 could not be started (exit status 3); stopping." in supervisor.log()
     assert "all ready" not in supervisor.log()
+
+
+def test_one_that_is_not_essential_is_neither_waited_for_nor_missed(run):
+    supervisor = run(("sys.exit(3)", ""), ("", ""), inessential=(0,)).announced()
+    supervisor.until(
+        lambda: "child 0 could not be started (exit status 3); going on" in supervisor.log(), "it is given up"
+    )
+    assert supervisor.log().count("starting it again") == 2
+    assert len(supervisor.children()) == 1
+    assert supervisor.end(signal.SIGTERM) == 0
+
+
+def test_one_that_is_not_essential_is_started_again_once_it_was_ready(run):
+    supervisor = run(("", ""), ("", ""), inessential=(0,)).announced()
+    for times in (1, 2, 3):
+        supervisor.until(lambda: len(supervisor.children()) == 2, "both run")
+        first = next(child for child in supervisor.children() if "child-0" in " ".join(child.cmdline()))
+        supervisor.until(lambda n=times: supervisor.log().count("child 0 is back") == n - 1, "it is ready")
+        first.kill()
+        supervisor.until(lambda n=times: supervisor.log().count("child 0 is back") == n, "it is back")
+    assert "could not be started" not in supervisor.log()
 
 
 def test_a_child_that_ignores_sigterm_is_killed_after_the_drain(run):

@@ -60,7 +60,7 @@ def _value(text: str) -> Any:
     limits = f"{{pools: {{}}, endpoints: {{}}, limits: {{body_bytes: {text.strip('`')}}}}}"
     if text.strip("`").endswith("MiB"):
         return load(limits).spec.limits.body_bytes
-    found = {"`[]`": (), "`false`": False}.get(text)
+    found = {"`[]`": (), "`false`": False, "`true`": True}.get(text)
     if found is not None:
         return found
     return int(text.strip("`")) if text.strip("`").isdigit() else text.strip("`")

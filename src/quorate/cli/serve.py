@@ -19,11 +19,23 @@ def command(
     host: Annotated[str | None, typer.Option(help="Address to listen on, instead of server.host.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Inference port; 0: any free one.")] = None,
     control_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Control port; 0: any free one.")] = None,
+    console_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port of the page; 0: any free one.")
+    ] = None,
+    console: Annotated[bool | None, typer.Option(help="Serve the page, or not; server.console by default.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, max=1024, help="Worker processes.")] = None,
     insecure: Annotated[bool, typer.Option(help="Serve other machines without API keys.")] = False,
 ) -> None:
-    """Serve the project until Ctrl-C: apply quorate.yaml if it changed, start workers and the control process."""
-    overrides = Overrides(host=host, port=port, control_port=control_port, workers=workers, insecure=insecure)
+    """Serve the project until Ctrl-C: apply quorate.yaml if it changed, start workers, control and the page."""
+    overrides = Overrides(
+        host=host,
+        port=port,
+        control_port=control_port,
+        console_port=console_port,
+        console=console,
+        workers=workers,
+        insecure=insecure,
+    )
     launch = prepare(Home(project.resolve()), overrides)
     for notice in launch.notices:
         note(notice)

@@ -28,15 +28,19 @@ KILL_GRACE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class ChildPlan:
-    """One process: a name for people and its command; ``--life-fd`` and ``--ready-fd`` are appended to it."""
+    """One process: a name for people and its command; ``--life-fd`` and ``--ready-fd`` are appended to it.
+
+    One that is not ``essential`` is not waited for, and where it cannot be started the others go on without it.
+    """
 
     name: str
     argv: tuple[str, ...]
+    essential: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchPlan:
-    """All processes, what to print when every one is ready, and how long a drain may take (seconds)."""
+    """All processes, what to print when every essential one is ready, and how long a drain may take (seconds)."""
 
     children: tuple[ChildPlan, ...]
     message: str = ""
@@ -47,7 +51,7 @@ class LaunchPlan:
         """Write the plan where :func:`main` reads it."""
         path.parent.mkdir(parents=True, exist_ok=True)
         plan = {
-            "children": [{"name": c.name, "argv": list(c.argv)} for c in self.children],
+            "children": [{"name": c.name, "argv": list(c.argv), "essential": c.essential} for c in self.children],
             "message": self.message,
             "drain_s": self.drain_s,
             "pid_file": self.pid_file,
@@ -58,7 +62,7 @@ class LaunchPlan:
     def read(cls, path: Path) -> LaunchPlan:
         """Read a saved plan."""
         raw: dict[str, Any] = json.loads(path.read_text())
-        children = tuple(ChildPlan(c["name"], tuple(c["argv"])) for c in raw.pop("children"))
+        children = tuple(ChildPlan(c["name"], tuple(c["argv"]), c["essential"]) for c in raw.pop("children"))
         return cls(children, **raw)
 
 
@@ -68,6 +72,7 @@ class _Child:
     process: subprocess.Popen[bytes] | None = None
     ready_fd: int = -1
     ready_at: float | None = None
+    was_ready: bool = False
     started: float = 0.0
     deaths: int = 0
     start_at: float | None = 0.0
@@ -169,10 +174,11 @@ class Supervisor:
     def _heard(self, child: _Child) -> None:
         if os.read(child.ready_fd, 16):
             child.ready_at = self._clock()
+            child.was_ready = True
             if child.deaths:
                 self._log(f"{child.plan.name} is back after {child.ready_at - child.started:.1f} s.")
         self._forget_pipe(child)
-        if not self._announced and all(c.ready_at is not None for c in self._children):
+        if not self._announced and all(c.ready_at is not None for c in self._children if c.plan.essential):
             self._announced = True
             if self._plan.message:
                 self._log(self._plan.message)
@@ -217,7 +223,10 @@ class Supervisor:
         now = self._clock()
         stable = child.ready_at is not None and now - child.ready_at > STABLE_AFTER
         child.deaths = 1 if stable else child.deaths + 1
-        if not self._announced and child.deaths >= START_ATTEMPTS:
+        if not child.plan.essential and not child.was_ready and child.deaths >= START_ATTEMPTS:
+            self._log(f"{child.plan.name} could not be started ({reason}); going on without it.")
+            return
+        if child.plan.essential and not self._announced and child.deaths >= START_ATTEMPTS:
             self._log(f"{child.plan.name} could not be started ({reason}); stopping.")
             self._failed = True
             self.stop()

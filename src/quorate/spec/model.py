@@ -181,9 +181,11 @@ class EndpointSpec(Section):
 class ServerSpec(Section):
     """Addresses and processes; read when the server starts."""
 
-    host: Annotated[str, Field(min_length=1, max_length=255, description="Address both ports listen on.")] = "127.0.0.1"
+    host: Annotated[str, Field(min_length=1, max_length=255, description="Address all ports listen on.")] = "127.0.0.1"
     port: Annotated[Port, Field(description="Inference port.")] = 8000
     control_port: Annotated[Port, Field(description="Control port.")] = 8001
+    console: Annotated[bool, Field(description="Serve the page.")] = True
+    console_port: Annotated[Port, Field(description="Port of the page.")] = 8002
     workers: Annotated[int, Field(ge=1, le=1024, description="Worker processes.")] = 1
     allowed_hosts: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=255)], ...],

@@ -1,0 +1,94 @@
+"""One thing that was asked and what is known about it, kept for the session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from quorate.client import Answer
+from quorate.console import words
+
+
+@dataclass(slots=True)
+class Vote:
+    """One member's part in an answer; ``label`` is None where it gave none, and ``why`` then says why."""
+
+    member: str
+    label: str | None = None
+    confidence: float | None = None
+    latency_ms: float | None = None
+    why: str = ""
+
+
+@dataclass(slots=True)
+class Entry:
+    """An answer as it is shown; what a blind endpoint does not tell is None.
+
+    ``votes`` and ``preview`` (a data URL) come later, or ``votes_note`` and ``preview_note`` say why they do not.
+    ``truth`` is what the person said it was.
+    """
+
+    number: int
+    endpoint: str
+    id: str
+    label: str
+    what: str
+    confidence: float | None = None
+    probabilities: dict[str, float] | None = None
+    values: tuple[float, ...] = ()
+    unit: str = ""
+    strategy: str | None = None
+    degraded: bool = False
+    missing: tuple[str, ...] = ()
+    latency_ms: float | None = None
+    thumb: str | None = None
+    votes: list[Vote] | None = None
+    votes_note: str = ""
+    preview: str | None = None
+    preview_note: str = ""
+    truth: str | None = None
+
+
+def of_answer(answer: Answer, number: int, what: str, units: tuple[str, ...]) -> Entry:
+    """The entry of a single row's answer."""
+    one = answer.prediction
+    values: tuple[float, ...] = ()
+    if one.values is not None:
+        values = tuple(one.values.values())
+    elif one.value is not None:
+        values = (one.value,)
+    label = one.label if one.label is not None else " · ".join(words.number(value) for value in values)
+    return Entry(
+        number=number,
+        endpoint=answer.endpoint,
+        id=answer.id,
+        label=label,
+        what=what,
+        confidence=one.confidence,
+        probabilities=None if one.probabilities is None else dict(one.probabilities),
+        values=values,
+        unit=units[0] if len(units) == 1 else "",
+        strategy=answer.strategy,
+        degraded=bool(answer.degraded),
+        missing=answer.missing or (),
+        latency_ms=answer.latency_ms,
+    )
+
+
+def votes_of(decision: dict[str, Any]) -> list[Vote]:
+    """Each member's vote in a single row's decision, as the control port describes it."""
+    classes = decision["classes"]
+    votes = []
+    for run in decision["members"]:
+        if run["row_status"][0] != "ok":
+            skipped = run["row_status"][0] == "skipped"
+            votes.append(Vote(run["name"], why="not asked" if skipped else words.reason(run["reason"])))
+            continue
+        outputs = run["outputs"][0]
+        if decision["output_kind"] == "values":
+            label = " · ".join(words.number(value) for value in outputs)
+            votes.append(Vote(run["name"], label, None, run["latency_ms"]))
+            continue
+        best = max(range(len(outputs)), key=lambda index: outputs[index] or 0.0)
+        votes.append(Vote(run["name"], classes[best], outputs[best], run["latency_ms"]))
+    return votes

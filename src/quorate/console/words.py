@@ -1,0 +1,67 @@
+"""Numbers, durations and faults in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+DASH = "–"
+
+REASONS = {
+    "member_crashed": "it crashed",
+    "member_timeout": "it took too long",
+    "member_signature": "its output was not usable",
+    "member_circuit_open": "it is left out after repeated faults",
+    "member_failed": "it gave no answer",
+}
+"""Why a member is missing from an answer, by error code."""
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """``0.9834`` as ``98.3 %``; what rounds to all or nothing, but is neither, says so."""
+    if share is None:
+        return DASH
+    text = f"{share:.{digits}%}".replace("%", " %")
+    edge = 10.0**-digits
+    if 0 < share < 1 and text == f"{1:.{digits}%}".replace("%", " %"):
+        return f"> {100 - edge:.{digits}f} %"
+    if share > 0 and text == f"{0:.{digits}%}".replace("%", " %"):
+        return f"< {edge:.{digits}f} %"
+    return text
+
+
+def milliseconds(value: float | None) -> str:
+    """``1.934`` as ``1.9 ms``, ``1934`` as ``1.9 s``."""
+    if value is None:
+        return DASH
+    if value >= 1000:
+        return f"{value / 1000:.1f} s"
+    return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms"
+
+
+def number(value: float | None) -> str:
+    """A value of a regression, to six significant digits."""
+    return DASH if value is None else f"{value:.6g}"
+
+
+def ago(seconds: float) -> str:
+    """How long something has lasted: ``now``, ``12 s``, ``3 min``, ``2 h``."""
+    if seconds < 1:
+        return "1 s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.0f} h"
+
+
+def counted(count: float, one: str, many: str | None = None) -> str:
+    """``1 request``, ``2,000 requests``."""
+    return f"{count:,.0f} {one if count == 1 else many or one + 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else "nobody"
+
+
+def reason(code: str | None) -> str:
+    """Why a member gave nothing."""
+    return REASONS.get(code or "", "it gave no answer")
