@@ -87,3 +87,8 @@ bench-footprint: $(VENV)/.dev  ## Measure imports, packages, memory and starts, 
 
 bench-digits: $(VENV)/.dev  ## Train the pool of networks over five splits and judge members and ensembles (about 10 minutes).
 	$(BIN)/python -m benchmarks.digits $(ARGS)
+
+.PHONY: bench-blind
+
+bench-blind: $(VENV)/.dev  ## Try to tell a blind endpoint's strategies apart, in one table.
+	$(BIN)/python -m benchmarks.blind $(ARGS)
