@@ -13,6 +13,7 @@ from typing import Any
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("quorate.cli.serve", "Serve the project: workers, control process, callable members."),
+    "predict": ("quorate.cli.predict", "Ask a running server about pictures, folders and tables."),
     "train": ("quorate.cli.train", "Train a pool of models and register it."),
     "models": ("quorate.cli.models", "List, show, import, alias and remove registered models."),
     "check": ("quorate.cli.check", "Check quorate.yaml against the registry; change nothing."),
@@ -106,10 +107,11 @@ def _failed(error: Exception, *, debug: bool) -> int:
         sys.stderr.write(f"quorate: error: {' '.join(str(error).split())}\n")
         return _ERROR
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("quorate"):
-        sys.stderr.write(
-            f"quorate: error: this command needs the package '{error.name}', which is not installed; "
-            "`quorate doctor` says which extra has it.\n"
-        )
+        told = error.msg
+        if told.startswith("No module named"):
+            told = f"this command needs the package '{error.name}', which is not installed; "
+            told += "`quorate doctor` says which extra has it."
+        sys.stderr.write(f"quorate: error: {told}\n")
         return _ERROR
     what = " ".join(f"{type(error).__name__}: {error}".split())
     sys.stderr.write(f"quorate: internal error: {what}; run it again with --debug for the traceback.\n")

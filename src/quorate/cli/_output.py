@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
@@ -16,7 +16,12 @@ def print_json(value: Any) -> None:
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, json: bool = False, title: str | None = None
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    json: bool = False,
+    title: str | None = None,
+    stream: TextIO | None = None,
 ) -> None:
     """Print rows under their column names: aligned text, or with ``json`` a list of objects with raw values.
 
@@ -26,8 +31,9 @@ def print_table(
     if json:
         print_json([dict(zip(columns, row, strict=True)) for row in table])
         return
+    stream = stream or sys.stdout
     if title:
-        sys.stdout.write(f"{title}\n")
+        stream.write(f"{title}\n")
     cells = [[_cell(value) for value in row] for row in table]
     widths = [max(len(name), *(len(row[i]) for row in cells), 0) for i, name in enumerate(columns)]
     right = [bool(table) and all(_is_number(row[i]) for row in table) for i in range(len(columns))]
@@ -36,7 +42,7 @@ def print_table(
             text.rjust(width) if flush else text.ljust(width)
             for text, width, flush in zip(line, widths, right, strict=True)
         ]
-        sys.stdout.write("  ".join(padded).rstrip() + "\n")
+        stream.write("  ".join(padded).rstrip() + "\n")
 
 
 def note(message: str) -> None:
@@ -45,10 +51,10 @@ def note(message: str) -> None:
 
 
 @contextmanager
-def progress(label: str, total: int) -> Iterator[Callable[[str], None]]:
+def progress(label: str, total: int | None) -> Iterator[Callable[[str], None]]:
     """A progress bar on stderr while the block runs; call the yielded function with what was just finished.
 
-    Where stderr is not a terminal, each finished step is one line instead.
+    ``total`` is None where it is not known. Where stderr is not a terminal, each finished step is one line instead.
     """
     if not sys.stderr.isatty():
         done = 0
@@ -56,7 +62,7 @@ def progress(label: str, total: int) -> Iterator[Callable[[str], None]]:
         def line(what: str) -> None:
             nonlocal done
             done += 1
-            note(f"{label} {done}/{total}: {what}")
+            note(f"{label} {done}/{'?' if total is None else total}: {what}")
 
         yield line
         return
