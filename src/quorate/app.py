@@ -228,13 +228,16 @@ def example_request(home: Home, endpoint: EndpointRoute, pool: PoolRoute, url: s
     if pool.signature.input_kind == "image":
         from PIL import Image
 
-        path = home.run / f"example-{endpoint.name}.png"
+        from quorate.preprocess.pillow import sniff
+
         image = raw["image"][0]
+        kind = (sniff(image) or "png") if isinstance(image, bytes) else "png"
+        path = home.run / f"example-{endpoint.name}.{kind}"
         if isinstance(image, bytes):
             path.write_bytes(image)
         else:
             Image.fromarray(image).save(path)
-        return f"curl -s -H 'content-type: image/png' --data-binary @{shlex.quote(_nearest(path))} {address}"
+        return f"curl -s -H 'content-type: image/{kind}' --data-binary @{shlex.quote(_nearest(path))} {address}"
     import msgspec
 
     if pool.signature.input_kind == "array":
