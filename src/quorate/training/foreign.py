@@ -103,9 +103,9 @@ def check_batches(files: Mapping[str, Path], options: Mapping[str, Any]) -> None
     for name, path in files.items():
         if adapt.ROWS not in options and name.endswith(".onnx") and _DYNAMIC in formats.read(name, path):
             raise ConfigError(
-                f"'{name}' was quantised dynamically: it takes its scale from the whole batch, so a "
-                "row's answer depends on the rows beside it; run them one at a time (`--rows alone`), or say that it does "
-                "not matter (`--rows together`).",
+                f"'{name}' was quantised dynamically: it takes its scale from the whole batch, so a row's answer "
+                "depends on the rows beside it; run them one at a time (`--rows alone`), or say that it does not "
+                "matter (`--rows together`).",
                 path="rows",
             )
 
