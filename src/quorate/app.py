@@ -113,7 +113,8 @@ def _prepare(home: Home, config: Config, overrides: Overrides, lock: int) -> Lau
         ChildPlan(f"worker {slot}", (*command, "worker", *common, "--port", str(port), "--slot", str(slot)))
         for slot in range(workers)
     ]
-    children.append(ChildPlan("control", (*command, "control", *common, "--port", str(control_port))))
+    control = (*command, "control", *common, "--port", str(control_port), "--workers", str(workers))
+    children.append(ChildPlan("control", control))
     notices = list(applied.notices)
     console_port = None
     if server.console if overrides.console is None else overrides.console:
@@ -296,6 +297,7 @@ def _control(args: argparse.Namespace) -> None:
         port=args.port,
         insecure=args.insecure,
         clock=SystemClock(),
+        workers=args.workers,
         life_fd=args.life_fd,
         ready_fd=args.ready_fd,
     )
@@ -331,6 +333,8 @@ def main(argv: Sequence[str]) -> None:
         child.add_argument("--ready-fd", type=int, required=True)
         if kind == "worker":
             child.add_argument("--slot", type=int, required=True)
+        if kind == "control":
+            child.add_argument("--workers", type=int, default=0)
         if kind == "console":
             child.add_argument("--inference", required=True)
             child.add_argument("--control", required=True)

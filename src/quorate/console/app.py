@@ -19,6 +19,7 @@ from quorate.console.catalogue import Endpoint
 from quorate.console.elements import Node
 from quorate.console.gate import Gate
 from quorate.console.pages.login import login_page, waiting_page
+from quorate.console.pages.overview import Watch
 from quorate.console.pages.try_it import Desk
 from quorate.console.parts.frame import frame
 from quorate.console.session import Session, Sessions
@@ -92,27 +93,44 @@ def create_app(settings: ConsoleSettings, *, on_ready: Callable[[], None]) -> Ga
 
     ui.add_head_html(HEAD, shared=True)
 
-    @ui.page("/", title="Quorate")
-    async def try_it(request: Request, client: Client, endpoint: str | None = None) -> Response | None:
-        opened = await open_page(request, endpoint)
-        if isinstance(opened, Response):
-            return opened
-        session, endpoints, name = opened
-        with frame("/", [each.name for each in endpoints], name, logged_in=session.key is not None):
-            chosen = next((each for each in endpoints if each.name == name), None)
-            if chosen is None:
-                Node("h1", "", "Nothing to try yet")
-                Node("p", "", "No endpoint is served. Describe one in quorate.yaml and run `quorate apply`.")
-                return None
-            page = secrets.token_urlsafe(16)
-            desks[page] = session, Desk(apis, session, chosen, client, f"/ask/{page}")
-            client.on_delete(lambda: desks.pop(page, None))
+    def reloading(session: Session, client: Client) -> None:
+        """Have the page loaded again when its session ends."""
 
         def reload() -> None:
             client.run_javascript("location.reload()")
 
         session.pages[id(client)] = reload
         client.on_delete(lambda: session.pages.pop(id(client), None))
+
+    @ui.page("/", title="Try it – Quorate")
+    async def try_it(request: Request, client: Client, endpoint: str | None = None) -> Response | None:
+        opened = await open_page(request, endpoint)
+        if isinstance(opened, Response):
+            return opened
+        session, endpoints, name = opened
+        reloading(session, client)
+        with frame("/", [each.name for each in endpoints], name, logged_in=session.key is not None):
+            chosen = next((each for each in endpoints if each.name == name), None)
+            if chosen is None:
+                _nothing()
+                return None
+            page = secrets.token_urlsafe(16)
+            desks[page] = session, Desk(apis, session, chosen, client, f"/ask/{page}")
+            client.on_delete(lambda: desks.pop(page, None))
+        return None
+
+    @ui.page("/overview", title="Overview – Quorate")
+    async def overview(request: Request, client: Client, endpoint: str | None = None) -> Response | None:
+        opened = await open_page(request, endpoint)
+        if isinstance(opened, Response):
+            return opened
+        session, endpoints, name = opened
+        reloading(session, client)
+        with frame("/overview", [each.name for each in endpoints], name, logged_in=session.key is not None):
+            if name:
+                await Watch(apis, session, name, time.monotonic).look()
+            else:
+                _nothing()
         return None
 
     ui.run_with(
@@ -159,6 +177,11 @@ def _login_routes(app: FastAPI, apis: Apis, sessions: Sessions) -> None:
         if session is not None:
             sessions.end(session)
         return RedirectResponse("/login", 303, headers={"set-cookie": sessions.clear_cookie()})
+
+
+def _nothing() -> None:
+    Node("h1", "", "Nothing to try yet")
+    Node("p", "", "No endpoint is served. Describe one in quorate.yaml and run `quorate apply`.")
 
 
 def _header(request: Request, name: bytes) -> bytes | None:

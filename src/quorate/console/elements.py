@@ -37,10 +37,21 @@ class Node(TextElement):
             self.classes(add=name) if on else self.classes(remove=name)
 
     def grow(self, share: float) -> None:
-        """As the filled part of a bar: this share of it, 0 to 1."""
-        width = f"scaleX({min(max(share, 0.0), 1.0):.4f})"
-        if self._style.get("transform") != width:
-            self._style["transform"] = width
+        """As the filled part of a bar: this share of its width, 0 to 1."""
+        self._set(transform=f"scaleX({_share(share):.4f})")
+
+    def rise(self, share: float) -> None:
+        """The same of its height."""
+        self._set(transform=f"scaleY({_share(share):.4f})")
+
+    def place(self, **shares: float) -> None:
+        """Where it is in its parent: shares of the parent's width, by property."""
+        self._set(**{name: f"{_share(share):.2%}" for name, share in shares.items()})
+
+    def _set(self, **style: str) -> None:
+        if any(self._style.get(name) != value for name, value in style.items()):
+            for name, value in style.items():
+                self._style[name] = value
             self.update()
 
 
@@ -53,6 +64,10 @@ def put(element: Element, name: str, value: Any) -> None:
     elif element.props.get(name) != value:
         element.props[name] = value
         element.update()
+
+
+def _share(value: float) -> float:
+    return min(max(value, 0.0), 1.0)
 
 
 def _attribute(name: str) -> str:

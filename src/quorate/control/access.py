@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,6 +20,8 @@ from quorate.web.problem import problem
 
 OPEN = frozenset({"/openapi.json", "/docs"})
 OPEN_ON_LOOPBACK = frozenset({"/metrics", "/v1/health"})
+ASKING = re.compile(r"/v1/models/[^/]+/preview")
+"""Routes that ask about an input, as a prediction does, and change nothing."""
 
 
 class Access:
@@ -38,7 +41,7 @@ class Access:
         self._hosts.check(method, headers.get(b"host"), headers.get(b"origin"))
         if path in OPEN or (path in OPEN_ON_LOOPBACK and is_loopback(self._host)):
             return None
-        role = "operate" if method in SAFE_METHODS else "admin"
+        role = "predict" if ASKING.fullmatch(path) else "operate" if method in SAFE_METHODS else "admin"
         return self._keyring.authorise(headers.get(b"authorization"), headers.get(b"x-api-key"), role)
 
     def routing(self) -> Routing:

@@ -20,6 +20,9 @@ from quorate.codecs.snapshot import Routing
 from quorate.control import openapi, views
 from quorate.control.access import Access, Gate
 from quorate.control.decisions import describe
+from quorate.control.health import Files, readings
+from quorate.control.overview import Overview, overview
+from quorate.control.preview import seen, steps_of
 from quorate.control.report import Report, report
 from quorate.control.submit import preview, submit
 from quorate.errors import (
@@ -52,13 +55,14 @@ Name = Annotated[str, Path(pattern=NAME)]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the handlers call."""
+    """What the handlers call; ``workers`` is how many there should be, 0 where that is not known."""
 
     home: Home
     registry: Registry
     database: Database
     journal: JournalReader
     clock: Clock
+    workers: int = 0
 
 
 def create_app(services: Services, access: Access) -> FastAPI:
@@ -78,6 +82,7 @@ def create_app(services: Services, access: Access) -> FastAPI:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _failed)
     app.include_router(_changing(services))  # first: /v1/endpoints/apply is not the endpoint of that name
+    app.include_router(_asking(services))
     app.include_router(_reading(services))
     app.include_router(_about(app))
     app.add_middleware(Gate, access=access)
@@ -87,6 +92,7 @@ def create_app(services: Services, access: Access) -> FastAPI:
 def _reading(services: Services) -> APIRouter:
     router = APIRouter()
     home, registry, database = services.home, services.registry, services.database
+    files = Files(registry.blobs)
 
     @router.get("/metrics", tags=["about"], response_class=openapi.PlainText, responses=openapi.METRICS)
     def metrics() -> Response:
@@ -156,6 +162,28 @@ def _reading(services: Services) -> APIRouter:
                 raise NotFound(f"There is no endpoint '{name}'; /v1/endpoints lists them.", path="name")
             return report(connection, name, since)
 
+    @router.get("/v1/endpoints/{name}/overview", tags=["decisions"], responses=openapi.reading("not_found", "store"))
+    def endpoint_overview(
+        name: Name,
+        minutes: Annotated[int, Query(ge=1, le=24 * 60, description="How far back, the present minute included.")] = 15,
+    ) -> Overview:
+        """How an endpoint does now: traffic, latency, strategies, members' health, and what is wrong in words."""
+        routing = _routing(home)
+        route = next((endpoint for endpoint in routing.endpoints if endpoint.name == name), None)
+        if route is None:
+            raise NotFound(f"There is no endpoint '{name}'; /v1/endpoints lists them.", path="name")
+        with database.read() as connection:
+            return overview(
+                connection,
+                route,
+                next(pool for pool in routing.pools if pool.name == route.pool),
+                now=services.clock.now(),
+                minutes=minutes,
+                workers=services.workers,
+                readings=readings(home.telemetry),
+                files=files,
+            )
+
     @router.get("/v1/decisions/{id}", tags=["decisions"], responses=openapi.reading("not_found", "store", "journal"))
     def decision(id: Annotated[str, Path(pattern=ID_PATTERN)]) -> views.DecisionView:
         """The record of one answer, and the outcomes told for it."""
@@ -199,6 +227,32 @@ def _changing(services: Services) -> APIRouter:
     return router
 
 
+def _asking(services: Services) -> APIRouter:
+    router = APIRouter()
+
+    @router.post(
+        "/v1/models/{name}/preview",
+        tags=["models"],
+        response_class=openapi.Png,
+        responses=openapi.PREVIEW,
+        openapi_extra=openapi.PICTURE,
+    )
+    async def model_preview(name: Name, request: Request) -> Response:
+        """What a model sees of a picture: its declared preprocessing, as a PNG. Needs the role `predict`."""
+        routing = _routing(services.home)
+        body = await _body(request, routing.limits.body_bytes)
+        media_type = _media_type(request)
+        if not media_type.startswith("image/") and media_type != "application/octet-stream":
+            raise UnsupportedMediaType(
+                f"'{media_type[:64]}' is not read here; expected one encoded picture as image/*.", path="Content-Type"
+            )
+        steps = await run_in_threadpool(steps_of, name, routing, services.registry)
+        pixels = routing.limits.image_pixels
+        return openapi.Png(await run_in_threadpool(seen, steps, body, max_pixels=pixels))
+
+    return router
+
+
 def _about(app: FastAPI) -> APIRouter:
     router = APIRouter()
 
@@ -226,20 +280,28 @@ def _versions(registry: Registry, name: str) -> list[int]:
     return found
 
 
-async def _yaml(request: Request) -> bytes | None:
+async def _body(request: Request, limit: int) -> bytes:
     headers = dict(request.scope["headers"])
     try:
-        body = await read_body(
+        return await read_body(
             request.receive,
-            limit=MAX_BYTES,
+            limit=limit,
             content_length=headers.get(b"content-length"),
             encoding=headers.get(b"content-encoding"),
         )
     except ClientDisconnected:
         raise MalformedRequest("The body is not complete: the client went away.", path="body") from None
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def _yaml(request: Request) -> bytes | None:
+    body = await _body(request, MAX_BYTES)
     if not body:
         return None
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = _media_type(request)
     if media_type not in YAML:
         raise UnsupportedMediaType(
             f"'{media_type[:64]}' is not read here; expected quorate.yaml as application/yaml.", path="Content-Type"

@@ -31,6 +31,12 @@ class PlainText(Response):
     media_type = CONTENT_TYPE
 
 
+class Png(Response):
+    """A picture."""
+
+    media_type = "image/png"
+
+
 class Page(Response):
     """An HTML page."""
 
@@ -49,6 +55,17 @@ METRICS = {
 CHANGING = reading(
     "not_found", "conflict", "too_large", "unsupported_media_type", "registry", "format_refused", "store"
 )
+PREVIEW = {
+    **reading("not_found", "registry", "too_large", "unsupported_media_type"),
+    200: {"description": "The picture.", "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}},
+}
+PICTURE: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "One encoded picture.",
+        "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+    },
+}
 APPLY: dict[str, Any] = {
     "parameters": [
         openapi.parameter(

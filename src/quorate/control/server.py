@@ -31,11 +31,14 @@ log = logging.getLogger("quorate.control")
 DRAIN_S = 5
 
 
-def serve(home: Home, *, host: str, port: int, insecure: bool, clock: Clock, life_fd: int, ready_fd: int) -> None:
+def serve(
+    home: Home, *, host: str, port: int, insecure: bool, clock: Clock, life_fd: int, ready_fd: int, workers: int = 0
+) -> None:
     """Serve the control port until SIGTERM, or until ``life_fd`` ends because the supervisor is gone.
 
-    ``ready_fd`` gets one byte when the port is open. Raises :class:`~quorate.errors.ConfigError` for an address
-    that needs keys where there are none, and :class:`~quorate.errors.StoreError`.
+    ``ready_fd`` gets one byte when the port is open; ``workers`` is how many processes should answer. Raises
+    :class:`~quorate.errors.ConfigError` for an address that needs keys where there are none, and
+    :class:`~quorate.errors.StoreError`.
     """
     database = Database(home.store_url)
     database.migrate()
@@ -44,7 +47,7 @@ def serve(home: Home, *, host: str, port: int, insecure: bool, clock: Clock, lif
     counters = Counters(home.telemetry / "control.qt")
     try:
         journal = JournalReader(home.journal)
-        app = create_app(Services(home, Registry(home.registry, clock), database, journal, clock), access)
+        app = create_app(Services(home, Registry(home.registry, clock), database, journal, clock, workers), access)
         with _ingesting(home, database):
             asyncio.run(_run(app, _listen(host, port), counters, life_fd=life_fd, ready_fd=ready_fd))
     finally:

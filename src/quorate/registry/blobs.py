@@ -27,6 +27,8 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=@-]*")
 _CHUNK = 1 << 20
 
+Stamp = tuple[int, int, int, int]
+
 
 def check_names(names: Mapping[str, object]) -> None:
     """Raise :class:`RegistryError` unless all names are relative POSIX paths that stay in their folder."""
@@ -81,6 +83,21 @@ class BlobStore:
     def has(self, digest: str) -> bool:
         """Whether there is a blob of that digest; its content is not read."""
         return self._path(digest).is_file()
+
+    def stamp(self, digest: str) -> Stamp | None:
+        """Another value whenever somebody may have changed the blob's bytes; None where there is no such blob."""
+        try:
+            status = self._path(digest).stat()
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+    def sound(self, digest: str) -> bool:
+        """Whether the blob is there and its bytes are what was stored; reads them all."""
+        try:
+            return _file_digest(self._path(digest)) == digest
+        except FileNotFoundError:
+            return False
 
     def read(self, digest: str) -> bytes:
         """The bytes of that digest; :class:`IntegrityError` if they are missing or not what was stored."""

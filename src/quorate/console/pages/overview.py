@@ -1,0 +1,116 @@
+"""The overview: how an endpoint does, looked at again every two seconds, every figure in a place of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from nicegui import ui
+
+from quorate.console import words
+from quorate.console.apis import Apis
+from quorate.console.control import ControlGone, ControlRefused
+from quorate.console.elements import Node
+from quorate.console.parts.boards import MembersBoard, ProblemsBoard, StrategiesBoard, TrafficBoard
+from quorate.console.session import Session
+
+EVERY_S = 2.0
+TILES = (
+    ("requests", "Requests"),
+    ("p50", "Median latency"),
+    ("p95", "95th percentile"),
+    ("p99", "99th percentile"),
+    ("errors", "Errors"),
+    ("degraded", "Degraded"),
+)
+
+
+class Watch:
+    """One open overview: :meth:`look` refreshes it, keeps what it last knew, and says when that was."""
+
+    def __init__(self, apis: Apis, session: Session, endpoint: str, now: Callable[[], float]) -> None:
+        self._apis = apis
+        self._session = session
+        self._endpoint = endpoint
+        self._now = now
+        self._good_at: float | None = None
+        self._began = now()
+        self._looking = False
+        Node("h1", "unseen", f"How {endpoint} does")
+        with Node("p", "status", role="status") as self._status:
+            self._dot = Node("span", "dot", aria_hidden="true")
+            self._line = Node("span", "", "Looking …", data_testid="status")
+        with Node("dl", "tiles"):
+            self._tiles = {key: _tile(title) for key, title in TILES}
+        with Node("div", "board"):
+            self._problems = ProblemsBoard()
+            self._traffic = TrafficBoard()
+            self._strategies = StrategiesBoard()
+            self._members = MembersBoard()
+        ui.timer(EVERY_S, self.look)
+
+    async def look(self) -> None:
+        """Read the overview and show it; one look at a time."""
+        if self._looking:
+            return
+        self._looking = True
+        try:
+            key, path = self._session.key, f"/v1/endpoints/{self._endpoint}/overview"
+            found = await self._apis.shared(("overview", key, path), lambda: self._apis.control.get(path, key))
+        except ControlGone:
+            since = self._now() - (self._began if self._good_at is None else self._good_at)
+            kept = " These are the last figures." if self._good_at is not None else ""
+            self._say(f"Control is not reachable since {words.ago(since)}; trying again.{kept}", "bad")
+        except ControlRefused as error:
+            if error.status in (401, 403):
+                self._say("The overview needs a key with the role operate.", "bad")
+            else:
+                self._say(f"{error.message} Trying again.", "bad")
+        except asyncio.CancelledError:
+            return
+        else:
+            self._good_at = self._now()
+            self._show(found)
+        finally:
+            self._looking = False
+
+    def _say(self, line: str, state: str) -> None:
+        self._line.say(line)
+        self._status.flag("stale", state == "bad")
+        for name in ("good", "bad"):
+            self._dot.flag(name, name == state)
+
+    def _show(self, found: dict[str, Any]) -> None:
+        minutes = found["minutes"]
+        self._say(f"Live: the last {minutes} minutes, looked at every {EVERY_S:g} s.", "good")
+        requests = found["requests"]
+        last = found["timeline"][-2:]
+        figures = {
+            "requests": (f"{requests:,}", f"{sum(minute['requests'] for minute in last):,} since a minute ago"),
+            "p50": (words.milliseconds(found["p50_ms"]), "inside the server"),
+            "p95": (words.milliseconds(found["p95_ms"]), ""),
+            "p99": (words.milliseconds(found["p99_ms"]), ""),
+            "errors": (f"{found['errors']:,}", _share(found["errors"], requests)),
+            "degraded": (f"{found['degraded']:,}", _share(found["degraded"], requests)),
+        }
+        for key, (figure, note) in figures.items():
+            value, small = self._tiles[key]
+            value.say(figure)
+            small.say(note or " ")
+        self._problems.show(found["problems"])
+        self._traffic.show(found["timeline"])
+        self._strategies.show(found["strategies"], found["chosen_by_caller"])
+        self._members.show(found["members"])
+
+
+def _share(part: int, whole: int) -> str:
+    return words.percent(part / whole) if whole else " "
+
+
+def _tile(title: str) -> tuple[Node, Node]:
+    with Node("div", "card tile"):
+        Node("dt", "", title)
+        value = Node("dd", "", words.DASH)
+        small = Node("dd", "small", " ")
+    return value, small
