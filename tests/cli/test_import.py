@@ -275,6 +275,19 @@ def test_what_is_missing_or_wrong(run: Any, arguments: tuple[str, ...], message:
     assert json.loads(run("list", "--json")[0]) == []
 
 
+def test_every_option_is_documented() -> None:
+    import typer
+
+    from quorate.cli.models import app
+
+    page = (Path(__file__).parents[2] / "docs" / "registry.md").read_text("utf-8")
+    command = typer.main.get_command(app).commands["import"]  # type: ignore[attr-defined]
+    options = [name for parameter in command.params for name in parameter.opts if name.startswith("--")]
+    assert {"--preset", "--softmax", "--rows", "--answers", "--labels"} < set(options)
+    for name in options:
+        assert f"`{name}" in page, name
+
+
 def test_a_network_of_bytes_is_refused_with_the_way_out(run: Any) -> None:
     network("net.onnx", dtype=TensorProto.UINT8)
     err = run("import", "net", "net.onnx", *IMAGES, "--softmax", code=2)[1]
