@@ -24,6 +24,7 @@ from quorate.training.recipe import Fit, Recipe, code_digest
 from quorate.training.train import Progress, train_pool
 
 BAGGED = {"bag-a": "plain", "bag-b": "residual", "bag-c": "separable", "bag-d": "residual", "bag-e": "plain"}
+EPOCHS = {"plain": 30, "residual": 40, "separable": 40}
 BOOSTED = ("boost-1", "boost-2", "boost-3")
 STATES = {
     "digits-samme": Fit("samme", BOOSTED),
@@ -36,12 +37,12 @@ def recipe(seed: int = digits.SEED, jobs: int = -1) -> Recipe:
     """The pool's recipe; ``seed`` draws the split, the bootstrap samples and the networks' first weights."""
     data = digits.dataset()
     bagged = [
-        Bootstrap(Network(name, build, seed=100 * seed + number), seed=100 * seed + number)
+        Bootstrap(Network(name, build, seed=100 * seed + number, epochs=EPOCHS[build]), seed=100 * seed + number)
         for number, (name, build) in enumerate(BAGGED.items())
     ]
     # Rounds are weak on purpose: SAMME has nothing to do where the first round errs nowhere.
     rounds = tuple(
-        Network(name, "shallow", seed=100 * seed + 50 + number, epochs=12, cost=0.1)
+        Network(name, "shallow", seed=100 * seed + 50 + number, epochs=20, cost=0.2)
         for number, name in enumerate(BOOSTED)
     )
     return Recipe(
@@ -49,7 +50,7 @@ def recipe(seed: int = digits.SEED, jobs: int = -1) -> Recipe:
         split=digits.parts(data, seed),
         signature=digits.SIGNATURE,
         preprocess=digits.PREPROCESS,
-        trainers=[*bagged, Samme(rounds, learning_rate=0.5)],
+        trainers=[*bagged, Samme(rounds, learning_rate=0.25)],
         states=STATES,
         code=code_digest(Path(__file__), Path(digits.__file__)),
         folds=3,

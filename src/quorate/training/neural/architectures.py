@@ -30,8 +30,7 @@ def build(architecture: Architecture, channels: int, side: int, classes: int) ->
     if side < LEAST_SIDE:
         raise InvalidInput(f"Networks take images of at least {LEAST_SIDE} pixels; got {side}.", path="inputs")
     body, width, shrunk = _BODIES[architecture](channels)
-    cells = -(-side // shrunk) if architecture == "shallow" else side // shrunk
-    return nn.Sequential(*body, nn.Flatten(), nn.Dropout(_DROPOUT), nn.Linear(width * cells**2, classes))
+    return nn.Sequential(*body, nn.Flatten(), nn.Dropout(_DROPOUT), nn.Linear(width * (side // shrunk) ** 2, classes))
 
 
 def _plain(channels: int) -> tuple[list[nn.Module], int, int]:
@@ -83,8 +82,8 @@ def _separable(channels: int) -> tuple[list[nn.Module], int, int]:
 
 
 def _shallow(channels: int) -> tuple[list[nn.Module], int, int]:
-    """Two strided convolutions: quick, and weak enough to be boosted."""
-    return [*_convolution(channels, 8, stride=2), *_convolution(8, 16, stride=2)], 16, 4
+    """Two convolutions: quick, and weak enough to be boosted."""
+    return [*_convolution(channels, 8), nn.MaxPool2d(2), *_convolution(8, 16), nn.MaxPool2d(2)], 16, 4
 
 
 _BODIES: dict[str, Callable[[int], tuple[list[nn.Module], int, int]]] = {
@@ -95,8 +94,8 @@ _BODIES: dict[str, Callable[[int], tuple[list[nn.Module], int, int]]] = {
 }
 
 
-def _convolution(inward: int, outward: int, stride: int = 1) -> list[nn.Module]:
-    return [nn.Conv2d(inward, outward, 3, stride, 1, bias=False), nn.BatchNorm2d(outward), nn.ReLU()]
+def _convolution(inward: int, outward: int) -> list[nn.Module]:
+    return [nn.Conv2d(inward, outward, 3, 1, 1, bias=False), nn.BatchNorm2d(outward), nn.ReLU()]
 
 
 def _depthwise(inward: int, outward: int) -> list[nn.Module]:
