@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,13 @@ def test_the_file_is_registered_as_it_came(run: Any) -> None:
     network("net.onnx")
     found = manifest(run, *IMAGES, "--softmax")
     assert found["files"] == {"net.onnx": sha256(Path("net.onnx").read_bytes()).hexdigest()}
+
+
+def test_the_core_installation_is_enough(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    network("net.onnx", quantised=True)
+    for package in ("onnx", "skl2onnx", "sklearn", "torch"):
+        monkeypatch.setitem(sys.modules, package, None)
+    assert manifest(run, *IMAGES, "--softmax", "--rows", "alone")["version"] == 1
 
 
 def test_a_preset_for_another_size_and_layout(run: Any) -> None:

@@ -126,6 +126,14 @@ def test_generated_rows_fit_the_signature_and_are_seeded() -> None:
     assert sized.shape == (8, 8, 32)  # type: ignore[union-attr]
 
 
+def test_generated_rows_differ_in_contrast_so_that_a_scale_of_the_whole_batch_shows() -> None:
+    image = parity.generated(signature(TensorSpec("image", "uint8", (None, None, None)), kind="image"))["image"]
+    array = parity.generated(signature(TensorSpec("input", "float32", (None, 100)), kind="array"))["input"]
+    for rows in (np.asarray(image, np.float64).reshape(8, -1), np.asarray(array, np.float64)):
+        spread = rows.std(axis=1)
+        assert (spread[1:] > spread[:-1] * 1.1).all()
+
+
 @pytest.mark.parametrize("spec", [TensorSpec("a", "str", (None,)), TensorSpec("input", "float32", (None, None))])
 def test_what_cannot_be_made_up_is_asked_for(spec: TensorSpec) -> None:
     with pytest.raises(RegistryError, match="No rows can be made up"):
