@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -177,3 +178,66 @@ def _serving() -> Iterator[Serve]:
             return started.wait()
 
         yield start
+
+
+# --- a browser ------------------------------------------------------------------------------------
+
+CHROMIUM_OPTIONS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A headless Chromium; the test is skipped where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    path = os.environ.get("QUORATE_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("Chromium is not installed")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=list(CHROMIUM_OPTIONS))
+        yield browser
+        browser.close()
+
+
+Visit = Callable[..., Any]
+
+
+@pytest.fixture
+def visit(chromium: Any) -> Iterator[Visit]:
+    """``visit(url, **context options) -> page``, a browser of its own each time.
+
+    When the test ends, no page may have asked anybody else for anything, nor have logged an error that is not about
+    a server that was not there.
+    """
+    contexts, foreign, errors = [], [], []
+
+    def open_page(url: str, **options: Any) -> Any:
+        context = chromium.new_context(**options)
+        context.set_default_timeout(15_000)
+        contexts.append(context)
+        page = context.new_page()
+        origin = "/".join(url.split("/")[:3])
+        own = (origin, origin.replace("http", "ws"), "data:", "blob:")
+        page.on("request", lambda request: foreign.append(request.url) if not request.url.startswith(own) else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda said: errors.append(said.text) if _is_error(said) else None)
+        page.goto(url)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not foreign
+    assert not errors
+
+
+def _is_error(said: Any) -> bool:
+    return said.type == "error" and not any(sign in said.text for sign in ("ERR_CONNECTION", "WebSocket", "status of"))

@@ -74,8 +74,8 @@ class Desk:
 
     def _strategies(self) -> None:
         endpoint = self._endpoint
-        with Node("label", "field strategy"):
-            Node("span", "", "Answered by")
+        with Node("div", "field strategy"):
+            Node("label", "", "Answered by", for_="strategy")
             with Node("select", "", id="strategy", disabled=not endpoint.may_choose):
                 Node(
                     "option", "", f"the endpoint's policy{f' ({endpoint.policy})' if endpoint.policy else ''}", value=""

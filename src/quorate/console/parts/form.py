@@ -30,12 +30,13 @@ class RowForm:
         with Node("form", "row-form", autocomplete="off").on("submit", self._submitted, js_handler=SEND):
             if endpoint.fields:
                 with Node("div", "fields"):
-                    for field in endpoint.fields:
-                        _input(field, endpoint.kind == "array")
+                    for number, field in enumerate(endpoint.fields):
+                        _input(field, f"field-{number}", endpoint.kind == "array")
             else:
-                with Node("label", "field"):
-                    Node("span", "", f"One row, {_shape(endpoint)}, as JSON or separated by commas")
-                    Node("textarea", "", name="row", rows=6, required=True, spellcheck="false")
+                with Node("div", "field"):
+                    title = f"One row, {_shape(endpoint)}, as JSON or separated by commas"
+                    Node("label", "", title, for_="field-0")
+                    Node("textarea", "", id="field-0", name="row", rows=6, required=True, spellcheck="false")
             self._problem = Node("p", "problem", role="alert", data_testid="form-problem")
             with Node("div", "tools"):
                 Node("button", "primary", "Ask", type="submit", data_testid="ask")
@@ -97,16 +98,16 @@ def _finite(text: str) -> float:
 ENTRIES = {"number": "a number", "integer": "a whole number", "yes-no": "yes or no", "text": "text"}
 
 
-def _input(field: Field, numbered: bool) -> None:
+def _input(field: Field, id: str, numbered: bool) -> None:
     title = f"Number {field.name}" if numbered else field.name
-    with Node("label", "field"):
-        Node("span", "", title)
+    with Node("div", "field"):
+        Node("label", "", title, for_=id)
         if field.entry == "yes-no":
-            with Node("select", "", name=field.name):
+            with Node("select", "", id=id, name=field.name):
                 for option in ([""] if field.nullable else []) + ["no", "yes"]:
                     Node("option", "", option or "unknown", value=option)
             return
-        about: dict[str, Any] = {"name": field.name, "type": "text", "placeholder": ENTRIES[field.entry]}
+        about: dict[str, Any] = {"id": id, "name": field.name, "type": "text", "placeholder": ENTRIES[field.entry]}
         if field.entry != "text":
             about |= {"type": "number", "step": "any" if field.entry == "number" else "1", "inputmode": "decimal"}
         if field.nullable:
