@@ -85,12 +85,14 @@ class Attack:
         s, arms = self.sight, self.arms
         halves = attack.by_group(s.picture, self.seed)
         strange = attack.attack(s.matrix, arms, *halves, self.seed, only=attack.BOOSTING)[attack.BOOSTING]
-        alone, both, gain = attack.with_labels(s, arms, self.seed)
-        note = f"paired difference to the label alone {100 * gain.estimate:+.1f} points, {_percent(gain)}"
+        alone, both = attack.with_labels(s, arms, self.seed)
+        note = (
+            f"and everything else: {100 * both.excess.estimate:+.2f} points {_percent(both.excess)}, p = {both.p:.2g}"
+        )
         rows = [
             self._named("arm named, other pictures", strange),
             self._row("arm named by label and picture", alone.accuracy.estimate, _percent(alone.accuracy), LIMIT),
-            self._row("arm named by label and picture", both.accuracy.estimate, f"and everything else; {note}"),
+            self._row("arm named by label and picture", both.accuracy.estimate, note),
         ]
         if self.name != "faults":
             label_of = {(p, a): lab for p, a, lab in zip(s.picture.tolist(), arms.tolist(), s.label, strict=True)}

@@ -27,7 +27,12 @@ def _sight(n: int, seed: int, **columns: np.ndarray) -> Sight:
 
 @pytest.fixture(scope="module")
 def arms() -> np.ndarray:
-    return np.random.default_rng(1).choice(ARMS, 1200)
+    return np.random.default_rng(1).choice(ARMS, 800)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attack, "PERMUTATIONS", 1000)
 
 
 def test_a_planted_leak_is_found_by_every_classifier_and_by_name(arms: np.ndarray) -> None:
@@ -95,10 +100,22 @@ def test_labels_tell_what_bayes_makes_of_them() -> None:
     assert posteriors[3] == pytest.approx([0, 1 / 2, 1 / 2])
     label_of = dict(zip(zip(picture.tolist(), arms.tolist(), strict=True), label, strict=True))
     assert attack.ceiling(label_of, picture, arms) == pytest.approx((1 / 3 + 2 / 3) / 2)
-    alone, both, gain = attack.with_labels(sight, arms, 1)
+    alone, both = attack.with_labels(sight, arms, 1)
     assert alone.accuracy.estimate == pytest.approx(1 / 2)
     assert both.accuracy.estimate <= 1 / 2 + 1e-9
-    assert gain.low <= 0
+    assert both.excess.low <= 0
+
+
+def test_what_is_beyond_the_label_is_found_and_the_label_itself_is_not(arms: np.ndarray) -> None:
+    alike = np.random.default_rng(8).integers(0, 6, len(arms))
+    by_group = np.array(["a", "b", "c", "a", "b", "c"])[alike]
+    nothing = attack.beyond(by_group, arms, alike, 1)
+    assert nothing.excess.estimate == pytest.approx(0)  # the group says all that this guess knows
+    assert nothing.p == 1.0
+    half = np.where(np.arange(len(arms)) % 2 == 0, arms, by_group)
+    found = attack.beyond(half, arms, alike, 1)
+    assert found.excess.low > 0.2
+    assert found.p < 0.01
 
 
 def test_a_label_of_an_unknown_picture_tells_the_shares() -> None:
