@@ -85,6 +85,7 @@ def test_the_configuration_is_valid_and_one_endpoint_is_blind(project: Path) -> 
     assert not spec.endpoints["digits"].policy.blind
 
 
+@pytest.mark.slow
 def test_a_miniature_pool_is_trained_evaluated_and_reported(
     train: ModuleType, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
