@@ -70,11 +70,32 @@ class Round:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """The strategy and the member that are best on the validation part, and how they do on the test part.
+
+    ``validation`` has both accuracies there. ``against_member`` and ``against_best`` are paired 95 % intervals of the
+    strategy's test accuracy less that of the chosen member, and of the member best on the test part. ``comparisons``
+    are those of :class:`Evaluation`, but with the chosen member, whom nothing favours. ``confusion`` int64 ``[k, k]``
+    is the strategy's on the test part, rows true classes.
+    """
+
+    rows: int
+    strategy: str
+    member: str
+    validation: tuple[Interval, Interval]
+    against_member: Interval
+    against_best: Interval
+    comparisons: tuple[Comparison, ...]
+    confusion: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Members and strategies of one endpoint on the same held-out rows.
 
     ``baseline`` always answers ``majority``, the most frequent class in training. ``comparisons`` hold together with
-    95 % (Bonferroni) and are about the member that is best on these very rows, which favours the member.
+    95 % (Bonferroni) and are about the member that is best on these very rows, which favours the member; ``choice`` is
+    there where a validation part was given, and favours nobody.
     """
 
     endpoint: str
@@ -89,6 +110,7 @@ class Evaluation:
     best_member: str
     comparisons: tuple[Comparison, ...]
     rounds: tuple[Round, ...] = ()
+    choice: Choice | None = None
 
 
 def model_outputs(registry: Registry, manifest: Manifest, raw: Raw) -> FloatArray:
@@ -127,34 +149,26 @@ def score(
 
 
 def evaluate(
-    pool: PoolRoute, endpoint: EndpointRoute, registry: Registry, test: Dataset, majority: str, *, seed: int = 0
+    pool: PoolRoute,
+    endpoint: EndpointRoute,
+    registry: Registry,
+    test: Dataset,
+    majority: str,
+    *,
+    validation: Dataset | None = None,
+    seed: int = 0,
 ) -> Evaluation:
     """Run every member of the pool on ``test`` and combine their outputs as every strategy of the endpoint does.
 
-    ``majority`` is the most frequent label of the training part. :class:`InvalidInput` if the pool does not answer
-    with classes or ``test`` is empty.
+    ``majority`` is the most frequent label of the training part. With ``validation`` a strategy and a member are
+    chosen on that part. :class:`InvalidInput` if the pool does not answer with classes or a part is empty.
     """
     classes = pool.signature.output.classes
-    if not classes or not len(test):
+    if not classes or not len(test) or (validation is not None and not len(validation)):
         raise InvalidInput(f"Pool '{pool.name}' can be evaluated on labelled rows of classes only.", path="test")
-    truth = test.truth(classes)
-    names = [member.name for member in pool.members]
-    raw: Raw = {name: value if isinstance(value, np.ndarray) else list(value) for name, value in test.raw.items()}
     manifests = [registry.manifest(f"{member.name}:{member.version}") for member in pool.members]
-    outputs = np.stack([model_outputs(registry, manifest, raw) for manifest in manifests], axis=1)
-    members = tuple(score(name, "member", (name,), outputs[:, i], truth, seed) for i, name in enumerate(names))
-    strategies = tuple(
-        score(
-            strategy.name,
-            strategy.kind,
-            strategy.members,
-            combined(strategy, outputs[:, [names.index(member) for member in strategy.members]], registry),
-            truth,
-            seed,
-        )
-        for strategy in endpoint.strategies
-    )
-    best = max(members, key=lambda member: (member.accuracy.estimate, -member.log_loss))
+    on_test = _scored(endpoint, manifests, registry, test, classes, seed)
+    best = best_of(on_test.members)
     return Evaluation(
         endpoint=endpoint.name,
         pool=pool.name,
@@ -163,11 +177,70 @@ def evaluate(
         classes=classes,
         majority=majority,
         baseline=wilson(int((test.labels == majority).sum()), len(test), LEVEL),
-        members=members,
-        strategies=strategies,
+        members=on_test.members,
+        strategies=on_test.strategies,
         best_member=best.name,
-        comparisons=_compared(best, [strategy for strategy in strategies if len(strategy.members) > 1]),
+        comparisons=_compared(best, on_test.ensembles),
         rounds=_rounds(manifests),
+        choice=None
+        if validation is None
+        else _choice(_scored(endpoint, manifests, registry, validation, classes, seed), on_test, len(validation)),
+    )
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Everybody on one part; ``confusions`` by strategy."""
+
+    members: tuple[Score, ...]
+    strategies: tuple[Score, ...]
+    confusions: Mapping[str, NDArray[np.int64]]
+
+    @property
+    def ensembles(self) -> list[Score]:
+        """The strategies that combine several members."""
+        return [strategy for strategy in self.strategies if len(strategy.members) > 1]
+
+
+def _scored(
+    endpoint: EndpointRoute,
+    manifests: Sequence[Manifest],
+    registry: Registry,
+    data: Dataset,
+    classes: tuple[str, ...],
+    seed: int,
+) -> _Scored:
+    truth = data.truth(classes)
+    names = [manifest.name for manifest in manifests]
+    raw: Raw = {name: value if isinstance(value, np.ndarray) else list(value) for name, value in data.raw.items()}
+    outputs = np.stack([model_outputs(registry, manifest, raw) for manifest in manifests], axis=1)
+    strategies, confusions = [], {}
+    for s in endpoint.strategies:
+        answer = combined(s, outputs[:, [names.index(member) for member in s.members]], registry)
+        strategies.append(score(s.name, s.kind, s.members, answer, truth, seed))
+        confusions[s.name] = confusion(truth, answer.argmax(axis=1), len(classes))
+    members = (score(name, "member", (name,), outputs[:, i], truth, seed) for i, name in enumerate(names))
+    return _Scored(tuple(members), tuple(strategies), confusions)
+
+
+def best_of(scores: Sequence[Score]) -> Score:
+    """The one with the highest accuracy; among equals that with the lowest log loss."""
+    return max(scores, key=lambda found: (found.accuracy.estimate, -found.log_loss))
+
+
+def _choice(validation: _Scored, test: _Scored, rows: int) -> Choice:
+    strategy, member = best_of(validation.strategies), best_of(validation.members)
+    judged = {found.name: found for found in test.strategies}[strategy.name]
+    alone = {found.name: found for found in test.members}[member.name]
+    return Choice(
+        rows=rows,
+        strategy=strategy.name,
+        member=member.name,
+        validation=(strategy.accuracy, member.accuracy),
+        against_member=paired_difference(judged.right, alone.right, LEVEL),
+        against_best=paired_difference(judged.right, best_of(test.members).right, LEVEL),
+        comparisons=_compared(alone, test.ensembles),
+        confusion=test.confusions[strategy.name],
     )
 
 

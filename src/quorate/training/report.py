@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from quorate.core.stats.intervals import Interval
+from quorate.training import choice
 from quorate.training.evaluate import Comparison, Evaluation, Round, Score
 
 COLUMNS = ("name", "what", "accuracy", "macro F1", "log loss")
@@ -49,6 +50,11 @@ def caveats(evaluation: Evaluation) -> str:
         "bootstrap for macro F1. Comparisons are paired on the same rows and hold together "
         f"(95 % for all {len(evaluation.comparisons)}, Bonferroni); the best member was picked on these rows, "
         "which favours it."
+        + (
+            ""
+            if evaluation.choice is None
+            else " What was chosen on the validation part, by accuracy and then log loss, is favoured by nothing here."
+        )
     )
 
 
@@ -67,6 +73,7 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         "comparisons": [
             {"strategy": c.strategy, "accuracy_difference": c.difference._asdict()} for c in evaluation.comparisons
         ],
+        "choice": choice.to_json(evaluation),
         "rounds": [asdict(found) for found in evaluation.rounds],
         "verdict": verdict(evaluation),
         "caveats": caveats(evaluation),
@@ -90,6 +97,7 @@ def to_markdown(evaluation: Evaluation) -> str:
         "|---|---|",
         *(f"| {c.strategy} | {_points(c)} |" for c in evaluation.comparisons),
         "",
+        *choice.to_markdown(evaluation),
         *_boosting(evaluation.rounds),
         caveats(evaluation),
         "",
@@ -155,7 +163,7 @@ def show(evaluation: Evaluation) -> None:
             *row, end_section=index in (len(evaluation.members), len(evaluation.members + evaluation.strategies))
         )
     console.print(shown)
-    for sentence in verdict(evaluation):
+    for sentence in [*verdict(evaluation), *choice.verdict(evaluation)]:
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -179,5 +187,4 @@ def _percent(share: float) -> str:
 
 
 def _points(comparison: Comparison) -> str:
-    d = comparison.difference
-    return f"{100 * d.estimate:+.1f} points [{100 * d.low:+.1f}, {100 * d.high:+.1f}]"
+    return choice.points(comparison.difference)
