@@ -146,7 +146,8 @@ def label_posteriors(sight: Sight, arms: NDArray[Any], train: NDArray[np.int64])
 @dataclass(frozen=True)
 class Beyond:
     """What a classifier got out of everything but picture and label: share named right, less what it would be if
-    the arms were exchanged among answers with the same picture and label, where picture and label tell the same.
+    the arms were exchanged among answers with the same picture, label and state of the pool (did a member fail, which
+    time may tell and no arm decides), where these tell the same.
 
     ``p`` is of that permutation test, one-sided; the interval is 1.96 standard deviations of the permutations.
     """
@@ -156,8 +157,11 @@ class Beyond:
     p: float
 
 
-def with_labels(sight: Sight, arms: NDArray[Any], seed: int) -> tuple[Named, Beyond]:
-    """The Bayes rule that knows labels and pictures alone, and gradient boosting with everything else beside them."""
+def with_labels(sight: Sight, arms: NDArray[Any], failed: NDArray[np.bool_], seed: int) -> tuple[Named, Beyond]:
+    """The Bayes rule that knows labels and pictures alone, and gradient boosting with everything else beside them.
+
+    ``failed`` says for which answers a member failed.
+    """
     train, test = by_time(sight)
     posteriors = label_posteriors(sight, arms, train)
     names = np.unique(arms)
@@ -165,7 +169,7 @@ def with_labels(sight: Sight, arms: NDArray[Any], seed: int) -> tuple[Named, Bey
     labels = np.unique(sight.label, return_inverse=True)[1]
     matrix = np.column_stack([sight.matrix, posteriors, np.eye(labels.max() + 1)[labels]]).astype(np.float32)
     guesses = _guesses(classifiers(seed)[BOOSTING], matrix, arms, train, test)
-    alike = sight.picture[test] * (labels.max() + 1) + labels[test]
+    alike = 2 * (sight.picture[test] * (labels.max() + 1) + labels[test]) + failed[test]
     return alone, beyond(guesses, arms[test], alike, seed)
 
 

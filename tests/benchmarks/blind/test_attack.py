@@ -100,7 +100,7 @@ def test_labels_tell_what_bayes_makes_of_them() -> None:
     assert posteriors[3] == pytest.approx([0, 1 / 2, 1 / 2])
     label_of = dict(zip(zip(picture.tolist(), arms.tolist(), strict=True), label, strict=True))
     assert attack.ceiling(label_of, picture, arms) == pytest.approx((1 / 3 + 2 / 3) / 2)
-    alone, both = attack.with_labels(sight, arms, 1)
+    alone, both = attack.with_labels(sight, arms, np.zeros(600, bool), 1)
     assert alone.accuracy.estimate == pytest.approx(1 / 2)
     assert both.accuracy.estimate <= 1 / 2 + 1e-9
     assert both.excess.low <= 0
