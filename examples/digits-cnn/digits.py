@@ -10,8 +10,9 @@ from quorate.training.data import Dataset
 from quorate.training.splits import Split, split
 
 SEED = 20
-SIDE = 12  # pixels of the frame; the ink in it is as large as the data have it
-INK = 8
+SIDE = 16  # pixels; enlarged, for networks tell more from strokes that are wider than one pixel
+INK = 8  # pixels: the data's own size, so that a photograph becomes as soft as they are
+FRAME = 12
 CLASSES = tuple("0123456789")
 
 SIGNATURE = Signature(
@@ -25,7 +26,8 @@ PREPROCESS = [
     {"kind": "orient", "version": 1},
     # Takes the colours as they are: red ink on green paper may have no contrast once it is grey.
     {"kind": "ink", "version": 1},
-    {"kind": "centre", "version": 1, "frame": SIDE, "box": INK},
+    {"kind": "centre", "version": 1, "frame": FRAME, "box": INK, "widen": 2.0},
+    {"kind": "resize", "version": 1, "width": SIDE, "height": SIDE, "resample": "bicubic"},
     {"kind": "normalise", "version": 1, "scale": 1 / 255},
     {"kind": "layout", "version": 1, "order": "nchw"},
 ]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from quorate.preprocess.background import background
 from quorate.preprocess.base import Context, Step
@@ -22,6 +22,7 @@ _STRONG = 0.42  # of the strongest ink: what counts as ink for sure
 _LEAST_CONTRAST = 6.0  # grey levels: below it a picture is blank
 _NOISE = 4.0  # standard deviations
 _SPECK = 0.05  # of the main part's mass
+_SHARP = 3  # a third of the side: writing that fills less of it is looked at again, nearer
 _FAR = 0.2  # of the main part's size
 _BORDER = 0.1  # what a part that runs into the rim is worth beside one that does not
 
@@ -30,7 +31,7 @@ _BORDER = 0.1  # what a part that runs into the rim is worth beside one that doe
 class InkParams:
     """``side``: larger pictures are first shrunk, by a whole number, until the longer side has no more pixels."""
 
-    side: int = 256
+    side: int = 128
 
     def __post_init__(self) -> None:
         if not 16 <= self.side <= 4096:
@@ -57,52 +58,79 @@ class Ink(Step):
 
 def ink(image: Image.Image, side: int) -> Image.Image:
     """One picture of mode L or RGB to one of mode L, light ink on black."""
+    small, factor = _shrunk(image, side)
+    levels, place = _levels(small)
+    if place is not None and factor > 1 and max(place[2:]) < side // _SHARP:
+        # Small writing on a large picture: look again, only there.
+        left, top, width, height = place
+        room = max(width, height) // 4
+        box = (left - room, top - room, left + width + room, top + height + room)
+        closer, again = _shrunk(image.crop(_within(box, factor, image.size)), side)
+        levels, _ = _levels(closer) if again < factor else (levels, place)
+    return Image.fromarray(levels)
+
+
+def _shrunk(image: Image.Image, side: int) -> tuple[Image.Image, int]:
+    """Averaged over blocks of a whole number of pixels, and that number."""
     factor = -(-max(image.size) // side)
-    small = image.reduce(factor) if factor > 1 else image
-    pixels = np.asarray(small, np.float32)
-    pixels = trim(pixels if pixels.ndim == 3 else pixels[..., None])
-    contrast = _contrast(pixels)
+    return (image.reduce(factor) if factor > 1 else image), factor
+
+
+def _within(box: tuple[int, int, int, int], factor: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    left, top, right, bottom = (edge * factor for edge in box)
+    return max(left, 0), max(top, 0), min(right, size[0]), min(bottom, size[1])
+
+
+Place = tuple[int, int, int, int]
+
+
+def _levels(image: Image.Image) -> tuple[NDArray[np.uint8], Place | None]:
+    """Ink from 0 to 255, ``[h, w]`` without borders; and its left, top, width and height in the picture, if any."""
+    planes, (top, left) = trim(np.stack([np.asarray(plane, np.float32) for plane in image.split()]))
+    contrast = _contrast(planes)
+    levels = np.zeros(contrast.shape, np.uint8)
     found = _found(contrast)
     if found is None:
-        return Image.new("L", (contrast.shape[1], contrast.shape[0]), 0)
-    mask, noise = found
-    strongest = float(np.percentile(contrast[mask], 90))
+        return levels, None
+    rows, columns, mask, noise = found
+    inside = contrast[rows, columns]
+    strongest = float(np.percentile(inside[mask], 90))
     floor = min(2 * noise, 0.3 * strongest)
-    around = np.asarray(Image.fromarray(mask).convert("L").filter(ImageFilter.MaxFilter(_reach(contrast)))) > 0
-    levels = np.clip((contrast - floor) * (255 / (strongest - floor)), 0, 255)
-    levels[~around] = 0
-    return Image.fromarray(np.rint(levels).astype(np.uint8))
+    soft = np.clip((inside - floor) * (255 / (strongest - floor)), 0, 255)
+    soft[~_grown(mask, 1 if max(contrast.shape) < 2 * _SMOOTHED_FROM else 2)] = 0
+    levels[rows, columns] = np.rint(soft)
+    return levels, (left + columns.start, top + rows.start, mask.shape[1], mask.shape[0])
 
 
-def _reach(contrast: Floats) -> int:
-    """The width of the filter that takes in the soft edge of sure ink."""
-    return 3 if max(contrast.shape) < 2 * _SMOOTHED_FROM else 5
+def _grown(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
+    """The mask and all pixels that are at most ``by`` rows and columns away: the soft edge of sure ink."""
+    for _ in range(by):
+        mask = mask.copy()
+        mask[1:] |= mask[:-1].copy()
+        mask[:-1] |= mask[1:].copy()
+        mask[:, 1:] |= mask[:, :-1].copy()
+        mask[:, :-1] |= mask[:, 1:].copy()
+    return mask
 
 
-def _contrast(pixels: Floats) -> Floats:
-    """How far every pixel ``[h, w]`` is from the ground in the ink's direction; ink is positive."""
-    ground = background(pixels)
-    away = pixels - ground
-    away = away @ _direction(away) if away.shape[2] == 3 else away[..., 0]
-    strongest = float(np.abs(away).max())
-    if strongest == 0:
-        return np.asarray(away, np.float32)
-    if (away * away * away * _middle(*away.shape)).sum() < 0:
-        away = -away
-    if ground.shape[2] == 3:
-        ground = ground.mean(axis=2, keepdims=True)
-    level = ground[..., 0]
-    if pixels.mean() < level.mean():  # dark ink: its contrast falls with the light on the paper
-        away = away * (float(level.max()) / np.maximum(level, 32))
-    return np.asarray(away, np.float32)
+def _contrast(planes: Floats) -> Floats:
+    """How far every pixel ``[h, w]`` of ``[c, h, w]`` is from the ground in the ink's direction; ink is positive."""
+    ground = background(planes)
+    away = planes - ground
+    flat = np.tensordot(_direction(away), away, axes=1) if len(away) > 1 else away[0]
+    if (flat * flat * flat * _middle(*flat.shape)).sum(dtype=np.float64) < 0:
+        flat = -flat
+    if float(planes.mean(dtype=np.float64)) < float(ground.mean(dtype=np.float64)):
+        level = ground.mean(axis=0)  # dark ink: its contrast falls with the light on the paper
+        flat = flat * (level.max() / np.maximum(level, 32))
+    return np.asarray(flat, np.float32)
 
 
 def _direction(away: Floats) -> Floats:
     """The unit vector ``[3]`` along which strong differences lie: red ink on green has no brightness, but a colour."""
-    flat = away.reshape(-1, 3)
-    strength = np.abs(flat).max(axis=1)
-    strong = flat[strength >= 0.5 * strength.max()].astype(np.float64)
-    axis = np.linalg.eigh(strong.T @ strong)[1][:, -1]
+    strength = np.maximum.reduce(np.abs(away))
+    strong = away[:, strength >= max(0.5 * strength.max(), 1e-3)].astype(np.float64)
+    axis = np.linalg.eigh(strong @ strong.T)[1][:, -1]
     # eigenvectors have no sign; the sum's sign makes it one and the same everywhere
     return np.asarray(axis if axis.sum() >= 0 else -axis, np.float32)
 
@@ -114,8 +142,10 @@ def _middle(height: int, width: int) -> Floats:
 
 
 class Found(NamedTuple):
-    """Where ink is for sure, bool ``[h, w]``, and the standard deviation of the ground."""
+    """The rows and columns around the ink, where in them it is for sure, and the standard deviation of the ground."""
 
+    rows: slice
+    columns: slice
     mask: NDArray[np.bool_]
     noise: float
 
@@ -133,24 +163,38 @@ def _found(contrast: Floats) -> Found | None:
             return best
         parts = components(smooth >= max(_STRONG * strongest, min(_NOISE * noise, 0.8 * strongest)))
         worth = parts.sums(smooth)
-        rim = parts.sums(smooth * _rim(*smooth.shape)) > worth / 2
+        rim = _along_the_rim(parts, smooth, worth)
         worth[rim] *= _BORDER
         main = int(worth.argmax())
-        found = Found(np.isin(parts.labels, _belonging(parts, main, worth)), noise)
+        found = _region(parts, _belonging(parts, main, worth), noise)
         if not rim[main]:
             return found
         best = best or found
         # What runs into the rim may be a border that hides fainter ink: look once more without it.
-        smooth = np.where(np.isin(parts.labels, np.flatnonzero(rim)), 0, smooth)
+        smooth = np.where(_grown(np.isin(parts.labels, np.flatnonzero(rim)), 2), 0, smooth)
     return best
 
 
-def _rim(height: int, width: int) -> NDArray[np.bool_]:
-    """The outer pixels: a tenth of the shorter side all around, one at least."""
-    thick = max(1, min(height, width) // 10)
-    rim = np.ones((height, width), bool)
-    rim[thick : height - thick, thick : width - thick] = False
-    return rim
+def _region(parts: Components, which: NDArray[np.int64], noise: float) -> Found:
+    """The parts ``which`` with two pixels around them, for their soft edges."""
+    rows = slice(max(int(parts.tops[which].min()) - 2, 0), int(parts.bottoms[which].max()) + 3)
+    columns = slice(max(int(parts.lefts[which].min()) - 2, 0), int(parts.rights[which].max()) + 3)
+    return Found(rows, columns, np.isin(parts.labels[rows, columns], which), noise)
+
+
+def _along_the_rim(parts: Components, smooth: Floats, worth: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which parts touch the rim and lie within a tenth of it for the most: what is left of a border.
+
+    None in small pictures, where there is no room for one and ink often fills the frame.
+    """
+    height, width = smooth.shape
+    if min(height, width) < _SMOOTHED_FROM // 2:
+        return np.zeros(len(parts), bool)
+    thick = min(height, width) // 10
+    outside = smooth.copy()
+    outside[thick : height - thick, thick : width - thick] = 0
+    touching = (parts.tops <= 1) | (parts.lefts <= 1) | (parts.bottoms >= height - 2) | (parts.rights >= width - 2)
+    return np.asarray(touching & (parts.sums(outside) > worth / 2), bool)
 
 
 def _smoothed(contrast: Floats) -> Floats:

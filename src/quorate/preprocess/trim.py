@@ -13,36 +13,39 @@ _LEAST_SIDE = 24  # pixels
 _MOST = 0.7  # of the row: so much of it has to step at once
 
 
-def trim(pixels: Floats) -> Floats:
-    """``[h, w, c]`` without borders: rows and columns outside a step in brightness along nearly the whole side.
+def trim(planes: Floats) -> tuple[Floats, tuple[int, int]]:
+    """``[c, h, w]`` without borders, and how many rows at the top and columns on the left they were.
 
-    A digit's stroke never steps along a whole side, and a soft shadow does not step. Pictures under 24 pixels stay.
+    A border is what lies outside a step in brightness along nearly the whole side. A digit's stroke never steps along
+    a whole side, a soft shadow does not step, and a ruled line has the same paper on both sides. Pictures under 24
+    pixels stay.
     """
-    height, width, _ = pixels.shape
-    if min(height, width) < _LEAST_SIDE:
-        return pixels
+    if min(planes.shape[1:]) < _LEAST_SIDE:
+        return planes, (0, 0)
+    above = before = 0
     for _ in range(2):  # left and right borders hide a part of the step above and below, and the other way round
-        top, bottom = _border(pixels), _border(pixels[::-1])
-        pixels = pixels[top : len(pixels) - bottom]
-        left, right = _border(pixels.transpose(1, 0, 2)), _border(pixels.transpose(1, 0, 2)[::-1])
-        pixels = pixels[:, left : pixels.shape[1] - right]
-    return pixels
+        top, bottom = _border(planes), _border(planes[:, ::-1])
+        planes = planes[:, top : planes.shape[1] - bottom]
+        across = planes.transpose(0, 2, 1)
+        left, right = _border(across), _border(across[:, ::-1])
+        planes = planes[:, :, left : planes.shape[2] - right]
+        above, before = above + top, before + left
+        if not top + bottom + left + right:
+            break
+    return planes, (above, before)
 
 
-def _border(rows: Floats) -> int:
+def _border(planes: Floats) -> int:
     """How many of the first rows are border."""
-    depth = int(len(rows) * _DEPTH)
+    depth = int(planes.shape[1] * _DEPTH)
     if depth < 1:
         return 0
-    near = rows[: depth + 2]
-    steps = np.abs(near[2:] - near[:-2]).max(axis=2)  # over two rows, since edges are soft
-    place = int((1 - _MOST) * (steps.shape[1] - 1))
-    along = np.partition(steps, place, axis=1)[:, place]
-    for step in np.flatnonzero(along >= _LEAST_STEP)[::-1].tolist():
-        outside, inside = (
-            np.median(rows[: step + 1], axis=(0, 1)),
-            np.median(rows[step + 2 : 2 * depth + 2], axis=(0, 1)),
-        )
-        if np.abs(outside - inside).max() >= along[step] / 2:  # a ruled line has the same paper on both sides
+    near = planes[:, : depth + 2]
+    steps = np.abs(near[:, 2:] - near[:, :-2]).max(axis=0)  # over two rows, since edges are soft
+    stepping = np.flatnonzero((steps >= _LEAST_STEP).mean(axis=1) >= _MOST)
+    for step in stepping[::-1].tolist():
+        outside = np.median(planes[:, : step + 1], axis=(1, 2))
+        inside = np.median(planes[:, step + 2 : 2 * depth + 2], axis=(1, 2))
+        if np.abs(outside - inside).max() >= _LEAST_STEP / 2:
             return int(step) + 2
     return 0
