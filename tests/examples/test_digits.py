@@ -96,9 +96,12 @@ def test_the_script_trains_what_the_configuration_serves_and_reports_it(
     for scored in report["members"] + report["strategies"]:
         for figure in ("accuracy", "macro_f1"):
             assert 0 <= scored[figure]["low"] <= scored[figure]["estimate"] <= scored[figure]["high"] <= 1
+    assert report["choice"]["strategy"] in endpoint.strategies
+    assert report["choice"]["validation_rows"] == 61
     shown = capsys.readouterr()
     assert "the best member" in shown.out
-    assert "digits 12/12: digits-stacking" in shown.err
+    assert "Chosen on the validation part (61 rows)" in shown.out
+    assert "digits 32/32: digits-stacking" in shown.err
     registered = Registry(home.registry, SystemClock())
     assert registered.names() == tuple(sorted([*train.MEMBERS, *train.STATES]))
     train.train(home, progress)
