@@ -48,7 +48,7 @@ def test_readme_configuration_is_valid():
 
 @pytest.mark.slow
 def test_readme_python_serves_an_endpoint(tmp_path):
-    (source,) = blocks(ROOT / "README.md", "python")
+    source, _client = blocks(ROOT / "README.md", "python")  # the client needs a server: tests/e2e/test_docs.py
     assert source.count("endpoint.serve()") == 1
     checked = source.replace("endpoint.serve()", CHECK)
     done = subprocess.run([sys.executable, "-c", checked], cwd=tmp_path, capture_output=True, text=True, timeout=100)

@@ -1,4 +1,4 @@
-"""docs/client.md against a real server: every block of Python and every command in it runs."""
+"""docs/client.md, and the client in the README, against a real server: all Python and every command runs."""
 
 from __future__ import annotations
 
@@ -77,6 +77,16 @@ def test_its_python_runs(site: Any, folder: Path, capsys: pytest.CaptureFixture[
     assert "['7', '3']" in out
     assert "\n20\n2 0 0 ()\n404 not_found options.strategy" in out
     assert "True\ndigits True" in out
+
+
+def test_the_client_in_the_readme_runs(site: Any, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (block,) = re.findall(r"^```python\n(from quorate import Client.*?)^```", readme, re.DOTALL | re.MULTILINE)
+    shutil.copytree(SAMPLES, folder / "examples" / "digits" / "samples")
+    for name in ("3.png", "7.png"):
+        shutil.copy(SAMPLES / name, folder / {"3.png": "a.jpg", "7.png": "b.jpg"}[name])
+    exec(block.replace(DEFAULT, site.url), {})  # noqa: S102
+    assert capsys.readouterr().out.split() == ["3", "7"]
 
 
 def test_its_commands_run(site: Any, folder: Path) -> None:
