@@ -184,6 +184,18 @@ def test_order_is_kept_and_each_is_one_decision_whatever_fails(
     assert len(server.decisions) == len(set(server.decisions)) == n
 
 
+def test_arrays_of_pictures_and_of_batches_are_sequences_too(asking: Any, fake_server: Any, body_of: Any) -> None:
+    pictures = np.zeros((3, 2, 2), np.uint8)
+    server = fake_server()
+    assert [item.error for item in asking(server, lambda c: c.predict_many("digits", pictures))] == [None] * 3
+    asking(server, lambda c: c.predict("digits", images=pictures))
+    assert server.requests[-1].content.count(b"PNG") == 3
+    items = asking(server, lambda c: c.predict_many("wine", batches=np.zeros((2, 3, 4))))
+    assert [item.error for item in items] == [None] * 2
+    assert np.shape(body_of(server.requests[-1])["instances"]) == (3, 4)
+    assert asking(server, lambda c: c.predict_many("digits", [])) == []
+
+
 # --- outcomes and what else a server says ---
 
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.client.lookahead import AHEAD, ordered, ordered_async
@@ -34,6 +34,7 @@ async def collect(n: int, concurrency: int, order: list[int]) -> list[int]:
 
 
 @given(st.integers(0, 30), st.integers(1, 8), st.lists(st.integers(0, 5), min_size=1, max_size=7))
+@settings(deadline=None)
 def test_order_is_kept_whoever_is_done_first(n: int, concurrency: int, order: list[int]) -> None:
     expected = [i * i for i in range(n)]
     assert asyncio.run(collect(n, concurrency, order)) == expected

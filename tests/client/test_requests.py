@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.client import requests
@@ -37,6 +37,7 @@ def test_a_context_makes_a_form_that_keeps_its_types() -> None:
 
 
 @given(st.lists(st.binary(min_size=1), min_size=1, max_size=5))
+@settings(deadline=None)
 def test_the_server_reads_the_images_that_were_given_and_equal_requests_are_equal_bytes(images: list[bytes]) -> None:
     request = requests.predict("digits", Options(max_ms=9), images=images)
     read, context, options = _read(request)

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.client.errors import QuorateClientError, RequestRefused, ServerFailed, ServerUnavailable, Shed
@@ -116,6 +116,7 @@ _faults = st.sampled_from([GONE, Reply(429, {"retry-after": "2"}, b""), Reply(50
     takes=st.floats(0, 5),
     seed=st.integers(0, 2**32),
 )
+@settings(deadline=None)
 def test_neither_retries_nor_deadline_are_ever_exceeded(
     script: list[Any], retries: int, deadline: float, takes: float, seed: int
 ) -> None:

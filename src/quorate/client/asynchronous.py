@@ -183,7 +183,7 @@ class AsyncClient:
 
 
 async def _request(endpoint: str, options: Options, asked: Mapping[str, Any]) -> Request:
-    images = [asked.get("image"), *(asked.get("images") or ())]
-    if any(each is not None and needs_work(each) for each in images):
+    image, images = asked.get("image"), asked.get("images")
+    if (image is not None and needs_work(image)) or (images is not None and any(map(needs_work, images))):
         return await asyncio.to_thread(requests.predict, endpoint, options, **asked)
     return requests.predict(endpoint, options, **asked)

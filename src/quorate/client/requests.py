@@ -105,7 +105,7 @@ def predict(
     if image is not None:
         encoded = [image_bytes(image)]
     else:
-        encoded = [image_bytes(each, path=f"images[{i}]") for i, each in enumerate(images or ())]
+        encoded = [image_bytes(each, path=f"images[{i}]") for i, each in enumerate(() if images is None else images)]
     content_type, content = _form(encoded, options)
     return Request("POST", path, options.headers(content_type), content)
 
@@ -114,8 +114,9 @@ def many(images: Iterable[Image] | None, batches: Iterable[Rows] | None) -> Iter
     """Index, source and what to give to :func:`predict`, for each of ``images`` or of ``batches``."""
     if (images is None) == (batches is None):
         raise InvalidInput("Give either images or batches.", path="images")
-    field, sources = ("image", images) if batches is None else ("rows", batches)
-    return ((index, source, {field: source}) for index, source in enumerate(sources or ()))
+    if batches is not None:
+        return ((index, batch, {"rows": batch}) for index, batch in enumerate(batches))
+    return ((index, image, {"image": image}) for index, image in enumerate(() if images is None else images))
 
 
 def _form(images: Sequence[bytes], options: Options) -> tuple[str, bytes]:
