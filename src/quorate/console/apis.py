@@ -77,7 +77,8 @@ class Apis:
     async def _endpoints(self, key: str | None) -> tuple[Endpoint, ...]:
         try:
             listed, pools = await asyncio.gather(
-                self.control.get("/v1/endpoints", key), self.control.get("/v1/pools", key)
+                self.control.get("/v1/endpoints", key, timeout_s=TIMEOUT_S),
+                self.control.get("/v1/pools", key, timeout_s=TIMEOUT_S),
             )
         except (ControlGone, ControlRefused):
             async with AsyncClient(self._inference, key, retries=0, timeout=TIMEOUT_S) as client:

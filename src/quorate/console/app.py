@@ -30,6 +30,8 @@ from quorate.web.limits import ClientDisconnected, read_body
 
 MAX_UPLOAD = 64 * 1024 * 1024
 """Bytes; what the endpoint takes is decided by ``limits.body_bytes``, which its server says in words."""
+PAGE_TIMEOUT_S = 10.0
+"""Seconds until a page must be built: more than it takes to find out that both ports are silent."""
 ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><circle cx="16" cy="16" r="13" fill="#3b5bdb"/>'
     '<path d="M9 17l5 5 9-11" fill="none" stroke="#fff" stroke-width="3.5" stroke-linecap="round"/></svg>'
@@ -102,7 +104,7 @@ def create_app(settings: ConsoleSettings, *, on_ready: Callable[[], None]) -> Ga
         session.pages[id(client)] = reload
         client.on_delete(lambda: session.pages.pop(id(client), None))
 
-    @ui.page("/", title="Try it – Quorate")
+    @ui.page("/", title="Try it – Quorate", response_timeout=PAGE_TIMEOUT_S)
     async def try_it(request: Request, client: Client, endpoint: str | None = None) -> Response | None:
         opened = await open_page(request, endpoint)
         if isinstance(opened, Response):
@@ -119,7 +121,7 @@ def create_app(settings: ConsoleSettings, *, on_ready: Callable[[], None]) -> Ga
             client.on_delete(lambda: desks.pop(page, None))
         return None
 
-    @ui.page("/overview", title="Overview – Quorate")
+    @ui.page("/overview", title="Overview – Quorate", response_timeout=PAGE_TIMEOUT_S)
     async def overview(request: Request, client: Client, endpoint: str | None = None) -> Response | None:
         opened = await open_page(request, endpoint)
         if isinstance(opened, Response):

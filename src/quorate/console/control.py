@@ -35,9 +35,9 @@ class Control:
     def __init__(self, url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._http = httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S, trust_env=False, transport=transport)
 
-    async def get(self, path: str, key: str | None, **query: Any) -> Any:
+    async def get(self, path: str, key: str | None, *, timeout_s: float = TIMEOUT_S) -> Any:
         """The JSON of a GET; raises :class:`ControlGone` and :class:`ControlRefused`."""
-        return msgspec.json.decode((await self._send("GET", path, key, params=query)).content)
+        return msgspec.json.decode((await self._send("GET", path, key, timeout=timeout_s)).content)
 
     async def preview(self, model: str, body: bytes, content_type: str, key: str | None) -> bytes:
         """The PNG of what a model sees of an input; raises as :meth:`get` does."""

@@ -6,7 +6,7 @@ import asyncio
 import base64
 from typing import Any
 
-from nicegui import background_tasks
+from nicegui import background_tasks, ui
 from nicegui.client import Client
 
 from quorate.client import Answer, QuorateClientError
@@ -32,6 +32,7 @@ COPY = """(event) => {
     setTimeout(() => { button.textContent = 'Copy'; }, 1500);
   });
 }"""
+TOLD_EVERY_S = 3.0
 FIND_AGAIN_S = (0.0, 0.15, 0.5, 1.0)
 """Pauses before looking a decision up: it may take a moment until the journal has it where nothing waits for that."""
 
@@ -69,6 +70,8 @@ class Desk:
                     Node("h2", "", "How it came about", id="why-title")
                     self._preview = Preview() if endpoint.kind == "image" else None
                     self._votes = VotesTable(endpoint)
+            if not endpoint.told:
+                self._waiting = ui.timer(TOLD_EVERY_S, self._told)
             mine = [entry for entry in session.history if entry.endpoint == endpoint.name]
             self._history = History(mine, self._show)
 
@@ -95,6 +98,14 @@ class Desk:
             )
         elif not endpoint.may_choose:
             Node("p", "quiet note", "This endpoint does not let callers choose (caller_may_choose).")
+
+    async def _told(self) -> None:
+        """Load the page again once control tells what it could not when the page was opened."""
+        opens = (await self._apis.doors(self._session.key)).control
+        if opens is not None:
+            self._waiting.deactivate()
+        if opens:
+            self._client.run_javascript("location.reload()")
 
     # --- asking ---
 

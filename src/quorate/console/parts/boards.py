@@ -23,7 +23,8 @@ class ProblemsBoard:
     def __init__(self) -> None:
         with Node("section", "card wide", aria_labelledby="problems-title"):
             Node("h2", "", "What is wrong", id="problems-title")
-            self._list = Node("ul", "problems", role="status", data_testid="problems")
+            with Node("div", "", role="status"):
+                self._list = Node("ul", "problems", data_testid="problems")
         self._shown: list[tuple[str, str]] | None = None
         self.show(None)
 
@@ -76,7 +77,7 @@ class StrategiesBoard:
     def __init__(self) -> None:
         with Node("section", "card", aria_labelledby="strategies-title"):
             Node("h2", "", "Strategies", id="strategies-title")
-            scroll = Node("div", "scroll", tabindex="0", role="region", aria_label="Strategies")
+            scroll = Node("div", "scroll", tabindex="0", role="region", aria_label="Table of strategies")
             with scroll, Node("table"):
                 with Node("thead"), Node("tr"):
                     for title, classes in (
@@ -146,7 +147,7 @@ class MembersBoard:
     def __init__(self) -> None:
         with Node("section", "card", aria_labelledby="members-title"):
             Node("h2", "", "Members", id="members-title")
-            scroll = Node("div", "scroll", tabindex="0", role="region", aria_label="Members")
+            scroll = Node("div", "scroll", tabindex="0", role="region", aria_label="Table of members")
             with scroll, Node("table"):
                 with Node("thead"), Node("tr"):
                     for title, classes in (
