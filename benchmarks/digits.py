@@ -96,19 +96,17 @@ def _seed(train: ModuleType, seed: int) -> Found:
     routing = resolve(load(home.config.read_bytes(), home.config), registry).routing
     data, parts = recipe.data, recipe.split
     majority = majority_label(data.labels[parts.train])
-    judged = [
-        evaluate(routing.pools[0], routing.endpoints[0], registry, data.take(rows), majority)
-        for rows in (parts.validation, parts.test)
-    ]
-    report.write(judged[1], home.state)
-    return Found(
-        seed, seconds, len(parts.train), judged[1], _best(judged[0].strategies).name, _best(judged[0].members).name
+    found = evaluate(
+        routing.pools[0],
+        routing.endpoints[0],
+        registry,
+        data.take(parts.test),
+        majority,
+        validation=data.take(parts.validation),
     )
-
-
-def _best(scores: Sequence[Score]) -> Score:
-    """The most accurate; of those, the one of least log loss."""
-    return max(scores, key=lambda score: (score.accuracy.estimate, -score.log_loss))
+    report.write(found, home.state)
+    assert found.choice is not None
+    return Found(seed, seconds, len(parts.train), found, found.choice.strategy, found.choice.member)
 
 
 def _named(evaluation: Evaluation, name: str) -> Score:

@@ -69,7 +69,14 @@ def train(home: Home, progress: Progress, *, force: bool = False) -> None:
     routing = resolve(load(home.config.read_bytes(), home.config), registry).routing
     data, parts = made.data, made.split
     majority = majority_label(data.labels[parts.train])
-    found = evaluate(routing.pools[0], routing.endpoints[0], registry, data.take(parts.test), majority)
+    found = evaluate(
+        routing.pools[0],
+        routing.endpoints[0],
+        registry,
+        data.take(parts.test),
+        majority,
+        validation=data.take(parts.validation),
+    )
     report.show(found)
     page, _ = report.write(found, home.state)
     print(f"The report is in {page}.")
