@@ -1,0 +1,37 @@
+"""Numbers in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from quorate.console import words
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [(0.9834, "98.3 %"), (1.0, "100.0 %"), (0.99999, "> 99.9 %"), (0.00001, "< 0.1 %"), (0.0, "0.0 %"), (None, "–")],
+)
+def test_what_is_not_quite_all_or_nothing_says_so(share: float | None, shown: str) -> None:
+    assert words.percent(share) == shown
+
+
+@pytest.mark.parametrize(("value", "shown"), [(1.934, "1.9 ms"), (193.4, "193 ms"), (1934.0, "1.9 s"), (None, "–")])
+def test_milliseconds(value: float | None, shown: str) -> None:
+    assert words.milliseconds(value) == shown
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0.2, "1 s"), (42, "42 s"), (150, "2 min"), (7200, "2 h")])
+def test_how_long(seconds: float, shown: str) -> None:
+    assert words.ago(seconds) == shown
+
+
+@pytest.mark.parametrize(("names", "shown"), [([], "nobody"), (["a"], "a"), (["a", "b", "c"], "a, b and c")])
+def test_names(names: list[str], shown: str) -> None:
+    assert words.listed(names) == shown
+
+
+def test_every_fault_has_words_and_what_is_new_has_some() -> None:
+    assert words.reason("member_timeout") == "it took too long"
+    assert words.reason("something_new") == words.reason(None) == "it gave no answer"
+    assert words.counted(1, "row") == "1 row"
+    assert words.counted(2000, "row") == "2,000 rows"
