@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from quorate.client.errors import QuorateClientError, ServerUnavailable, of_reply
 from quorate.clock import Clock
 
-FIRST_PAUSE = 0.1
+FIRST_PAUSE = 0.2  # with three retries a call outlives the restart of a worker, which takes about a second
 GROWTH = 4.0
 LONGEST_PAUSE = 10.0
 _AGAIN = frozenset({429, 502, 503})
@@ -21,7 +21,7 @@ _AGAIN = frozenset({429, 502, 503})
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """``retries`` after the first try; ``timeout`` seconds a try, ``deadline`` seconds for all, pauses included."""
+    """``retries`` after the first try; a try waits ``timeout`` seconds; ``deadline`` seconds for all, with pauses."""
 
     retries: int
     timeout: float

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 class Client:
     """A connection to a server's inference port, with pooled connections; close it, or use it in a ``with`` block.
 
-    ``url`` is such as ``http://127.0.0.1:8000``, ``api_key`` what ``quorate keys create`` printed. A try takes
-    ``timeout`` seconds at most, a call with its ``retries`` and the pauses between them ``deadline`` seconds.
+    ``url`` is such as ``http://127.0.0.1:8000``, ``api_key`` what ``quorate keys create`` printed. A try waits
+    ``timeout`` seconds at most for the connection and for each part of the reply; no try or pause begins or is planned
+    to end after ``deadline`` seconds, ``retries`` included.
     ``transport`` replaces httpx's own; ``clock``, ``sleep`` and ``rng`` are for tests.
 
     Calls raise :class:`~quorate.errors.InvalidInput` for what is wrong before anything is sent, else a
