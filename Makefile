@@ -92,3 +92,8 @@ bench-digits: $(VENV)/.dev  ## Train the pool of networks over five splits and j
 
 bench-blind: $(VENV)/.dev  ## Try to tell a blind endpoint's strategies apart, in one table.
 	$(BIN)/python -m benchmarks.blind $(ARGS)
+
+.PHONY: bench-drawn
+
+bench-drawn: $(VENV)/.dev  ## Let the pool of networks read drawn digits, clean and corrupted, behind three preprocessings.
+	$(BIN)/python -m benchmarks.drawn $(ARGS)

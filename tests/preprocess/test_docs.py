@@ -19,7 +19,7 @@ PAGE = (ROOT / "docs" / "preprocessing.md").read_text("utf-8")
 def test_its_code_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     names: dict[str, Any] = {}
     for block in blocks:
         exec(block, names)  # noqa: S102

@@ -12,6 +12,7 @@ _SAMPLES = 32  # pixels along either side that the fit looks at
 _ROUNDS = 10
 _RING = 0.1  # of the shorter side: what lies so near to the rim is paper, most of it
 _FLAT_BELOW = 24  # pixels: smaller pictures have one level; they are too few to tell light from ink
+_BETTER = 0.6  # of the differences may be left by the surface, or else one level does: ink on the rim bends it
 _LEAST = 1.0  # grey level: nearer than this is as good as exact
 
 
@@ -20,7 +21,8 @@ def background(planes: Floats) -> Floats:
 
     A quadratic surface per channel through the rim, with the least sum of absolute differences (iteratively
     reweighted least squares), so ink or a shadow on less than half of the rim does not count. Pixels anywhere that
-    agree with it then refine it. Pictures under 24 pixels get the rim's median.
+    agree with it then refine it. Pictures under 24 pixels, and those where the surface explains little that their rim's
+    median does not, have one level: the median.
     """
     _, height, width = planes.shape
     if min(height, width) < _FLAT_BELOW:
@@ -29,7 +31,11 @@ def background(planes: Floats) -> Floats:
     values = planes[:, rows[:, None], columns].reshape(len(planes), -1).T.astype(np.float64)
     terms = _terms(rows / height - 0.5, columns / width - 0.5)
     ring = _ring(rows, columns, height, width)
-    found = _refined(terms, values, ring, _least_absolute(terms[ring], values[ring]))
+    found = _least_absolute(terms[ring], values[ring])
+    level = np.median(values[ring], axis=0)
+    if _away(terms[ring], values[ring], found).mean() > _BETTER * np.abs(values[ring] - level).max(axis=1).mean():
+        return np.broadcast_to(level.astype(np.float32)[:, None, None], planes.shape)
+    found = _refined(terms, values, ring, found)
     surface = _surface(height, width, found.T.astype(np.float32))
     return np.clip(surface, 0, 255, out=surface)
 
@@ -58,9 +64,9 @@ def _least_absolute(terms: Doubles, values: Doubles) -> Doubles:
     for _ in range(_ROUNDS):
         weighted = (terms * weights[:, None]).T
         # a little ridge keeps a rim that lies on one line (a very flat picture) solvable
-        found = np.linalg.solve(weighted @ terms + 1e-6 * np.eye(6), weighted @ values)
+        found = np.asarray(np.linalg.solve(weighted @ terms + 1e-6 * np.eye(6), weighted @ values), np.float64)
         weights = 1 / np.maximum(_away(terms, values, found), _LEAST)
-    return np.asarray(found, np.float64)
+    return found
 
 
 def _away(terms: Doubles, values: Doubles, found: Doubles) -> Doubles:

@@ -21,8 +21,10 @@ _SMOOTHED_FROM = 48  # pixels: smaller pictures have no noise that smoothing wou
 _STRONG = 0.42  # of the strongest ink: what counts as ink for sure
 _LEAST_CONTRAST = 6.0  # grey levels: below it a picture is blank
 _NOISE = 4.0  # standard deviations
+_WEAK = 0.15  # of the strongest ink: the soft edge of an enlarged or blurred stroke
+_EDGE = 8  # such an edge is an eighth of the digit wide at most, as a pixel of the data sets is
 _SPECK = 0.05  # of the main part's mass
-_SHARP = 3  # a third of the side: writing that fills less of it is looked at again, nearer
+_SHARP = 2  # half of the side: writing that fills less of it, edges included, is looked at again, nearer
 _FAR = 0.2  # of the main part's size
 _BORDER = 0.1  # what a part that runs into the rim is worth beside one that does not
 
@@ -63,7 +65,7 @@ def ink(image: Image.Image, side: int) -> Image.Image:
     if place is not None and factor > 1 and max(place[2:]) < side // _SHARP:
         # Small writing on a large picture: look again, only there.
         left, top, width, height = place
-        room = max(width, height) // 4
+        room = max(width, height) // 8
         box = (left - room, top - room, left + width + room, top + height + room)
         closer, again = _shrunk(image.crop(_within(box, factor, image.size)), side)
         levels, _ = _levels(closer) if again < factor else (levels, place)
@@ -92,25 +94,28 @@ def _levels(image: Image.Image) -> tuple[NDArray[np.uint8], Place | None]:
     found = _found(contrast)
     if found is None:
         return levels, None
-    rows, columns, mask, noise = found
+    rows, columns, mask, soft_edge, noise = found
     inside = contrast[rows, columns]
     strongest = float(np.percentile(inside[mask], 90))
     floor = min(2 * noise, 0.3 * strongest)
     soft = np.clip((inside - floor) * (255 / (strongest - floor)), 0, 255)
-    soft[~_grown(mask, 1 if max(contrast.shape) < 2 * _SMOOTHED_FROM else 2)] = 0
+    soft[~soft_edge] = 0
     levels[rows, columns] = np.rint(soft)
     return levels, (left + columns.start, top + rows.start, mask.shape[1], mask.shape[0])
 
 
 def _grown(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
-    """The mask and all pixels that are at most ``by`` rows and columns away: the soft edge of sure ink."""
-    for _ in range(by):
-        mask = mask.copy()
-        mask[1:] |= mask[:-1].copy()
-        mask[:-1] |= mask[1:].copy()
-        mask[:, 1:] |= mask[:, :-1].copy()
-        mask[:, :-1] |= mask[:, 1:].copy()
-    return mask
+    """The mask and all pixels that are at most ``by`` rows and columns away."""
+    reached = 0
+    grown = mask.copy()
+    while reached < by:
+        step = min(by - reached, reached + 1)  # no further than there is mask already, so nothing is left out
+        for axis in (grown, grown.T):
+            before = axis.copy()
+            axis[step:] |= before[:-step]
+            axis[:-step] |= before[step:]
+        reached += step
+    return grown
 
 
 def _contrast(planes: Floats) -> Floats:
@@ -142,11 +147,12 @@ def _middle(height: int, width: int) -> Floats:
 
 
 class Found(NamedTuple):
-    """The rows and columns around the ink, where in them it is for sure, and the standard deviation of the ground."""
+    """The rows and columns around the ink, where in them it is for sure, where it may be, and the ground's noise."""
 
     rows: slice
     columns: slice
     mask: NDArray[np.bool_]
+    edge: NDArray[np.bool_]
     noise: float
 
 
@@ -166,7 +172,7 @@ def _found(contrast: Floats) -> Found | None:
         rim = _along_the_rim(parts, smooth, worth)
         worth[rim] *= _BORDER
         main = int(worth.argmax())
-        found = _region(parts, _belonging(parts, main, worth), noise)
+        found = _region(parts, _belonging(parts, main, worth), smooth, noise)
         if not rim[main]:
             return found
         best = best or found
@@ -175,11 +181,18 @@ def _found(contrast: Floats) -> Found | None:
     return best
 
 
-def _region(parts: Components, which: NDArray[np.int64], noise: float) -> Found:
-    """The parts ``which`` with two pixels around them, for their soft edges."""
-    rows = slice(max(int(parts.tops[which].min()) - 2, 0), int(parts.bottoms[which].max()) + 3)
-    columns = slice(max(int(parts.lefts[which].min()) - 2, 0), int(parts.rights[which].max()) + 3)
-    return Found(rows, columns, np.isin(parts.labels[rows, columns], which), noise)
+def _region(parts: Components, which: NDArray[np.int64], smooth: Floats, noise: float) -> Found:
+    """The parts ``which`` and their soft edges: weaker ink that touches them and is near."""
+    top, bottom = int(parts.tops[which].min()), int(parts.bottoms[which].max()) + 1
+    left, right = int(parts.lefts[which].min()), int(parts.rights[which].max()) + 1
+    reach = max(bottom - top, right - left) // _EDGE + 1
+    rows = slice(max(top - reach, 0), bottom + reach)
+    columns = slice(max(left - reach, 0), right + reach)
+    mask = np.isin(parts.labels[rows, columns], which)
+    inside = smooth[rows, columns]
+    weaker = components(mask | (inside >= max(_WEAK * float(inside.max()), _NOISE * noise)))
+    touching = np.isin(weaker.labels, np.unique(weaker.labels[mask]))
+    return Found(rows, columns, mask, _grown(touching & _grown(mask, reach), 1), noise)
 
 
 def _along_the_rim(parts: Components, smooth: Floats, worth: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -10,6 +10,8 @@ Floats = NDArray[np.float32]
 _DEPTH = 0.14  # of the side: a border is not thicker
 _LEAST_STEP = 14.0  # grey levels
 _LEAST_SIDE = 24  # pixels
+_PLAIN = 0.75  # of a border has one colour; the rest may be another border, or noise
+_ALIKE = 0.3  # of the picture inside may be of the border's colour: the ink
 _MOST = 0.7  # of the row: so much of it has to step at once
 
 
@@ -44,8 +46,11 @@ def _border(planes: Floats) -> int:
     steps = np.abs(near[:, 2:] - near[:, :-2]).max(axis=0)  # over two rows, since edges are soft
     stepping = np.flatnonzero((steps >= _LEAST_STEP).mean(axis=1) >= _MOST)
     for step in stepping[::-1].tolist():
-        outside = np.median(planes[:, : step + 1], axis=(1, 2))
-        inside = np.median(planes[:, step + 2 : 2 * depth + 2], axis=(1, 2))
-        if np.abs(outside - inside).max() >= _LEAST_STEP / 2:
+        border, inside = planes[:, : step + 1], planes[:, step + 2 :]
+        colour = np.median(border, axis=(1, 2))[:, None, None]
+        plain = np.abs(border - colour).max(axis=0) < _LEAST_STEP
+        alike = np.abs(inside - colour).max(axis=0) < _LEAST_STEP / 2
+        # Paper beside a ruled line is alike inside; the top of ink that fills the picture is not plain.
+        if plain.mean() >= _PLAIN and alike.mean() < _ALIKE:
             return int(step) + 2
     return 0
