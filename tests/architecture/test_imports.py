@@ -209,6 +209,14 @@ def test_only_the_ray_engine_imports_ray(all_imports: list[Import]) -> None:
     assert users <= {"quorate.engines.ray"}
 
 
+def test_the_console_is_a_client_and_nothing_else(all_imports: list[Import]) -> None:
+    inside = ("core", "spec", "serving", "training", "control", "store", "registry", "runtimes", "codecs")
+    assert not outside(all_imports, ("console",), tuple(f"quorate.{unit}" for unit in inside))
+    users = {edge.module for edge in all_imports if edge.target.partition(".")[0] == "nicegui"}
+    assert users
+    assert all(module.startswith("quorate.console.") for module in users)
+
+
 def test_modules_of_a_worker_import_nothing_heavy(all_imports: list[Import]) -> None:
     assert not outside(all_imports, WORKER, HEAVY)
     names = set(sources(ROOT))

@@ -38,11 +38,12 @@ def _invoke(command: Any, *args: str) -> Any:
 @pytest.fixture
 def well(project: Any) -> Any:
     """A project that was applied, with ports nobody uses."""
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        ports = one.getsockname()[1], other.getsockname()[1]
-    project.write(project.home.config.read_text() + f"server: {{port: {ports[0]}, control_port: {ports[1]}}}\n")
+    with socket.socket() as one, socket.socket() as other, socket.socket() as third:
+        for free in (one, other, third):
+            free.bind(("127.0.0.1", 0))
+        ports = [free.getsockname()[1] for free in (one, other, third)]
+    listen = f"port: {ports[0]}, control_port: {ports[1]}, console_port: {ports[2]}"
+    project.write(project.home.config.read_text() + f"server: {{{listen}}}\n")
     project.apply()
     return project
 

@@ -139,6 +139,32 @@ def test_audit_is_paged_newest_first(project: Any, port: Port) -> None:
     assert [entry["action"] for entry in rest] == ["key.create", "apply"]
 
 
+def test_the_overview_is_of_what_is_served(project: Any, port: Port) -> None:
+    _problem(port("GET", "/v1/endpoints/main/overview"), 404, "not_found")
+    project.apply()
+    found = port("GET", "/v1/endpoints/main/overview?minutes=2").json()
+    assert (found["endpoint"], found["minutes"], len(found["timeline"])) == ("main", 2, 2)
+    assert [member["name"] for member in found["members"]] == ["a", "b", "c"]
+    _problem(port("GET", "/v1/endpoints/main/overview?minutes=0"), 422, "invalid_input")
+
+
+def test_a_preview_needs_only_the_role_predict_and_a_picture(project: Any, port: Port) -> None:
+    png = {"content-type": "image/png"}
+    _problem(port("POST", "/v1/models/a/preview", content=b"x", headers=png), 422, "invalid_input")
+    _problem(port("POST", "/v1/models/nobody/preview", content=b"x", headers=png), 404, "not_found")
+    _problem(port("POST", "/v1/models/a/preview", json={}), 415, "unsupported_media_type")
+    project.apply()
+    made = {
+        role: keys.create(project.home, project.database, name=role, roles=[role], author="t", clock=project.clock)[1]
+        for role in ("predict", "outcome")
+    }
+    allowed = port("POST", "/v1/models/a/preview", content=b"x", headers={**png, "x-api-key": made["predict"]})
+    _problem(allowed, 422, "invalid_input")
+    refused = port("POST", "/v1/models/a/preview", content=b"x", headers={**png, "x-api-key": made["outcome"]})
+    _problem(refused, 403, "forbidden")
+    _problem(port("GET", "/v1/models", headers={"x-api-key": made["predict"]}), 403, "forbidden")
+
+
 def test_metrics_are_every_process_s(project: Any, port: Port) -> None:
     counters = Counters(project.home.telemetry / "worker-0.qt")
     counters.counter("quorate_shed_total", endpoint="main").add(3)

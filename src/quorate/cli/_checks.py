@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from quorate.app import CONSOLE_NEEDS
 from quorate.clock import SystemClock
 from quorate.codecs import journal, snapshot
 from quorate.control.apply import read_config
@@ -91,6 +92,10 @@ def installation(patient: Patient) -> Iterator[Finding]:
             what = f"{users[0]} has the format {form}, and {', '.join(missing)} is not installed."
             yield Finding(area, "fail", what, f"pip install 'quorate[{extra}]'.")
             wrong.append(Finding(area, "fail", what))
+    absent = [name for name in CONSOLE_NEEDS if importlib.util.find_spec(name) is None]
+    if absent and (patient.config is None or patient.config.spec.server.console):
+        what = f"There is no page: {', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed."
+        yield Finding(area, "warn", what, "pip install 'quorate[console]', or set server.console to false.")
     if not wrong:
         release = importlib.metadata.version("quorate")
         yield Finding(
@@ -267,7 +272,10 @@ def ports(patient: Patient) -> Iterator[Finding]:
     """The ports are free, or it is this project that uses them."""
     server = patient.config.spec.server if patient.config else ServerSpec()
     running = _running(patient.home)
-    for setting, port in (("server.port", server.port), ("server.control_port", server.control_port)):
+    listed = [("server.port", server.port), ("server.control_port", server.control_port)]
+    if server.console:
+        listed.append(("server.console_port", server.console_port))
+    for setting, port in listed:
         used = _is_used(server.host, port)
         if running and used:
             yield Finding("ports", "ok", f"{port} is used; this project is being served (process {running}).")

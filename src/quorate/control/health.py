@@ -14,7 +14,7 @@ from quorate.errors import StoreError
 from quorate.registry.blobs import BlobStore, Stamp
 from quorate.telemetry.counters import Series, read
 from quorate.telemetry.exposition import SUFFIX
-from quorate.telemetry.metrics import BOUNDS_MS
+from quorate.telemetry.metrics import BOUNDS_MS, OTHER
 
 FileState = Literal["ok", "damaged", "missing"]
 MemberState = Literal["ok", "left out", "unknown"]
@@ -79,6 +79,8 @@ def readings(folder: Path) -> Readings:
 def _take(found: Readings, process: str, series: Series, *, alive: bool) -> None:
     name, labels, cells = series
     member = labels.get("member", "")
+    if member == OTHER:
+        return
     if name == "quorate_ready" and alive and cells[0]:
         found.ready.add(process)
     elif name == "quorate_circuit_state" and alive:
