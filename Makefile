@@ -97,3 +97,11 @@ bench-blind: $(VENV)/.dev  ## Try to tell a blind endpoint's strategies apart, i
 
 bench-drawn: $(VENV)/.dev  ## Let the pool of networks read drawn digits, clean and corrupted, behind three preprocessings.
 	$(BIN)/python -m benchmarks.drawn $(ARGS)
+
+.PHONY: bench-page screenshots
+
+bench-page: $(VENV)/.dev  ## Measure the page in a browser: first paint, upload to answer, twenty browsers at once.
+	$(BIN)/python -m benchmarks.page $(ARGS)
+
+screenshots: $(VENV)/.dev  ## Take the pictures of docs/console.md again; ARGS="--project examples/digits-cnn" for another pool.
+	$(BIN)/python docs/screenshots.py $(ARGS)

@@ -17,12 +17,13 @@ HISTORY = 50
 class Session:
     """One browser: its API key (None where none is needed), what it asked, newest first, and its open pages.
 
-    ``pages`` are called when the session ends.
+    ``asked`` numbers the questions of all its pages; ``pages`` are called when the session ends.
     """
 
     token: str
     key: str | None
     used: float
+    asked: int = 0
     history: deque[Any] = field(default_factory=lambda: deque(maxlen=HISTORY))
     pages: dict[int, Callable[[], None]] = field(default_factory=dict)
 

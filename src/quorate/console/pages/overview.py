@@ -87,7 +87,7 @@ class Watch:
         requests = found["requests"]
         last = found["timeline"][-2:]
         figures = {
-            "requests": (f"{requests:,}", f"{sum(minute['requests'] for minute in last):,} since a minute ago"),
+            "requests": (f"{requests:,}", f"{sum(minute['requests'] for minute in last):,} in the last two minutes"),
             "p50": (words.milliseconds(found["p50_ms"]), "inside the server"),
             "p95": (words.milliseconds(found["p95_ms"]), ""),
             "p99": (words.milliseconds(found["p99_ms"]), ""),

@@ -45,7 +45,7 @@ class Desk:
         self._session = session
         self._endpoint = endpoint
         self._client = client
-        self._asked = max((entry.number for entry in session.history), default=0)
+        self._asked = 0
         self._shown: Entry | None = None
         with Node("div", "try"):
             with Node("section", "card input", aria_labelledby="input-title"):
@@ -80,9 +80,7 @@ class Desk:
         with Node("div", "field strategy"):
             Node("label", "", "Answered by", for_="strategy")
             with Node("select", "", id="strategy", disabled=not endpoint.may_choose):
-                Node(
-                    "option", "", f"the endpoint's policy{f' ({endpoint.policy})' if endpoint.policy else ''}", value=""
-                )
+                Node("option", "", "the endpoint's policy", value="")
                 if endpoint.may_choose:
                     for title, names in (("Strategies", endpoint.strategies), ("Single members", endpoint.members)):
                         with Node("optgroup", label=title):
@@ -96,7 +94,9 @@ class Desk:
                 "quiet note",
                 "Strategies and members are shown with a key that has the role operate, while control runs.",
             )
-        elif not endpoint.may_choose:
+        elif endpoint.may_choose:
+            Node("p", "quiet note", f"The policy: {endpoint.policy}.")
+        else:
             Node("p", "quiet note", "This endpoint does not let callers choose (caller_may_choose).")
 
     async def _told(self) -> None:
@@ -117,8 +117,8 @@ class Desk:
         await self._ask({"rows": [row]}, strategy, "row", None)
 
     async def _ask(self, what: dict[str, Any], strategy: str, kind: str, picture: tuple[bytes, str] | None) -> int:
-        self._asked += 1
-        number = self._asked
+        self._session.asked += 1
+        number = self._asked = self._session.asked
         self._answer.wait()
         try:
             answer: Answer = await self._apis.client(self._session.key).predict(
@@ -131,6 +131,8 @@ class Desk:
             return number
         entry = of_answer(answer, number, kind, self._endpoint.units)
         self._session.history.appendleft(entry)
+        if self._client.is_deleted:
+            return number
         with self._client:
             self._history.add(entry)
         if number == self._asked:
@@ -159,7 +161,7 @@ class Desk:
             self._show_why(entry)
 
     def _show_why(self, entry: Entry) -> None:
-        if self._shown is entry:
+        if self._shown is entry and not self._client.is_deleted:
             self._votes.show(entry)
             if self._preview is not None:
                 self._preview.show(entry)
