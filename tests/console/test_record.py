@@ -28,7 +28,7 @@ def test_votes_are_the_members_own_labels_or_why_there_are_none() -> None:
     }
     assert votes_of(decision) == [
         Vote("a", "yes", 0.75, 1.5),
-        Vote("b", why="it took too long"),
+        Vote("b", why="too slow"),
         Vote("c", why="not asked"),
     ]
     regression = {"classes": ["price"], "output_kind": "values", "members": [_member("a", "ok", [12.5])]}

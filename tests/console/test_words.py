@@ -31,7 +31,7 @@ def test_names(names: list[str], shown: str) -> None:
 
 
 def test_every_fault_has_words_and_what_is_new_has_some() -> None:
-    assert words.reason("member_timeout") == "it took too long"
-    assert words.reason("something_new") == words.reason(None) == "it gave no answer"
+    assert words.reason("member_timeout") == "too slow"
+    assert words.reason("something_new") == words.reason(None) == "no answer"
     assert words.counted(1, "row") == "1 row"
     assert words.counted(2000, "row") == "2,000 rows"

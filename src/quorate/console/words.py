@@ -7,13 +7,13 @@ from collections.abc import Sequence
 DASH = "–"
 
 REASONS = {
-    "member_crashed": "it crashed",
-    "member_timeout": "it took too long",
-    "member_signature": "its output was not usable",
-    "member_circuit_open": "it is left out after repeated faults",
-    "member_failed": "it gave no answer",
+    "member_crashed": "crashed",
+    "member_timeout": "too slow",
+    "member_signature": "unusable output",
+    "member_circuit_open": "left out",
+    "member_failed": "no answer",
 }
-"""Why a member is missing from an answer, by error code."""
+"""Why a member gave nothing, by error code."""
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -64,4 +64,4 @@ def listed(names: Sequence[str]) -> str:
 
 def reason(code: str | None) -> str:
     """Why a member gave nothing."""
-    return REASONS.get(code or "", "it gave no answer")
+    return REASONS.get(code or "", "no answer")

@@ -250,6 +250,13 @@ def _asking(services: Services) -> APIRouter:
         pixels = routing.limits.image_pixels
         return openapi.Png(await run_in_threadpool(seen, steps, body, max_pixels=pixels))
 
+    @router.get("/v1/models/{name}/preview", include_in_schema=False)
+    def no_preview(name: Name) -> Response:
+        """Without this, 'preview' would be taken for a version."""
+        raise MethodNotAllowed(
+            "GET is not possible here; expected POST with a picture.", allow=("POST",), path="method"
+        )
+
     return router
 
 

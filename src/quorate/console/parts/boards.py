@@ -8,14 +8,6 @@ from typing import Any
 from quorate.console import words
 from quorate.console.elements import Node
 
-REASONS = {
-    "member_crashed": "crashed",
-    "member_timeout": "too slow",
-    "member_signature": "unusable output",
-    "member_circuit_open": "left out",
-    "member_failed": "no answer",
-}
-
 
 class ProblemsBoard:
     """What is wrong now, in sentences; or that nothing is."""
@@ -179,7 +171,7 @@ class MembersBoard:
         dot.flag("good", member["state"] == "ok" and not damaged)
         state.say(f"{member['state']}, file {member['file']}" if damaged else member["state"])
         median.say(words.milliseconds(member["p50_ms"]))
-        told = [f"{REASONS.get(code, code)} {count:,}×" for code, count in sorted(member["faults"].items())]
+        told = [f"{words.reason(code)} {count:,}×" for code, count in sorted(member["faults"].items())]
         faults.say(", ".join(told) or "none")
         note.say(f"process restarted {member['restarts']:,}×" if member["restarts"] else "")
 

@@ -55,7 +55,9 @@ class VotesTable:
             row.flag("agrees", agrees)
             row.flag("differs", not silent and not agrees)
             mark.say("" if silent else "✓" if agrees else "≠")
-            says.say(vote.why if vote.label is None else vote.label)
+            said = vote.why if vote.label is None else vote.label
+            says.say(said)
+            says.put(title=said)  # long labels are cut off
             sure.say(words.percent(vote.confidence, 0))
             time.say(words.milliseconds(vote.latency_ms))
 
