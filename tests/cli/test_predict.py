@@ -402,6 +402,18 @@ def test_many_rows_go_in_batches_and_keep_their_order(run: Run, server: Server) 
         assert each.get("label") == (None if "13" in f"[{i + 100}.0, 0.0]" else f"[{i + 100}.0, 0.0]")
 
 
+def test_bad_rows_beyond_a_batch_wait_for_a_good_one_and_at_the_end_stand_alone(run: Run, server: Server) -> None:
+    bad = "x,1\n" * 300
+    Path("t.csv").write_text(f"0,0\n{bad}1,1\n{bad}")
+    found = _json(run, "wine", "t.csv", code=1)
+    assert [each["item"] for each in found] == [f"t.csv:{i}" for i in range(1, 603)]
+    assert [i for i, each in enumerate(found) if "label" in each] == [0, 301]
+    assert all(json.loads(request.content)["instances"] for request in server.asked)
+    Path("t.csv").write_text(f"a,b\n{bad}1,1\n")
+    assert sum("label" in each for each in _json(run, "wine", "t.csv", code=1)) == 1
+    assert all(json.loads(request.content)["instances"] for request in server.asked)
+
+
 def test_an_empty_folder_is_told(run: Run) -> None:
     Path("data").mkdir()
     assert "there is no CSV or JSON file in this folder" in run("wine", "data")[1]
