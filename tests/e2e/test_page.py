@@ -330,10 +330,15 @@ def test_nothing_jumps(site: Any, page: Any) -> None:
     """The shift score of the browser itself, from an empty page through answers and errors."""
     page.locator("h1").wait_for()
     page.evaluate(
-        """() => { window.shift = 0; new PerformanceObserver((list) => {
-          for (const one of list.getEntries())  // answers that move over for a new one are meant to
-            if (one.sources.some((source) => !source.node?.parentElement?.closest('.asked'))) window.shift += one.value;
-        }).observe({ type: 'layout-shift', buffered: false }); }"""
+        """() => {
+          // Not counted: text that gets longer in its box, and earlier answers that make room for a new one.
+          const moved = ({ node, previousRect: was, currentRect: is }) => !node?.parentElement?.closest('.asked')
+            && ['x', 'y', 'width', 'height'].some((side) => was[side] !== is[side]);
+          window.shift = 0;
+          new PerformanceObserver((list) => {
+            for (const one of list.getEntries()) if (one.sources.some(moved)) window.shift += one.value;
+          }).observe({ type: 'layout-shift', buffered: false });
+        }"""
     )
     boxes = """['.input', '.answer', '.why', '.history'].map((name) => {
       const box = document.querySelector(name).getBoundingClientRect();
