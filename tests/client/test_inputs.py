@@ -55,6 +55,13 @@ def test_the_orientation_of_a_camera_is_applied() -> None:
     np.testing.assert_array_equal(_pixels(image_bytes(image)), np.rot90(GREY, -1))
 
 
+def _cut_off() -> Image.Image:
+    """A lazily opened file whose end is missing."""
+    whole = io.BytesIO()
+    Image.effect_noise((200, 200), 50).save(whole, "JPEG")
+    return Image.open(io.BytesIO(whole.getvalue()[:2000]))
+
+
 @pytest.mark.parametrize(
     ("image", "says"),
     [
@@ -68,10 +75,13 @@ def test_the_orientation_of_a_camera_is_applied() -> None:
         (GREY.astype(int) - 1, "int64 from -1 to 10"),
         (GREY.astype(int) * 100, "from 0 to 1100"),
         (GREY.astype(bool), "bool"),
+        (GREY.astype(str), r"\[3, 4\] <U"),
         (COLOUR[:, :, :2], r"\[3, 4, 2\]"),
         (GREY[0], r"\[4\] uint8"),
         (GREY[:0], r"\[0, 4\] uint8"),
         (Image.new("F", (2, 2)), "mode F"),
+        (Image.new("L", (0, 2)), "cannot be encoded"),
+        (_cut_off(), "cannot be encoded: image file is truncated"),
     ],
 )
 def test_what_is_no_image_is_said_in_words(image: Any, says: str) -> None:

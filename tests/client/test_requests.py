@@ -92,7 +92,8 @@ def test_a_servers_url(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "h:8000", "ftp://h", "http://", "http://h:x", "http://h:99999", "http://h?a=1", "http://h#a"]
+    "url",
+    ["", "h:8000", "ftp://h", "http://", "http://h:x", "http://h:99999", "http://h?a=1", "http://h#a", "http://h/\1"],
 )
 def test_other_urls_are_named(url: str) -> None:
     with pytest.raises(InvalidInput, match="URL is that of a server") as caught:
@@ -108,3 +109,11 @@ def test_secrets_are_in_no_message() -> None:
         with pytest.raises(InvalidInput) as caught:
             requests.key_headers(key)
         assert "nter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["idempotency_key", "traceparent"])
+@pytest.mark.parametrize("value", ["", "a b", "a\nb", "clé", "k" * 256])
+def test_headers_that_cannot_be_sent_are_named_before(name: str, value: str) -> None:
+    with pytest.raises(InvalidInput, match="visible ASCII") as caught:
+        requests.predict("e", Options(**{name: value}), rows=[[1]])
+    assert caught.value.path == name

@@ -40,7 +40,10 @@ def image_bytes(image: Image, *, path: str = "image") -> bytes:
     if _is_array(image):
         return _png(_from_pixels(image, path))
     if "PIL.Image" in sys.modules and isinstance(image, sys.modules["PIL.Image"].Image):
-        return _png(_upright(image, path))
+        try:
+            return _png(_upright(image, path))
+        except (OSError, ValueError, SyntaxError) as error:  # a file opened lazily is read only now
+            raise InvalidInput(f"The PIL image cannot be encoded: {error}; give another.", path=path) from None
     raise InvalidInput(
         f"An image is a path, the bytes of a file, an array of pixels or a PIL image; got {type(image).__name__}.",
         path=path,
@@ -77,7 +80,7 @@ def _from_pixels(array: Any, path: str) -> Any:
     shaped = array.size and (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in _CHANNELS))
     whole = array.dtype.kind in "iu" and shaped and array.min() >= 0 and array.max() <= 255
     if not shaped or not whole:
-        between = f" from {array.min()} to {array.max()}" if array.size else ""
+        between = f" from {array.min()} to {array.max()}" if array.size and array.dtype.kind in "biuf" else ""
         raise InvalidInput(
             "Pixels are [h,w], [h,w,3] or [h,w,4], whole numbers 0 to 255 (uint8); got "
             f"{list(array.shape)} {array.dtype}{between}. Scale and convert them first.",

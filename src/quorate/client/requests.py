@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from quorate.client.inputs import Image, Rows
 
 OUTCOMES_A_REQUEST = 1000
+_LONGEST_HEADER = 255
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,9 +47,10 @@ class Options:
 
     def headers(self, content_type: str) -> dict[str, str]:
         """With an idempotency key, a new one where none was given."""
-        found = {"content-type": content_type, "idempotency-key": self.idempotency_key or uuid.uuid4().hex}
-        if self.traceparent is not None:
-            found["traceparent"] = self.traceparent
+        found = {"content-type": content_type, "idempotency-key": uuid.uuid4().hex}
+        for name, value in (("idempotency-key", self.idempotency_key), ("traceparent", self.traceparent)):
+            if value is not None:
+                found[name] = _visible(name, value)
         return found
 
 
@@ -56,7 +58,7 @@ def base_url(url: str) -> str:
     """The server's URL without a slash at its end; :class:`~quorate.errors.InvalidInput` if it is none."""
     try:
         parts = urlsplit(url)
-        right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and url.isprintable()
     except ValueError:
         right = False
     if "@" in url:
@@ -73,6 +75,16 @@ def key_headers(api_key: str | None) -> dict[str, str]:
     if not api_key or not all("!" <= letter <= "~" for letter in api_key):
         raise InvalidInput("The API key is empty or has characters that no key has, such as a blank.", path="api_key")
     return {"authorization": f"Bearer {api_key}"}
+
+
+def _visible(name: str, value: str) -> str:
+    """The value of a header; :class:`~quorate.errors.InvalidInput` for what no header can hold."""
+    if not 1 <= len(value) <= _LONGEST_HEADER or not all("!" <= letter <= "~" for letter in value):
+        path = name.replace("-", "_")
+        raise InvalidInput(
+            f"{path} is 1 to {_LONGEST_HEADER} visible ASCII characters; got {value[:40]!a}.", path=path
+        )
+    return value
 
 
 def predict(
