@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError
 from types import ModuleType
 
 import pytest
@@ -115,7 +116,17 @@ def test_a_bug_is_one_line_and_a_traceback_on_request(
 def test_a_missing_package_says_which(boom: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     boom.error = ModuleNotFoundError("No module named 'sklearn'", name="sklearn")
     assert _main(["boom"]) == 2
-    assert "needs the package 'sklearn'" in capsys.readouterr().err
+    assert "needs the package 'sklearn', which is not installed; run: pip install 'quorate[train]'" in (
+        capsys.readouterr().err
+    )
+    boom.error = PackageNotFoundError("onnxscript")  # its message is the bare name
+    assert _main(["boom"]) == 2
+    assert "needs the package 'onnxscript', which is not installed; run: pip install 'quorate[torch]'" in (
+        capsys.readouterr().err
+    )
+    boom.error = ModuleNotFoundError("No module named 'nobodys.part'", name="nobodys.part")
+    assert _main(["boom"]) == 2
+    assert capsys.readouterr().err.endswith("run: pip install nobodys\n")
     boom.error = ModuleNotFoundError("No module named 'quorate.nope'", name="quorate.nope")
     assert _main(["boom"]) == 70
 

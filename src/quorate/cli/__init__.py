@@ -108,14 +108,27 @@ def _failed(error: Exception, *, debug: bool) -> int:
         return _ERROR
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("quorate"):
         told = error.msg
-        if told.startswith("No module named"):
-            told = f"this command needs the package '{error.name}', which is not installed; "
-            told += "`quorate doctor` says which extra has it."
+        if told.startswith("No module named") or told == error.name:  # a missing distribution's name is all there is
+            package = error.name.partition(".")[0]
+            told = f"this command needs the package '{package}', which is not installed; run: {_installing(package)}"
         sys.stderr.write(f"quorate: error: {told}\n")
         return _ERROR
     what = " ".join(f"{type(error).__name__}: {error}".split())
     sys.stderr.write(f"quorate: internal error: {what}; run it again with --debug for the traceback.\n")
     return _CRASH
+
+
+def _installing(package: str) -> str:
+    """The command that installs a missing package: the extra that has it, or else the package itself."""
+    import re
+    from importlib.metadata import requires
+
+    distribution = {"sklearn": "scikit-learn"}.get(package, package)
+    for line in requires("quorate") or ():
+        found = re.match(r"([\w.-]+).*;.*extra == ['\"]([\w-]+)", line)
+        if found and found[1] == distribution:
+            return f"pip install 'quorate[{found[2]}]'"
+    return f"pip install {distribution}"
 
 
 def _help() -> str:
