@@ -310,6 +310,22 @@ def test_rows_of_an_array_from_csv_with_and_without_a_head(run: Run) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("first", "wrong"), [("nan,2", "nan"), ("1,many", "many"), ("1,inf", "inf")])
+def test_a_bad_first_row_is_no_head(run: Run, first: str, wrong: str) -> None:
+    Path("t.csv").write_text(f"{first}\n3,4\n")
+    bad, good = _json(run, "wine", "t.csv", code=1)
+    assert f"'{wrong}' in column" in bad["error"]
+    assert (good["item"], good["label"]) == ("t.csv:2", "[3.0, 4.0]")
+
+
+def test_text_in_lines_of_json_may_hold_any_separator(run: Run, server: Server) -> None:
+    town = "a\u2028b\x85c"
+    rows = [{"rooms": 1, "area": 2.0, "new": True, "town": town}] * 2
+    Path("t.ndjson").write_bytes("\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode())
+    assert [found["item"] for found in _json(run, "price", "t.ndjson")] == ["t.ndjson:1", "t.ndjson:2"]
+    assert json.loads(server.asked[0].content)["instances"] == rows
+
+
 def test_rows_by_column_are_converted_and_other_columns_left_out(run: Run, server: Server) -> None:
     Path("homes.csv").write_text('id,rooms,area,new,town\n7,3,55.5,true,"Bonn, am Rhein"\n8,,1e2,0,\n')
     out, err = run("price", "homes.csv", "--format", "csv")
@@ -331,6 +347,7 @@ def test_rows_by_column_are_converted_and_other_columns_left_out(run: Run, serve
         ("area,rooms,new,town\nbig,2,true,x\n", "'big' in column 'area' is not a number."),
         ("area,rooms,new,town\nnan,2,true,x\n", "'nan' in column 'area' is not a number."),
         ("area,rooms,new,town\n1,2.5,true,x\n", "'2.5' in column 'rooms' is not a whole number."),
+        ("area,rooms,new,town\n1,1" + 400 * "0" + ",true,x\n", "in column 'rooms' is not a whole number."),
         ("area,rooms,new,town\n1,2,yes,x\n", "'yes' in column 'new' is neither true nor false."),
         ("area,rooms,new,town\n1,2,true,\"x\n", "cannot be read"),
         ("area,rooms,new,town\n1,2,true,\xff\n", "cannot be read"),
@@ -412,6 +429,16 @@ def test_bad_rows_beyond_a_batch_wait_for_a_good_one_and_at_the_end_stand_alone(
     Path("t.csv").write_text(f"a,b\n{bad}1,1\n")
     assert sum("label" in each for each in _json(run, "wine", "t.csv", code=1)) == 1
     assert all(json.loads(request.content)["instances"] for request in server.asked)
+
+
+def test_an_output_is_no_table_of_a_folder_that_is_read(run: Run) -> None:
+    Path("tables").mkdir()
+    Path("tables/a.csv").write_text("1,2\n")
+    _, err = run("wine", "tables", "--format", "csv", "--output", "tables/found.csv", code=2)
+    assert "tables/found.csv is in a folder whose tables are read" in err
+    assert not Path("tables/found.csv").exists()
+    run("wine", "tables", "--output", "tables/found.txt")
+    assert "tables/a.csv:1" in Path("tables/found.txt").read_text()
 
 
 def test_an_empty_folder_is_told(run: Run) -> None:

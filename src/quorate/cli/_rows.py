@@ -63,6 +63,13 @@ def rows(paths: Sequence[str], endpoint: EndpointInfo) -> Iterator[Entry]:
             yield from _guarded(None if given == STDIN else path, given if given == STDIN else shown(path), endpoint)
 
 
+def is_read(file: Path, paths: Sequence[str]) -> bool:
+    """Would :func:`rows` take a file of that name, there or not yet, for one of the folders' tables?"""
+    whole = file.resolve()
+    folders = (Path(given).resolve() for given in paths if given != STDIN and Path(given).is_dir())
+    return file.suffix.lower() in _TABLES and any(whole.is_relative_to(folder) for folder in folders)
+
+
 def _guarded(file: Path | None, name: str, endpoint: EndpointInfo) -> Iterator[Entry]:
     try:
         with _opened(file) as stream:
@@ -118,7 +125,7 @@ def _json(text: str, name: str) -> Iterator[Entry]:
 
 
 def _lines(text: str, name: str) -> Iterator[Entry]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # not splitlines: JSON's text may hold other separators
         if line.strip():
             try:
                 row: Any = json.loads(line)
@@ -137,7 +144,7 @@ def _csv(reader: Any, name: str, endpoint: EndpointInfo) -> Iterator[Entry]:
             raise InvalidInput(
                 f"A row of endpoint '{endpoint.name}' has the shape {list(tensor.shape[1:])}; send JSON.", path=name
             )
-        if _is_numbers(first):
+        if not _is_head(first):
             yield f"{name}:{reader.line_num}", _numbers(first, tensor)
         for cells in filter(None, reader):
             yield f"{name}:{reader.line_num}", _numbers(cells, tensor)
@@ -203,16 +210,24 @@ def _cell(cell: str, tensor: Tensor) -> Any:
         raise InvalidInput(f"'{text[:40]}' in column '{tensor.name}' is neither true nor false.", path=tensor.name)
     try:
         number = int(text) if "INT" in kind else float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
+        right = math.isfinite(number)
+    except (ValueError, OverflowError):
+        right = False
+    if not right:
         what = "whole number" if "INT" in kind else "number"
         raise InvalidInput(f"'{text[:40]}' in column '{tensor.name}' is not a {what}.", path=tensor.name)
     return number
 
 
-def _is_numbers(cells: Sequence[str]) -> bool:
+def _is_head(cells: Sequence[str]) -> bool:
+    """Are these names? A single number, NaN included, makes it a row, be it a bad one: no row is lost in silence."""
+    filled = [cell for cell in cells if cell.strip()]
+    return bool(filled) and not any(map(_is_number, filled))
+
+
+def _is_number(cell: str) -> bool:
     try:
-        return all(not cell.strip() or math.isfinite(float(cell)) for cell in cells)
+        float(cell)
     except ValueError:
         return False
+    return True

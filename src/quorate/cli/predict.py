@@ -15,7 +15,7 @@ import typer
 from quorate.cli._output import note, progress
 from quorate.cli._picture_files import Pictures, pictures
 from quorate.cli._predictions import CsvWriter, JsonWriter, Result, TableWriter, Writer, columns
-from quorate.cli._rows import Batch, batches, rows
+from quorate.cli._rows import Batch, batches, is_read, rows
 from quorate.client import Client, EndpointInfo, Item, RequestRefused, ServerUnavailable
 from quorate.clock import SystemClock
 from quorate.errors import ConfigError, InvalidInput, NotFound, QuorateError
@@ -60,6 +60,8 @@ def command(
         raise ConfigError(f"{output} is one of the inputs and would be overwritten.", path="--output")
     with Client(url, key, timeout=timeout, deadline=3 * timeout) as client:
         info = _endpoint(client, endpoint)
+        if output is not None and not info.takes_images and is_read(output, paths):
+            raise ConfigError(f"{output} is in a folder whose tables are read; write it elsewhere.", path="--output")
         found = pictures(paths) if info.takes_images else None
         run = _Run(client, info, asked, concurrency)
         with _opened(output) as stream:
