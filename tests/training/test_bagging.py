@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.tree import DecisionTreeClassifier
 
+from quorate.errors import InvalidInput
 from quorate.training.bagging import Bootstrap, draw
 from quorate.training.estimator import Estimator
 from quorate.training.trainer import Rows
@@ -40,3 +43,9 @@ def test_members_differ_by_seed_and_only_by_seed() -> None:
     assert answers(1) == answers(1)
     assert answers(1) != answers(2)
     assert Bootstrap(tree, 1).names == ("tree",)
+
+
+def test_weights_are_not_ignored() -> None:
+    weighted = replace(ROWS, weights=np.full(len(ROWS), 1 / len(ROWS)))
+    with pytest.raises(InvalidInput, match="cannot be boosted"):
+        Bootstrap(Estimator("tree", DecisionTreeClassifier()), 1).fit(weighted)

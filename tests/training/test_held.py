@@ -63,6 +63,7 @@ def test_what_is_missing_or_does_not_fit(tmp_path: Path) -> None:
     np.savez(tmp_path / "rows.npz", **{"input.input": np.ones((2, 2))})
     np.save(tmp_path / "three.npy", np.ones((3, 2)))
     np.save(tmp_path / "objects.npy", np.array([{}, {}]), allow_pickle=True)
+    (tmp_path / "torn.npy").write_bytes(b"PK\3\4")
     for paths, answers, message in (
         ([tmp_path / "empty"], None, "There are no pictures in"),
         ([tmp_path / "none.png"], None, "none.png cannot be read"),
@@ -70,6 +71,7 @@ def test_what_is_missing_or_does_not_fit(tmp_path: Path) -> None:
         ([tmp_path / "rows.npz"], tmp_path / "three.npy", "give one or the other"),
         ([pictures], tmp_path / "three.npy", "one row of answers for each of the 2 pictures"),
         ([pictures], tmp_path / "objects.npy", "is not an .npy array of numbers"),
+        ([pictures], tmp_path / "torn.npy", "is not an .npy array of numbers"),
         ([pictures], tmp_path / "rows.npz", "one row of answers for each of the 2 pictures"),
         ([pictures], tmp_path / "none.npy", "none.npy cannot be read"),
     ):

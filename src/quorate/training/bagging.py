@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from quorate.errors import InvalidInput
 from quorate.training.trainer import Fitted, Rows, Trainer
 
 
@@ -37,7 +38,13 @@ class Bootstrap:
         return self.trainer.cost
 
     def fit(self, rows: Rows) -> Sequence[Fitted]:
-        """Fit on the sample; raises as the trainer does."""
+        """Fit on the sample; :class:`InvalidInput` for weighted rows, else raises as the trainer does."""
+        if rows.weights is not None:
+            raise InvalidInput(
+                f"'{', '.join(self.names)}' cannot be boosted: a bootstrap sample heeds no weights; boost the trainer "
+                "itself, or bag what is boosted.",
+                path="trainers",
+            )
         return self.trainer.fit(rows.take(draw(rows.truth, np.random.default_rng(self.seed))))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ def read_held(paths: Sequence[Path], answers: Path | None = None) -> tuple[Held,
 def _answers(path: Path, pictures: int) -> NDArray[Any]:
     try:
         found = np.load(io.BytesIO(_bytes(path)), allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ConfigError(f"{path} is not an .npy array of numbers: {error}.", path=ANSWERS) from None
     if not isinstance(found, np.ndarray) or found.shape[:1] != (pictures,):
         raise ConfigError(f"{path} does not have one row of answers for each of the {pictures} pictures.", path=ANSWERS)
