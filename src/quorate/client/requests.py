@@ -81,9 +81,7 @@ def _visible(name: str, value: str) -> str:
     """The value of a header; :class:`~quorate.errors.InvalidInput` for what no header can hold."""
     if not 1 <= len(value) <= _LONGEST_HEADER or not all("!" <= letter <= "~" for letter in value):
         path = name.replace("-", "_")
-        raise InvalidInput(
-            f"{path} is 1 to {_LONGEST_HEADER} visible ASCII characters; got {value[:40]!a}.", path=path
-        )
+        raise InvalidInput(f"{path} is 1 to {_LONGEST_HEADER} visible ASCII characters; got {value[:40]!a}.", path=path)
     return value
 
 
