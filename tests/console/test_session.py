@@ -41,6 +41,19 @@ def test_an_ended_session_forgets_its_key_and_tells_its_pages(sessions: Sessions
     assert told == [1]
 
 
+def test_a_key_is_given_up_with_its_last_session_and_never_shown(clock: FakeClock) -> None:
+    unused: list[str | None] = []
+    sessions = Sessions(8002, clock.monotonic, unused.append)
+    one, other = sessions.begin("secret"), sessions.begin("secret")
+    assert "secret" not in repr(one)
+    assert one.token not in repr(one)
+    sessions.end(one)
+    assert unused == []
+    sessions.end(one)
+    sessions.end(other)
+    assert unused == ["secret"]
+
+
 def test_what_is_not_used_goes(sessions: Sessions, clock: FakeClock) -> None:
     idle, used = sessions.begin("idle"), sessions.begin("used")
     clock.advance(IDLE_S - 1)

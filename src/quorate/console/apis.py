@@ -39,6 +39,7 @@ class Apis:
         self._http = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False)
         self._now = now
         self._clients: dict[str | None, AsyncClient] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         self._shared: dict[tuple[Any, ...], tuple[float, asyncio.Task[Any]]] = {}
 
     def client(self, key: str | None) -> AsyncClient:
@@ -46,11 +47,23 @@ class Apis:
         found = self._clients.get(key)
         if found is None:
             if len(self._clients) >= CLIENTS:
-                old = self._clients.pop(next(iter(self._clients)))
-                asyncio.get_running_loop().call_later(DEADLINE_S, lambda: asyncio.ensure_future(old.aclose()))
+                self.forget(next(iter(self._clients)))
             found = AsyncClient(self._inference, key, retries=RETRIES, deadline=DEADLINE_S, timeout=DEADLINE_S)
             self._clients[key] = found
         return found
+
+    def forget(self, key: str | None) -> None:
+        """Keep nothing of a key: its client is closed when what is under way has ended."""
+        old = self._clients.pop(key, None)
+        if old is not None:
+            asyncio.get_running_loop().call_later(DEADLINE_S, self._close, old)
+        for what in [what for what in self._shared if what[1] == key]:
+            self._shared.pop(what)[1].add_done_callback(_looked_at)
+
+    def _close(self, client: AsyncClient) -> None:
+        task = asyncio.ensure_future(client.aclose())
+        self._closing.add(task)  # the loop itself keeps no task alive
+        task.add_done_callback(self._closing.discard)
 
     async def doors(self, key: str | None) -> Doors:
         """Which ports the key opens."""
@@ -81,13 +94,21 @@ class Apis:
                 self.control.get("/v1/pools", key, timeout_s=TIMEOUT_S),
             )
         except (ControlGone, ControlRefused):
-            async with AsyncClient(self._inference, key, retries=0, timeout=TIMEOUT_S) as client:
-                return tuple(from_inference(info) for info in await client.endpoints())
+            return await self._from_inference(key)
         by_name = {pool["name"]: pool for pool in pools}
+        if any(found["pool"] not in by_name for found in listed["endpoints"]):  # applied between the two looks
+            return await self._from_inference(key)
         return tuple(from_control(found, by_name[found["pool"]]) for found in listed["endpoints"])
 
+    async def _from_inference(self, key: str | None) -> tuple[Endpoint, ...]:
+        async with AsyncClient(self._inference, key, retries=0, timeout=TIMEOUT_S) as client:
+            return tuple(from_inference(info) for info in await client.endpoints())
+
     async def shared(self, what: tuple[Any, ...], look: Callable[[], Awaitable[Any]]) -> Any:
-        """The result of ``look``, or of one that began less than :data:`SHARED_S` seconds ago for the same thing."""
+        """The result of ``look``, or of one that began less than :data:`SHARED_S` seconds ago for the same thing.
+
+        ``what`` is the kind of thing, the key that looks, and whatever else there is to tell things apart.
+        """
         began, task = self._shared.get(what, (0.0, None))
         if task is None or self._now() - began > SHARED_S or task.cancelled():
             self._forget()
@@ -98,8 +119,7 @@ class Apis:
     def _forget(self) -> None:
         for what, (began, task) in list(self._shared.items()):
             if self._now() - began > SHARED_S and task.done():
-                if not task.cancelled():
-                    task.exception()  # looked at, so that nobody complains that nobody did
+                _looked_at(task)
                 del self._shared[what]
 
     async def aclose(self) -> None:
@@ -108,6 +128,11 @@ class Apis:
         await self._http.aclose()
         for client in self._clients.values():
             await client.aclose()
+
+
+def _looked_at(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()  # so that nobody complains that nobody looked
 
 
 def _opened(status: int | None) -> bool | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated
+from urllib.parse import parse_qs
 
-from fastapi import FastAPI, Form, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from nicegui import ui
 from nicegui.client import Client
@@ -30,6 +31,8 @@ from quorate.web.limits import ClientDisconnected, read_body
 
 MAX_UPLOAD = 64 * 1024 * 1024
 """Bytes; what the endpoint takes is decided by ``limits.body_bytes``, which its server says in words."""
+MAX_LOGIN = 4096
+KEY = re.compile("[!-~]{1,512}")
 PAGE_TIMEOUT_S = 10.0
 """Seconds until a page must be built: more than it takes to find out that both ports are silent."""
 ICON = (
@@ -41,7 +44,7 @@ ICON = (
 def create_app(settings: ConsoleSettings, *, on_ready: Callable[[], None]) -> Gate:
     """The ASGI application; ``on_ready`` is called once pages can be answered."""
     apis = Apis(settings.inference, settings.control, time.monotonic)
-    sessions = Sessions(settings.port, time.monotonic)
+    sessions = Sessions(settings.port, time.monotonic, apis.forget)
     desks: dict[str, tuple[Session, Desk]] = {}
 
     @asynccontextmanager
@@ -51,7 +54,7 @@ def create_app(settings: ConsoleSettings, *, on_ready: Callable[[], None]) -> Ga
         await apis.aclose()
 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
-    _login_routes(app, apis, sessions)
+    login_routes(app, apis, sessions)
 
     @app.post("/ask/{page}")
     async def ask(request: Request, page: str, strategy: str = "") -> Response:
@@ -150,7 +153,9 @@ def create_app(settings: ConsoleSettings, *, on_ready: Callable[[], None]) -> Ga
     return Gate(app, settings.host, settings.allowed_hosts)
 
 
-def _login_routes(app: FastAPI, apis: Apis, sessions: Sessions) -> None:
+def login_routes(app: FastAPI, apis: Apis, sessions: Sessions) -> None:
+    """Logging in and out: plain forms."""
+
     @app.get("/login")
     async def ask_for_key(request: Request) -> Response:
         """The login page; where no keys are needed there is nothing to log in to."""
@@ -159,10 +164,19 @@ def _login_routes(app: FastAPI, apis: Apis, sessions: Sessions) -> None:
         return HTMLResponse(login_page())
 
     @app.post("/login")
-    async def log_in(key: Annotated[str, Form(max_length=512)]) -> Response:
+    async def log_in(request: Request) -> Response:
         """Check a key against both ports and begin a session with it."""
-        found = key.strip()
-        if not (found.isascii() and found.isprintable()):
+        # Nobody is known yet: no more is read than a key needs, and nothing of it is sent back.
+        try:
+            body = await read_body(
+                request.receive, limit=MAX_LOGIN, content_length=_header(request, b"content-length"), encoding=None
+            )
+        except ClientDisconnected:
+            return Response(status_code=400)
+        except QuorateError:
+            body = b""
+        found = parse_qs(body.decode("latin-1")).get("key", [""])[-1].strip()
+        if not KEY.fullmatch(found):
             return HTMLResponse(login_page("That is not a key: keys are letters, digits, - and _."), 403)
         doors = await apis.doors(found)
         if doors.inference or doors.control:

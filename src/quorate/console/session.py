@@ -20,8 +20,8 @@ class Session:
     ``asked`` numbers the questions of all its pages; ``pages`` are called when the session ends.
     """
 
-    token: str
-    key: str | None
+    token: str = field(repr=False)
+    key: str | None = field(repr=False)
     used: float
     asked: int = 0
     history: deque[Any] = field(default_factory=lambda: deque(maxlen=HISTORY))
@@ -31,12 +31,16 @@ class Session:
 class Sessions:
     """All sessions, at most :data:`SESSIONS`; those idle for :data:`IDLE_S` seconds, or least used, go.
 
-    ``now`` gives monotonic seconds. ``cookie`` is the cookie's name: browsers do not tell ports apart.
+    ``now`` gives monotonic seconds. ``cookie`` is the cookie's name: browsers do not tell ports apart. ``unused`` is
+    called with a key that no session has any more.
     """
 
-    def __init__(self, port: int, now: Callable[[], float]) -> None:
+    def __init__(
+        self, port: int, now: Callable[[], float], unused: Callable[[str | None], None] = lambda _: None
+    ) -> None:
         self.cookie = f"quorate-console-{port}"
         self._now = now
+        self._unused = unused
         self._known: OrderedDict[str, Session] = OrderedDict()
 
     def find(self, token: str | None) -> Session | None:
@@ -63,8 +67,11 @@ class Sessions:
 
     def end(self, session: Session) -> None:
         """Forget a session and its key; its open pages are told."""
-        self._known.pop(session.token, None)
-        session.key = None
+        if self._known.pop(session.token, None) is None:
+            return
+        key, session.key = session.key, None
+        if all(other.key != key for other in self._known.values()):
+            self._unused(key)
         for told in list(session.pages.values()):
             told()
         session.pages.clear()

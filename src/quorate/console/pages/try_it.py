@@ -133,11 +133,15 @@ class Desk:
         self._session.history.appendleft(entry)
         if self._client.is_deleted:
             return number
+        if entry.blind and self._endpoint.told and not self._endpoint.blind:
+            # It has become blind since the page was opened: made again, the page has no place for votes.
+            self._client.run_javascript("location.reload()")
+            return number
         with self._client:
             self._history.add(entry)
         if number == self._asked:
             self._show(entry)
-        if not self._endpoint.blind:
+        if not entry.blind:
             background_tasks.create(self._explain(entry, picture), name=f"explain {entry.id}")
         return number
 
@@ -206,7 +210,11 @@ class Desk:
 
     # --- what people say ---
 
-    async def _tell(self, entry: Entry, truth: str | float) -> str | None:
+    async def _tell(self, entry: Entry, said: str) -> str | None:
+        try:
+            truth = float(said) if self._endpoint.output == "values" else said
+        except ValueError:
+            return "The true value is a number."
         try:
             receipt = await self._apis.client(self._session.key).outcome(entry.id, truth=truth)
         except QuorateError as error:
@@ -215,7 +223,7 @@ class Desk:
             return in_words(error) if isinstance(error, QuorateClientError) else error.message
         if receipt.rejected:
             return receipt.rejected[0].detail
-        entry.truth = str(truth)
+        entry.truth = said
         self._history.refresh(entry)
         return None
 

@@ -88,8 +88,7 @@ class AnswerCard:
             )
         elif entry.degraded:
             self._problem.say("This answer is degraded: it came from the fallback.")
-        if entry.probabilities is not None:
-            self._fill(entry.probabilities)
+        self._fill(entry.probabilities or {})
         for (value, *_), number in zip(self._bars, entry.values, strict=False):
             value.say(words.number(number))
 

@@ -10,8 +10,8 @@ from quorate.console.catalogue import Endpoint
 from quorate.console.elements import Node
 from quorate.console.parts.record import Entry
 
-Tell = Callable[[Entry, str | float], Awaitable[str | None]]
-"""Reports a truth; returns what went wrong, in words, or None."""
+Tell = Callable[[Entry, str], Awaitable[str | None]]
+"""Reports what was said to be true and keeps it in the entry; returns what went wrong, in words, or None."""
 
 
 class Feedback:
@@ -70,18 +70,10 @@ class Feedback:
         entry = self._entry
         if entry is None:
             return
-        truth: str | float = said
-        if self._endpoint.output == "values":
-            try:
-                truth = float(said)
-            except ValueError:
-                self._thanks.say("The true value is a number.")
-                return
-        wrong = await self._tell(entry, truth)
+        wrong = await self._tell(entry, said)
         if self._entry is not entry:
             return
         if wrong is None:
-            entry.truth = said
             self._picked(said)
         self._thanks.say(wrong or (f"Thank you. It is {said}." if said != entry.label else "Thank you."))
 

@@ -48,6 +48,11 @@ class Entry:
     preview_note: str = ""
     truth: str | None = None
 
+    @property
+    def blind(self) -> bool:
+        """Whether nobody may know how it came about: the answer does not say who answered."""
+        return self.strategy is None
+
 
 def of_answer(answer: Answer, number: int, what: str, units: tuple[str, ...]) -> Entry:
     """The entry of a single row's answer."""
