@@ -119,7 +119,7 @@ def _prepare(home: Home, config: Config, overrides: Overrides, lock: int) -> Lau
     console_port = None
     if server.console if overrides.console is None else overrides.console:
         wanted = server.console_port if overrides.console_port is None else overrides.console_port
-        console_port = _console_port(host, wanted, notices)
+        console_port = _console_port(host, wanted, (port, control_port), notices)
     if console_port is not None:
         page = (*command, "console", *common, *_console(host, port, control_port, console_port, routing))
         children.append(ChildPlan("console", page, essential=False))
@@ -134,12 +134,15 @@ def _prepare(home: Home, config: Config, overrides: Overrides, lock: int) -> Lau
     return Launch(plan, plan_file, lock, tuple(notices), host, port, control_port, console_port)
 
 
-def _console_port(host: str, port: int, notices: list[str]) -> int | None:
+def _console_port(host: str, port: int, taken: tuple[int, ...], notices: list[str]) -> int | None:
     """Where the page can be served; None, and a notice, where it cannot: that is no reason not to serve models."""
     if any(importlib.util.find_spec(name) is None for name in CONSOLE_NEEDS):
         notices.append(
             "There is no page: the extra 'console' is not installed; pip install 'quorate[console]' adds it."
         )
+        return None
+    if port in taken:  # nobody listens there yet, but whoever came first would keep the other out
+        notices.append(f"There is no page. Port {port} is another port of this server; set server.console_port.")
         return None
     try:
         return free_port(host, port, "server.console_port")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import httpx
@@ -15,7 +16,7 @@ from quorate.codecs import outcome as outcome_codec
 from quorate.codecs import snapshot
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
 from quorate.codecs.lookup import JournalReader
-from quorate.control import keys
+from quorate.control import api, keys
 from quorate.control.access import Access
 from quorate.control.api import Services, create_app
 from quorate.control.ingest import Ingest
@@ -163,6 +164,31 @@ def test_a_preview_needs_only_the_role_predict_and_a_picture(project: Any, port:
     refused = port("POST", "/v1/models/a/preview", content=b"x", headers={**png, "x-api-key": made["outcome"]})
     _problem(refused, 403, "forbidden")
     _problem(port("GET", "/v1/models", headers={"x-api-key": made["predict"]}), 403, "forbidden")
+
+
+def test_only_so_many_previews_are_made_at_a_time(project: Any, port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
+    now: list[int] = []
+    most = 0
+    together = threading.Barrier(api.PREVIEWS)
+
+    def made(*_: Any, **__: Any) -> bytes:
+        nonlocal most
+        now.append(1)
+        most = max(most, len(now))
+        together.wait(30)
+        now.pop()
+        return b"png"
+
+    async def send() -> list[httpx.Response]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(port.app), base_url=port.base) as client:
+            png = {"content-type": "image/png"}
+            asked = [client.post("/v1/models/a/preview", content=b"x", headers=png) for _ in range(4 * api.PREVIEWS)]
+            return await asyncio.gather(*asked)
+
+    monkeypatch.setattr(api, "steps_of", lambda *_: ())
+    monkeypatch.setattr(api, "seen", made)
+    assert {answer.content for answer in asyncio.run(send())} == {b"png"}
+    assert most == api.PREVIEWS
 
 
 def test_metrics_are_every_process_s(project: Any, port: Port) -> None:

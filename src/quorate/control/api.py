@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ log = logging.getLogger("quorate.control")
 
 YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/plain", "application/json")
 Name = Annotated[str, Path(pattern=NAME)]
+PREVIEWS = 2
+"""Pictures decoded at a time: those who may only predict must not fill the memory of control."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +232,7 @@ def _changing(services: Services) -> APIRouter:
 
 def _asking(services: Services) -> APIRouter:
     router = APIRouter()
+    turn = asyncio.Semaphore(PREVIEWS)
 
     @router.post(
         "/v1/models/{name}/preview",
@@ -248,7 +252,8 @@ def _asking(services: Services) -> APIRouter:
             )
         steps = await run_in_threadpool(steps_of, name, routing, services.registry)
         pixels = routing.limits.image_pixels
-        return openapi.Png(await run_in_threadpool(seen, steps, body, max_pixels=pixels))
+        async with turn:
+            return openapi.Png(await run_in_threadpool(seen, steps, body, max_pixels=pixels))
 
     @router.get("/v1/models/{name}/preview", include_in_schema=False)
     def no_preview(name: Name) -> Response:

@@ -1,0 +1,29 @@
+"""What the composition root decides before there is a process."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from quorate import app
+
+
+@pytest.fixture(autouse=True)
+def _extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "CONSOLE_NEEDS", ())
+
+
+def test_the_page_never_takes_another_port_of_its_server() -> None:
+    notices: list[str] = []
+    assert app._console_port("127.0.0.1", 8002, (8002, 8001), notices) is None
+    assert notices == ["There is no page. Port 8002 is another port of this server; set server.console_port."]
+
+
+def test_the_page_takes_a_free_port() -> None:
+    notices: list[str] = []
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    assert app._console_port("127.0.0.1", port, (1, 2), notices) == port
+    assert notices == []
