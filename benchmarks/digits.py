@@ -131,8 +131,7 @@ def _rows(found: Sequence[Found]) -> list[Row]:
     rows.append(Row("training", "whole pool", "time", "s", tuple(each.seconds for each in found), "0: kept"))
     for each in test.strategies:
         runs = tuple(100 * (f.accuracy(each.name) - f.accuracy(f.member)) for f in found)
-        low, high = interval(runs, len(found[0].test.members[0].right) / found[0].train_rows)
-        note = f"mean {fmean(runs):+.2f} [{low:+.2f}, {high:+.2f}]"
+        note = f"mean {_difference(found, each.name)[1]}"
         rows.append(Row("less the member that is best on validation", each.name, "difference", "points", runs, note))
     return rows
 
@@ -157,20 +156,27 @@ def _verdict(found: Sequence[Found]) -> list[str]:
     bagged = {name: mean for name, mean in means.items() if name.startswith("bag-")}
     worst = min(bagged, key=lambda name: bagged[name])
     chosen = fmean(f.accuracy(f.strategy) for f in found)
-    ratio = len(found[0].test.members[0].right) / found[0].train_rows
     lines = [
         f"Bagged networks: the least mean accuracy is {bagged[worst]:.4f} ({worst}); wanted: {LEAST_BAGGED}.",
         f"Strategy chosen on validation: mean accuracy {chosen:.4f}; wanted: {LEAST_CHOSEN}.",
     ]
     for strategy in found[0].test.strategies:
-        runs = [100 * (f.accuracy(strategy.name) - f.accuracy(f.member)) for f in found]
-        low, high = interval(runs, ratio)
-        word = "beats" if low > 0 else "is worse than" if high < 0 else "does not clearly differ from"
+        word, shown = _difference(found, strategy.name)
         lines.append(
-            f"{strategy.name} {word} the best member (chosen on validation): "
-            f"{fmean(runs):+.2f} points [{low:+.2f}, {high:+.2f}] over {len(found)} seeds."
+            f"{strategy.name} {word} the best member (chosen on validation): {shown} points, over {len(found)} seeds."
         )
     return lines
+
+
+def _difference(found: Sequence[Found], strategy: str) -> tuple[str, str]:
+    """How a strategy compares with the best member, in a word and in points with the interval."""
+    runs = [100 * (each.accuracy(strategy) - each.accuracy(each.member)) for each in found]
+    if len(set(runs)) == 1:  # differences without any spread have no interval of this kind
+        word = "is exactly as accurate as" if runs[0] == 0 else "differs by the same in every seed from"
+        return word, f"{runs[0]:+.2f} (no spread, so no interval)"
+    low, high = interval(runs, len(found[0].test.members[0].right) / found[0].train_rows)
+    word = "beats" if low > 0 else "is worse than" if high < 0 else "does not clearly differ from"
+    return word, f"{fmean(runs):+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 if __name__ == "__main__":
