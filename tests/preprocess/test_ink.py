@@ -198,3 +198,14 @@ def test_threads_share_a_pipeline() -> None:
 def test_the_side_is_checked() -> None:
     with pytest.raises(ConfigError, match="side must be 16 to 4096"):
         Pipeline.from_spec([{"kind": "decode"}, {"kind": "ink", "side": 8}])
+
+
+@pytest.mark.parametrize("side", [47, 48, 49, 96, 200])
+@pytest.mark.parametrize("step", [2, 3, 4])
+def test_halftones_and_grids_are_no_error(side: int, step: int) -> None:
+    dots = np.zeros((side, side), np.uint8)
+    dots[::step, ::step] = 200
+    grid = np.zeros((side, side), np.uint8)
+    grid[::step] = 200
+    for picture in (dots, 255 - dots, grid, grid.T.copy()):
+        assert np.isfinite(seen(picture[None])).all()

@@ -343,3 +343,18 @@ def test_names_must_be_known_and_taken_once(registry: Registry) -> None:
         train_pool(recipe(states={"stacked": Fit("stack", ("line", "tree"))}), registry)
     with pytest.raises(ConfigError, match="'line' was not boosted"):
         train_pool(recipe(states={"samme": Fit("samme")}), registry)
+
+
+def test_other_parameters_are_another_recipe() -> None:
+    forests = [estimators({"trees": RandomForestClassifier(n, random_state=0)}) for n in (5, 5, 6)]
+    first, same, other = (recipe(trainers=trainers).key for trainers in forests)
+    assert first == same != other
+    random = [estimators({"trees": RandomForestClassifier(random_state=np.random.RandomState(1))}) for _ in range(2)]
+    assert len({recipe(trainers=trainers).key for trainers in random}) == 1, "places in memory are no parameters"
+
+
+def test_a_state_fitted_another_way_is_fitted_anew(registry: Registry) -> None:
+    train_pool(recipe(states={"weights": Fit("log-odds")}), registry)
+    trained = train_pool(recipe(states={"weights": Fit("stack")}), registry)
+    assert trained.made == ("weights",)
+    assert state_of(registry, "weights").kind == "stack"

@@ -177,9 +177,14 @@ def write(folder: Path, routing: Routing, *, keep: int = 5) -> None:
         (folder / f"routing-{old}.json").unlink(missing_ok=True)
 
 
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 def _replace(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(temporary, "wb") as file:
+    # Not for other users: who knows the secret can tell the arms of blind endpoints.
+    with open(temporary, "wb", opener=_private) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

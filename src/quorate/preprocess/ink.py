@@ -97,6 +97,8 @@ def _levels(image: Image.Image) -> tuple[NDArray[np.uint8], Place | None]:
     rows, columns, mask, soft_edge, noise = found
     inside = contrast[rows, columns]
     strongest = float(np.percentile(inside[mask], 90))
+    if strongest <= 0:  # a halftone, whose ink is beside the smoothed mask
+        return levels, None
     floor = min(2 * noise, 0.3 * strongest)
     soft = np.clip((inside - floor) * (255 / (strongest - floor)), 0, 255)
     soft[~soft_edge] = 0

@@ -88,14 +88,21 @@ class Recipe:
                 for rows in (self.split.train, self.split.validation, self.split.test)
             ],
             [self.by, self.folds, self.seed],
+            [self.signature.output.classes, [described(trainer) for trainer in self.trainers]],
             [f"{library} {version(library)}" for library in libraries],
         ]
         return digest(parts)
 
 
-def state_key(key: str, members: Sequence[Manifest]) -> str:
-    """SHA-256, hex: a state is of use with exactly the members that it was fitted on."""
-    return digest([key, [manifest.ref for manifest in members]])
+def described(trainer: Trainer) -> str:
+    """What a trainer says of its parameters; its names alone where that would name places in memory."""
+    text = repr(trainer)
+    return ", ".join(trainer.names) if " at 0x" in text else text
+
+
+def state_key(key: str, fit: Fit, members: Sequence[Manifest]) -> str:
+    """SHA-256, hex: a state is of use with exactly the members that it was fitted on, the way it was."""
+    return digest([key, fit.by, [manifest.ref for manifest in members]])
 
 
 def code_digest(*files: Path) -> str:

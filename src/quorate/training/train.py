@@ -124,7 +124,9 @@ class _Run:
         members = self.recipe.of(name)
         if not set(members).isdisjoint(missing):  # one fitted on other members than these is of no use
             return None
-        return self._found(name, state_key(self.key, [self.members[member] for member in members]))
+        return self._found(
+            name, state_key(self.key, self.recipe.states[name], [self.members[member] for member in members])
+        )
 
     def _newest(self, name: str) -> Manifest | None:
         versions = self.registry.versions(name)
@@ -227,7 +229,10 @@ class _Run:
             state=self._fitted_state(name, members, manifests, train, cut, validation, raw),
             data_digest=self.data_digest,
             parent=newest.ref if newest else None,
-            notes={RECIPE: state_key(self.key, manifests), "members": ", ".join(m.ref for m in manifests)},
+            notes={
+                RECIPE: state_key(self.key, self.recipe.states[name], manifests),
+                "members": ", ".join(m.ref for m in manifests),
+            },
         )
 
     def _fitted_state(
