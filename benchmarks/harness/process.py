@@ -90,8 +90,10 @@ class Server:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        for one in psutil.wait_procs(tree, timeout=5)[1]:
+        left = psutil.wait_procs(tree, timeout=5)[1]
+        for one in left:
             one.kill()
+        psutil.wait_procs(left, timeout=5)
 
     def tree(self) -> list[psutil.Process]:
         """The process and all its descendants."""
