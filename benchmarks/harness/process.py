@@ -90,10 +90,10 @@ class Server:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        left = psutil.wait_procs(tree, timeout=5)[1]
+        left = psutil.wait_procs(tree, timeout=2)[1]
         for one in left:
             one.kill()
-        psutil.wait_procs(left, timeout=5)
+        psutil.wait_procs(left, timeout=1)
 
     def tree(self) -> list[psutil.Process]:
         """The process and all its descendants."""
