@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 IMAGES = Path(__file__).parent / "images"
-EXAMPLE = Path(__file__).parents[1] / "examples" / "digits"
+EXAMPLE = Path(__file__).parents[1] / "examples" / "digits-cnn"
 DESKTOP = {"viewport": {"width": 1280, "height": 820}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
 FILE = "[data-testid=file]"
@@ -104,7 +104,7 @@ def main() -> None:
                 if time.monotonic() > deadline or server.poll() is not None:
                     sys.exit(log.read_text())
                 time.sleep(0.1)
-            samples = sorted((EXAMPLE / "samples").glob("*.png"))
+            samples = sorted((project / "samples").glob("*.png"))
             traffic(found["inference"], samples)
             take(found["console"], samples)
         finally:

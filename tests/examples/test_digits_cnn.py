@@ -17,6 +17,7 @@ import pytest
 from quorate.cli._output import progress
 from quorate.clock import SystemClock
 from quorate.home import Home
+from quorate.preprocess import Pipeline
 from quorate.registry.registry import Registry
 from quorate.spec import load
 from quorate.training.bagging import Bootstrap
@@ -105,3 +106,13 @@ def test_a_miniature_pool_is_trained_evaluated_and_reported(
         assert manifest.preprocess[2]["kind"] == "ink"
     train.train(Home(project), progress)
     assert registry.versions("bag-a") == (1,), "nothing is trained twice"
+
+
+def test_the_samples_are_pictures_that_the_preprocessing_finds_a_digit_in(train: ModuleType) -> None:
+    pipeline = Pipeline.from_spec(train.digits.PREPROCESS)
+    samples = sorted((FOLDER / "samples").iterdir())
+    assert len(samples) == 5
+    for sample in samples:
+        seen = pipeline.apply({"image": [sample.read_bytes()]}, max_pixels=10**7, path=sample.name)["input"]
+        assert seen.max() > 0.5, sample.name
+        assert seen[:, :, [0, -1]].max() < 0.1, "a margin is left"
