@@ -130,12 +130,13 @@ def test_an_input_that_breaks_loses_no_result() -> None:
 
 
 def test_the_threads_end_when_nobody_listens_any_more() -> None:
+    others = set(threading.enumerate())
     results = ordered(lambda i: i, range(1000), 4)
     next(results)
-    before = [thread for thread in threading.enumerate() if thread.daemon and "_run" in thread.name]
-    assert before
+    started = set(threading.enumerate()) - others
+    assert started
     results.close()  # type: ignore[attr-defined]
-    for thread in before:
+    for thread in started:
         thread.join(10)
         assert not thread.is_alive()
 

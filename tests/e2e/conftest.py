@@ -100,6 +100,11 @@ class Server:
                     found[name] = process.pid
         return found
 
+    def pid(self, name: str) -> int:
+        """The process id of one child, waited for: one that was killed may not be back yet."""
+        until(lambda: name in self.pids(), within=READY_WITHIN, what=lambda: f"{name} runs.\n{self.log()}")
+        return self.pids()[name]
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Ask it to drain, wait until it has ended, and return its exit status; it may have ended already."""
         self.http.close()

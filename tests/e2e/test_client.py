@@ -359,7 +359,7 @@ def test_workers_killed_under_load_fail_no_request_and_repeat_no_decision(
             ids.append(item.answer.id)
             done += 1
             if done in (300, 900):
-                os.kill(running.pids()[f"worker {done // 900}"], signal.SIGKILL)
+                os.kill(running.pid(f"worker {done // 900}"), signal.SIGKILL)
     assert len(set(ids)) == len(ids) == 1500
     for decision in decisions(digits):
         keys[decision.idempotency_key] += 1

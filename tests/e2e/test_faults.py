@@ -116,9 +116,9 @@ def footprint(pid: int) -> tuple[int, int, float]:
 def test_a_thousand_requests_beside_a_member_that(fault, digits, server):
     add_bad_member(digits, fault)
     running = server(digits)
-    before = footprint(running.pids()["worker 0"])
+    before = footprint(running.pid("worker 0"))
     seen = asyncio.run(storm(running.url))
-    after = footprint(running.pids()["worker 0"])
+    after = footprint(running.pid("worker 0"))
 
     assert Counter(status for status, _, _ in seen) == {200: REQUESTS}
     assert all(answer["degraded"] and answer["missing"] == ["bad"] for _, _, answer in seen)

@@ -48,7 +48,7 @@ def test_every_answered_decision_survives_twenty_kills(digits, server):
                 assert fresh.acquire(timeout=30), running.log()
             for _ in range(kill):
                 fresh.acquire(timeout=30)
-            os.kill(running.pids()["worker 0"], signal.SIGKILL)
+            os.kill(running.pid("worker 0"), signal.SIGKILL)
     finally:
         stop.set()
         for client in clients:

@@ -59,7 +59,7 @@ def asked(page: Any, count: int) -> None:
 
 
 def host_of(running: Any) -> psutil.Process:
-    worker = psutil.Process(running.pids()["worker 0"])
+    worker = psutil.Process(running.pid("worker 0"))
     (host,) = [child for child in worker.children() if "host_main" in " ".join(child.cmdline())]
     return host
 
@@ -104,7 +104,7 @@ def test_a_file_that_is_damaged_on_disk(digits: Path, server: Callable[..., Any]
     upload(page)
     page.get_by_text("of 5 members say 7").wait_for()
 
-    os.kill(running.pids()["worker 0"], signal.SIGKILL)  # the next one has to load the file
+    os.kill(running.pid("worker 0"), signal.SIGKILL)  # the next one has to load the file
     board.locator(PROBLEMS, has_text="Member 'forest' cannot be loaded and is left out").wait_for(timeout=90_000)
     board.locator('[data-member="forest"]').get_by_text("left out, file damaged").wait_for()
     page.get_by_role("button", name="Ask again").click()
@@ -126,14 +126,14 @@ def test_control_is_killed_while_the_page_is_open(
     page.get_by_text("of 5 members say 7").wait_for()
     board.locator(STATUS, has_text="Live").wait_for()
     board.wait_for_function("document.querySelector('.tile dd').textContent === '1'")
-    os.kill(running.pids()["control"], signal.SIGSTOP)  # alive, but silent: the supervisor does not help yet
+    os.kill(running.pid("control"), signal.SIGSTOP)  # alive, but silent: the supervisor does not help yet
     board.locator(STATUS, has_text="Control is not reachable since").wait_for()
     assert board.locator(".tile dd").first.inner_text() == "1"  # the last figures stay
     page.get_by_role("button", name="Ask again").click()
     asked(page, 2)
     page.locator("[data-testid=votes-note]", has_text="control is not reachable").wait_for(timeout=30_000)
     assert page.locator(LABEL).inner_text() == "7"
-    os.kill(running.pids()["control"], signal.SIGKILL)
+    os.kill(running.pid("control"), signal.SIGKILL)
     board.locator(STATUS, has_text="Live").wait_for(timeout=30_000)
     board.wait_for_function("document.querySelector('.tile dd').textContent === '2'")
     page.get_by_role("button", name="Ask again").click()
@@ -144,12 +144,12 @@ def test_a_page_that_is_opened_while_control_is_down_answers_and_learns_the_rest
     digits: Path, server: Callable[..., Any], visit: Callable[..., Any]
 ) -> None:
     running = server(digits, "--console-port", "0")
-    os.kill(running.pids()["control"], signal.SIGSTOP)
+    os.kill(running.pid("control"), signal.SIGSTOP)
     page = visit(f"{running.console}/")
     upload(page)
     page.locator(LABEL, has_text="7").wait_for()
     page.get_by_text("Strategies and members are shown").wait_for()
-    os.kill(running.pids()["control"], signal.SIGCONT)
+    os.kill(running.pid("control"), signal.SIGCONT)
     page.locator("#strategy optgroup").first.wait_for(state="attached", timeout=30_000)
     page.get_by_role("button", name="7").click()
 
@@ -159,14 +159,14 @@ def test_the_console_is_killed(digits: Path, server: Callable[..., Any], visit: 
     page = visit(f"{running.console}/")
     upload(page)
     page.get_by_text("of 5 members say 7").wait_for()
-    worker = running.pids()["worker 0"]
-    os.kill(running.pids()["console"], signal.SIGKILL)
+    worker = running.pid("worker 0")
+    os.kill(running.pid("console"), signal.SIGKILL)
     for _ in range(20):
         assert running.http.post(f"{running.url}/v1/endpoints/digits/predict", json=BODY).status_code == 200
     page.get_by_text("Nothing was asked yet").wait_for(timeout=60_000)  # it was loaded again, by itself
     upload(page)
     page.get_by_text("of 5 members say 7").wait_for()
-    assert running.pids()["worker 0"] == worker
+    assert running.pid("worker 0") == worker
     assert running.stop() == 0
 
 

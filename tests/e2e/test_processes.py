@@ -34,8 +34,8 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 def test_killing_control_leaves_serving_untouched_and_it_comes_back(digits, server):
     running = server(digits)
-    control = running.pids()["control"]
-    worker = running.pids()["worker 0"]
+    control = running.pid("control")
+    worker = running.pid("worker 0")
     os.kill(control, signal.SIGKILL)
     for _ in range(50):
         predict(running)
@@ -50,17 +50,17 @@ def test_killing_control_leaves_serving_untouched_and_it_comes_back(digits, serv
             return False
 
     running.until(answers, within=30, what=lambda: f"control answers again\n{running.log()}")
-    assert running.pids()["worker 0"] == worker
+    assert running.pid("worker 0") == worker
 
 
 def test_a_killed_worker_comes_back(digits, server):
     running = server(digits, "--workers", "2")
-    old = running.pids()["worker 0"]
+    old = running.pid("worker 0")
     os.kill(old, signal.SIGKILL)
     running.until(
         lambda: "worker 0 is back" in running.log(), within=20, what=lambda: f"the worker is back\n{running.log()}"
     )
-    assert running.pids()["worker 0"] != old
+    assert running.pid("worker 0") != old
     for _ in range(20):
         predict(running)
 
