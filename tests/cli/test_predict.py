@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -449,6 +450,15 @@ def test_an_empty_folder_is_told(run: Run) -> None:
 # --- on a terminal ---
 
 
+def _all_of(leader: int) -> str:
+    """What was written to a terminal whose other end is closed."""
+    parts = []
+    with contextlib.suppress(OSError), os.fdopen(leader, "rb", buffering=0) as terminal:
+        while part := terminal.read(1 << 16):
+            parts.append(part)
+    return b"".join(parts).decode()
+
+
 def test_the_bar_is_on_a_terminals_stderr_and_stdout_stays_clean(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -457,8 +467,7 @@ def test_the_bar_is_on_a_terminals_stderr_and_stdout_stays_clean(
     with os.fdopen(follower, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
         out, _ = run("digits", "a.png", "b.png", "--format", "csv")
-    shown = os.read(leader, 1 << 16).decode()
-    os.close(leader)
+    shown = _all_of(leader)
     assert len(list(csv.DictReader(io.StringIO(out)))) == 2
     assert "digits" in shown
     assert "2/2" in shown
