@@ -337,7 +337,7 @@ def test_text_and_bytes_travel(make_callable: Any) -> None:
     ("source", "options", "error", "told"),
     [
         ("raise OSError('no weights')", {}, MemberCrashed, "raised OSError: no weights"),
-        ("import os; os._exit(3)", {}, MemberCrashed, "lost its process"),
+        ("import os; os._exit(3)", {}, MemberCrashed, "exited with status 3"),
         ("predict = 5", {}, FormatRefused, "has no function or class"),
         ("def predict(input): return input[:, 0]", {"speed": 9}, FormatRefused, "sets the option 'speed'"),
         ("def predict(input): return input[:, 0]", {"memory_mb": "all"}, FormatRefused, "sets memory_mb to 'all'"),

@@ -35,7 +35,6 @@ _AHEAD = 2  # frames sent before the first is answered: the host never waits for
 
 _SENDS_A_TURN = 16  # a frame of many megabytes must not hold the loop
 _RECEIVE = 64 << 10
-_LOST = "lost its process"
 
 _SYSTEM_CLOCK = SystemClock()
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -177,6 +176,7 @@ class _Life:
         self._unsent: deque[memoryview] = deque()
         self._writing = False
         self._socket: socket.socket | None = None
+        self._killed = False
         self._ended = False
         self._loaded: asyncio.Future[None] = self._loop.create_future()
         self.gone: asyncio.Future[None] = self._loop.create_future()
@@ -200,7 +200,8 @@ class _Life:
         try:
             process = _spawn(theirs)
         except OSError as error:
-            self._tell(self._not_spawned, f"could not be started ({error})", theirs)
+            theirs.close()
+            self._tell(self._exited, f"could not be started ({error})")
             return
         theirs.close()
         self._tell(self._spawned, process.pid)
@@ -212,14 +213,19 @@ class _Life:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
             self._loop.call_soon_threadsafe(callback, *arguments)
 
-    def _not_spawned(self, how: str, theirs: socket.socket) -> None:
-        self._exited(how)
-        theirs.close()  # not before: the loop could see the end of the stream before it is told why
-
     def _spawned(self, pid: int) -> None:
         self.pid = pid
-        if self._ended:
+        if self._killed:
             _kill_group(pid)
+
+    def _kill(self) -> None:
+        """Kill the process and hear no more of it; what it owes fails when it has ended, with the reason of that."""
+        self._killed = True
+        self.ready = False
+        self.busy_since = None
+        if self.pid is not None:
+            _kill_group(self.pid)
+        self._disconnect()
 
     def _exited(self, how: str) -> None:
         self.pid = None
@@ -232,11 +238,7 @@ class _Life:
         if self._ended:
             return
         self._ended = True
-        self.ready = False
-        self.busy_since = None
-        if self.pid is not None:
-            _kill_group(self.pid)
-        self._disconnect()
+        self._kill()
         waiting = [reply for _, reply in self._waiting.values()]
         owed: list[asyncio.Future[Any]] = [self._loaded, *self._sent.values(), *waiting]
         for pending in (self._sent, self._waiting, self._unsent):
@@ -303,7 +305,7 @@ class _Life:
             except BlockingIOError:
                 break
             except OSError:
-                self.end(_LOST)
+                self._kill()
                 return
             if sent == len(part):
                 self._unsent.popleft()
@@ -326,11 +328,11 @@ class _Life:
         except OSError:
             data = b""
         if not data:
-            self.end(_LOST)
+            self._kill()
             return
         self._received += data
         try:
-            while not self._ended and (frame := wire.take_frame(self._received)) is not None:
+            while not self._killed and (frame := wire.take_frame(self._received)) is not None:
                 self._answered(*frame)
         except wire.WireError as error:
             self.end(f"broke the protocol of its host: {error}")
