@@ -71,7 +71,7 @@ lock: $(VENV)/.made  ## Pin all dependencies anew.
 	@# PyTorch pins its own CUDA parts exactly, and its CPU build has none.
 	sed -i.bak -E -e '/^(nvidia-|cuda-|triton)/d' -e '/^torch==.*< .3\.12/d' -e 's/^(torch==[0-9.]+).*/\1/' $(TORCHED) && rm $(TORCHED:=.bak)
 TORCHED := requirements/dev.txt requirements/serve.txt
-EXTRAS := --extra train --extra torch --extra console --extra client
+EXTRAS := --extra train --extra torch --extra console --extra client --extra grpc --extra arrow --extra otel
 LOCK := --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
 clean:  ## Remove what was built; models and decisions stay.
