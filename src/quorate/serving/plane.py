@@ -7,7 +7,7 @@ import random
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from quorate.clock import Clock
 from quorate.codecs import decision as decision_codec
@@ -23,6 +23,8 @@ from quorate.serving.lanes import ThreadLane
 from quorate.serving.meters import Meters
 from quorate.serving.pool import LoadedPool
 
+Priority = Literal["interactive", "bulk"]
+
 HEAVY_BYTES = 64 * 1024
 HEAVY_ROWS = 64
 MODEL_DEADLINE = 1.0
@@ -35,6 +37,7 @@ class Call:
 
     ``raw`` is the signature's raw input, ``path`` what its rows are called in errors, ``size`` its bytes, ``digest`` of
     the bytes received. ``arrived`` is Unix seconds, ``started`` monotonic seconds: the deadline counts from there.
+    ``priority``: bulk work waits where interactive work waits too.
     """
 
     raw: Mapping[str, Any]
@@ -50,6 +53,7 @@ class Call:
     request_id: str | None = None
     idempotency_key: str | None = None
     traceparent: str | None = None
+    priority: Priority = "interactive"
 
 
 @dataclass(slots=True)
