@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -10,10 +10,11 @@ import msgspec
 from quorate import plugins
 from quorate.codecs.snapshot import EndpointRoute, StrategyRoute
 from quorate.core.combine.base import Combiner
+from quorate.core.plan.all_at_once import AllAtOnce
 from quorate.core.plan.base import Plan
 from quorate.core.select.assign import draw, unit_uniform
 from quorate.core.select.base import Policy
-from quorate.core.types import FloatArray, Scalar, Source, State
+from quorate.core.types import FloatArray, Scalar, Source, State, StatusArray
 from quorate.errors import Forbidden, InvalidInput, NotFound
 from quorate.serving.execution import FAILED, OK, Execution
 from quorate.serving.pool import LoadedPool
@@ -31,7 +32,7 @@ class LoadedStrategy:
     One whose fitted state was lost has no answer, so that the fallback takes its place.
     """
 
-    __slots__ = ("_lost", "columns", "combiner", "members", "name", "plan", "positions", "quorum", "state")
+    __slots__ = ("_at_once", "_lost", "_whole", "columns", "combiner", "members", "name", "plan", "positions", "quorum", "state")
 
     def __init__(self, route: StrategyRoute, pool: LoadedPool, state: State | None) -> None:
         order = [member.name for member in pool.members]
@@ -42,6 +43,8 @@ class LoadedStrategy:
         self.columns: slice | list[int] = slice(None) if whole else list(self.positions)
         self.combiner: Combiner = build("combiners", route.kind, route.params)
         self.plan: Plan = build("plans", route.plan, route.plan_params)
+        self._at_once = isinstance(self.plan, AllAtOnce)
+        self._whole = whole
         self.quorum = route.quorum
         self.state = state
         self._lost = route.state is not None and state is None
@@ -50,6 +53,8 @@ class LoadedStrategy:
         """Positions in the pool that the plan wants run now; empty means it is done."""
         if execution.over(self.positions):
             return []
+        if self._at_once:
+            return [p for p in self.positions if execution.latency[p] is None and execution.reasons[p] is None]
         columns = self.columns
         chosen = self.plan.next(execution.values[:, columns], execution.status[:, columns], budget_ms)
         return [self.positions[i] for i in chosen]
@@ -58,10 +63,20 @@ class LoadedStrategy:
         """The combined answer ``[n, k]``, or None where a row has fewer than ``quorum`` good members."""
         if self._lost:
             return None
+        if execution.part is not None:
+            batch, start, stop = execution.part
+            answer: FloatArray = batch.once(self, lambda: self._combine(batch.values, batch.status))
+            return answer[start:stop]
         status = execution.status[:, self.columns]
         if not execution.flawless(self.positions) and int((status == OK).sum(axis=1).min()) < self.quorum:
             return None
         return self.combiner.combine(execution.values[:, self.columns], status, self.state)
+
+    def _combine(self, values: FloatArray, status: StatusArray) -> FloatArray:
+        """Rows of any number of requests at once: combiners work row by row."""
+        if self._whole:
+            return self.combiner.combine(values, status, self.state)
+        return self.combiner.combine(values[:, self.columns], status[:, self.columns], self.state)
 
     def hopeless(self, execution: Execution) -> bool:
         """Whether it cannot answer, whatever the running members do: too many others have failed."""
@@ -109,6 +124,7 @@ class LoadedEndpoint:
         self.falls_back = bool(self.fallback) and route.on_member_failure == "fallback"
         self.everyone = tuple(range(len(pool.members)))
         self._no_state = self.policy.initial()
+        self._constant = self._weights({}) if self.policy.constant else None
         # Who knew the salt could compute the arm of every unit: a blind endpoint's is a secret.
         self._salt = f"{secret} {route.name}" if self.blind else route.name
 
@@ -116,14 +132,14 @@ class LoadedEndpoint:
         """The strategy of that name, else the member of that name, alone; :class:`KeyError` for neither."""
         return self.strategies.get(name) or self._alone[name]
 
-    def choose(self, wanted: str | None, context: Mapping[str, Scalar], uniform: float) -> Choice:
+    def choose(self, wanted: str | None, context: Mapping[str, Scalar], uniform: Callable[[], float]) -> Choice:
         """The caller's strategy (or member) if it may choose, else a draw from the policy.
 
-        ``uniform`` in [0, 1) decides unless assignment is sticky. Raises a client error naming the option.
+        ``uniform()`` in [0, 1) decides unless assignment is sticky. Raises a client error naming the option.
         """
         if wanted is not None:
             return self._callers(wanted)
-        p = self.policy.distribution(self._no_state, context)
+        p = self._constant or self._weights(context)
         unit = None
         if self.sticky is not None:
             value = context.get(self.sticky)
@@ -133,8 +149,13 @@ class LoadedEndpoint:
                     path=f"context.{self.sticky}",
                 )
             unit = str(value)
-            uniform = unit_uniform(unit, self._salt)
-        return Choice(self.strategies[self.names[draw(p, uniform)]], "policy", tuple(p.tolist()), unit)
+            u = unit_uniform(unit, self._salt)
+        else:
+            u = uniform() if max(p) < 1.0 else 0.0
+        return Choice(self.strategies[self.names[draw(p, u)]], "policy", p, unit)
+
+    def _weights(self, context: Mapping[str, Scalar]) -> tuple[float, ...]:
+        return tuple(self.policy.distribution(self._no_state, context).tolist())
 
     def _callers(self, wanted: str) -> Choice:
         if self.blind:

@@ -10,49 +10,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf
 from queue import SimpleQueue
-from statistics import median
 from typing import Any, TypeVar
 
 from quorate.clock import Clock
 from quorate.errors import MemberError
 
 T = TypeVar("T")
-
-INLINE_MS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Measured time of one run: ``fixed_ms + row_ms * rows``."""
-
-    fixed_ms: float
-    row_ms: float
-
-    def of(self, rows: int) -> float:
-        """Expected milliseconds for a batch."""
-        return self.fixed_ms + self.row_ms * rows
-
-    def inline(self, rows: int) -> bool:
-        """Whether a batch is cheap enough for the event loop."""
-        return self.of(rows) <= INLINE_MS
-
-
-def measure(run: Callable[[int], object], clock: Clock, *, repeats: int = 7, batch: int = 16) -> Cost:
-    """Median time of ``run(1)`` and ``run(batch)`` after one unmeasured run of each, as a straight line."""
-
-    def once(rows: int) -> float:
-        started = clock.monotonic()
-        run(rows)
-        return (clock.monotonic() - started) * 1000
-
-    run(1), run(batch)
-    single = median(once(1) for _ in range(repeats))
-    many = median(once(batch) for _ in range(max(3, repeats // 2)))
-    row = max(0.0, (many - single) / (batch - 1))
-    return Cost(max(0.0, single - row), row)
 
 
 class _Job:

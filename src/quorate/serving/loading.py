@@ -25,7 +25,8 @@ from quorate.serving.background import Background
 from quorate.serving.breaker import Breaker, Circuit
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.generation import Generation, Model
-from quorate.serving.lanes import Cost, ThreadLane, measure
+from quorate.serving.cost import Cost, measure
+from quorate.serving.lanes import ThreadLane
 from quorate.serving.meters import Meters
 from quorate.serving.pool import PROBE_TIMEOUT, LoadedMember, LoadedPool
 from quorate.serving.units import AbsentUnit, GraphUnit, HostUnit, InProcessUnit, SessionUnit, Unit
@@ -39,11 +40,12 @@ GRAPH_FILE = "graph.onnx"
 class Loader:
     """Builds generations; pools whose description did not change are shared with the present one."""
 
-    def __init__(self, registry: Path, *, clock: Clock, lane: ThreadLane, meters: Meters) -> None:
+    def __init__(self, registry: Path, *, clock: Clock, lane: ThreadLane, meters: Meters, lanes: int = 1) -> None:
         self._blobs = BlobStore(registry)
         self._clock = clock
         self._lane = lane
         self._meters = meters
+        self._lanes = lanes
         # Loading must not wait behind members' runs, nor they behind it.
         self._background = Background("loader")
 
@@ -65,6 +67,7 @@ class Loader:
                 else:
                     pools[route.name] = await self._pool(route, strict)
                     built.append(pools[route.name])
+                pools[route.name].max_pixels = routing.limits.image_pixels
             endpoints = {}
             for endpoint in routing.endpoints:
                 states = await self._background.submit(self._states, endpoint, strict)
@@ -136,6 +139,8 @@ class Loader:
             lane=self._lane,
             on_fault=self._meters.member_fault(route.name),
             on_graph_fault=self._meters.graph_fault(route.name),
+            on_run=self._meters.runs(route.name),
+            lanes=self._lanes,
         )
 
     def _member(self, route: MemberRoute, position: int, feed: int, strict: bool) -> LoadedMember:
@@ -146,7 +151,7 @@ class Loader:
             loadable = _artifact(route, self._blobs.checkout(route.files))
             if runtime.isolated:
                 return HostUnit(position, feed, loadable, MemberHost(loadable, clock=self._clock))
-            return SessionUnit(position, feed, runtime.load(loadable), route.output_name)
+            return SessionUnit(position, feed, runtime.load(loadable), loadable)
 
         unit: Unit
         try:
@@ -179,7 +184,7 @@ class Loader:
                 raise
             log.error("The fused graph of pool '%s' could not be loaded; its members run apart: %s", route.name, error)
             return None
-        return GraphUnit(positions, names, feeds[positions[0]], graph)
+        return GraphUnit(positions, feeds[positions[0]], graph)
 
     def _sample(self, route: PoolRoute) -> Mapping[str, Any]:
         for member in route.members:

@@ -97,6 +97,10 @@ class Meters:
         """The counter of a pool's graph failures."""
         return lambda: self._counters.counter("quorate_graph_fallbacks_total", pool=pool).add()
 
+    def runs(self, pool: str) -> Callable[[int, int, float], None]:
+        """The counter of a pool's runs: requests and rows that shared one, and its milliseconds."""
+        return lambda requests, rows, ms: None
+
     def observe(self, pools: Iterable[LoadedPool], journal: Journal) -> None:
         """Refresh the gauges; called about once a second."""
         for pool in pools:

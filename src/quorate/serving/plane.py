@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from quorate.clock import Clock
 from quorate.codecs import decision as decision_codec
 from quorate.codecs.journal import RecordKind
-from quorate.core.types import Decision, FloatArray, Scalar, Tensors
+from quorate.core.types import Decision, FloatArray, Scalar
 from quorate.errors import InvalidInput, MemberError, NoQuorum, NotFound, Overloaded
 from quorate.serving import blind
+from quorate.serving.cost import INLINE_MS
 from quorate.serving.endpoint import Choice, LoadedEndpoint, LoadedStrategy, reserve
 from quorate.serving.execution import Execution
+from quorate.serving.feed import Feed, prepare_all
 from quorate.serving.generation import Generation, Model
 from quorate.serving.journal import Journal
 from quorate.serving.lanes import ThreadLane
@@ -92,19 +94,26 @@ class Plane:
             raise NotFound(f"There is no endpoint '{name[:64]}'; expected one of: {known}.", path="endpoint")
         return found
 
-    async def features(self, pool: LoadedPool, call: Call, deadline: float) -> tuple[Tensors, ...] | None:
-        """Preprocess, in a thread where it would hold the event loop up; None if that took until the deadline."""
-        limit = self.generation.limits.image_pixels
-        if call.size <= HEAVY_BYTES and call.rows <= HEAVY_ROWS:
-            return pool.prepare(call.raw, max_pixels=limit, path=call.path)
+    async def _feed(self, pool: LoadedPool, call: Call, deadline: float) -> Feed | None:
+        """What the pool is fed; prepared already, in a thread, where that would hold the event loop up.
+
+        None if that took until the deadline.
+        """
+        feed = Feed(call.raw, call.rows, call.path)
+        light = call.size <= HEAVY_BYTES and call.rows <= HEAVY_ROWS and pool.prepare_ms(call.raw) <= INLINE_MS
+        if light or pool.prepares_in_thread(call.rows):
+            return feed
         try:
-            work = self.lane.submit(lambda: pool.prepare(call.raw, max_pixels=limit, path=call.path))
+            work = self.lane.submit(lambda: prepare_all([feed], pool.prepare))
         except MemberError as error:
             raise Overloaded(error.message) from None
         try:
-            return await asyncio.wait_for(work, max(0.0, deadline - self.clock.monotonic()))
+            await asyncio.wait_for(work, max(0.0, deadline - self.clock.monotonic()))
         except TimeoutError:
             return None
+        if feed.refused is not None:
+            raise feed.refused
+        return feed
 
     async def predict(self, endpoint: LoadedEndpoint, call: Call) -> Decision:
         """Answer one call and have its decision journaled.
@@ -112,39 +121,45 @@ class Plane:
         Raises :class:`NoQuorum` (journaled too) when neither the strategy nor a fallback could answer in time,
         :class:`Overloaded` when the endpoint sheds because its decisions cannot be kept, and client errors.
         """
-        choice = endpoint.choose(call.strategy, call.context, self._rng.random())
+        choice = endpoint.choose(call.strategy, call.context, self._rng.random)
         if endpoint.route.on_full == "shed" and not self.journal.accepts():
             self.meters.shed(endpoint.name)
             raise Overloaded(
                 f"Endpoint '{endpoint.name}' cannot record decisions now (disk full or stalled) and sheds; retry later."
             )
         limit = endpoint.deadline if call.max_ms is None else min(endpoint.deadline, call.max_ms / 1000)
-        async with self._execution(endpoint.pool, call, limit, fault_after=endpoint.deadline / 2) as execution:
-            if execution.fed:
-                served = await self._serve(endpoint, choice, execution, call.started, limit)
-            else:
-                served = _Served(None, None, True)
+        self.meters.in_flight.add(1)
+        try:
+            feed = await self._feed(endpoint.pool, call, call.started + limit)
+            execution = self._execution(endpoint.pool, feed, call, limit, endpoint.deadline / 2, endpoint.name)
+            try:
+                if feed is not None:
+                    served = await self._serve(endpoint, choice, execution, call.started, limit)
+                else:
+                    served = _Served(None, None, True)
+            finally:
+                execution.give_up()
+        finally:
+            self.meters.in_flight.add(-1)
         decision = self._decide(endpoint, choice, execution, served, call)
         await self._keep(endpoint, decision)
         if served.answer is None:
             raise NoQuorum(self._why_not(endpoint, choice, execution, limit))
         return decision
 
-    @asynccontextmanager
-    async def _execution(
-        self, pool: LoadedPool, call: Call, limit: float, *, fault_after: float
-    ) -> AsyncIterator[Execution]:
-        """An execution on a pool; what has not answered at its end is given up."""
-        self.meters.in_flight.add(1)
-        try:
-            feeds = await self.features(pool, call, call.started + limit)
-            execution = Execution(pool, feeds, call.rows, clock=self.clock, lane=self.lane, fault_after=fault_after)
-            try:
-                yield execution
-            finally:
-                execution.give_up()
-        finally:
-            self.meters.in_flight.add(-1)
+    def _execution(
+        self, pool: LoadedPool, feed: Feed | None, call: Call, limit: float, fault_after: float, owner: str
+    ) -> Execution:
+        return Execution(
+            pool,
+            feed,
+            call.rows,
+            clock=self.clock,
+            until=call.started + limit,
+            fault_after=fault_after,
+            owner=owner,
+            bulk=call.priority == "bulk",
+        )
 
     async def run_model(self, model: Model, call: Call) -> FloatArray:
         """One member's own answer ``[n, k]``: no policy, no decision record; :class:`NoQuorum` when it has none."""
@@ -152,10 +167,18 @@ class Plane:
             raise InvalidInput("A model has no strategies; leave the parameter out.", path="parameters.strategy")
         limit = MODEL_DEADLINE if call.max_ms is None else min(MODEL_DEADLINE, call.max_ms / 1000)
         only = (model.position,)
-        async with self._execution(model.pool, call, limit, fault_after=MODEL_DEADLINE / 2) as execution:
-            if execution.fed:
-                execution.start_apart(only)
-                await execution.wait(call.started + limit, only)
+        self.meters.in_flight.add(1)
+        try:
+            feed = await self._feed(model.pool, call, call.started + limit)
+            execution = self._execution(model.pool, feed, call, limit, MODEL_DEADLINE / 2, model.member.name)
+            try:
+                if feed is not None:
+                    execution.start_apart(only)
+                    await execution.wait(call.started + limit, only)
+            finally:
+                execution.give_up()
+        finally:
+            self.meters.in_flight.add(-1)
         if not execution.flawless(only):
             reason = execution.reasons[model.position]
             raise NoQuorum(f"Model '{model.member.name}' gave no answer within {limit * 1000:g} ms ({reason}); retry.")

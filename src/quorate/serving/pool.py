@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from quorate.clock import Clock
-from quorate.codecs.snapshot import MemberRoute, PoolRoute
-from quorate.core.types import Artifact, Tensors
+from quorate.codecs.snapshot import Limits, MemberRoute, PoolRoute
+from quorate.core.types import Artifact, FloatArray, Tensors
 from quorate.errors import MemberTimeout, QuorateError, SignatureViolation
 from quorate.preprocess.pipeline import Pipeline
-from quorate.runtimes.signature import as_answer, usable
+from quorate.runtimes.signature import usable
+from quorate.serving.batcher import Batcher, OnRun
 from quorate.serving.breaker import Breaker, Circuit
 from quorate.serving.lanes import ThreadLane
 from quorate.serving.units import AbsentUnit, GraphUnit, HostUnit, InProcessUnit, Unit
@@ -20,6 +21,8 @@ from quorate.serving.units import AbsentUnit, GraphUnit, HostUnit, InProcessUnit
 log = logging.getLogger("quorate.serving")
 
 PROBE_TIMEOUT = 5.0
+_RECENT = 0.05  # the weight of the newest measurement
+_AHEAD = 2  # a member process never waits for its next run
 
 
 class LoadedMember:
@@ -44,7 +47,8 @@ class LoadedMember:
 class LoadedPool:
     """Loaded members in pool order; shared by generations whose manifest describes it the same way.
 
-    ``on_fault(member, code)`` and ``on_graph_fault()`` count; ``width`` is the numbers per row of an output.
+    ``on_fault(member, code)``, ``on_graph_fault()`` and ``on_run(requests, rows, ms)`` count; ``width`` is the numbers
+    per row of an output, ``everyone`` all positions, ``lanes`` the runs of one unit that may be under way in threads.
     """
 
     def __init__(
@@ -59,6 +63,8 @@ class LoadedPool:
         lane: ThreadLane,
         on_fault: Callable[[str, str], None],
         on_graph_fault: Callable[[], None],
+        on_run: OnRun,
+        lanes: int = 1,
     ) -> None:
         self.route = route
         self.members = tuple(members)
@@ -67,20 +73,58 @@ class LoadedPool:
         self.graph_breaker = Breaker(clock)
         self.output = route.signature.output
         self.width = self.output.width
+        self.everyone = tuple(range(len(self.members)))
         self.users = 0
+        self.max_pixels = Limits().image_pixels
         self.samples = tuple(samples)
         self._clock = clock
         self._lane = lane
         self._on_fault = on_fault
         self._on_graph_fault = on_graph_fault
+        self._on_run = on_run
+        self._lanes = lanes
+        self._row_ms = [0.0, 0.0]  # of arrays, of encoded images
+        self._batchers: dict[Unit, Batcher] = {}
         self._probes: set[asyncio.Task[None]] = set()
         self._closed = False
 
     # --- what runs ---
 
-    def prepare(self, raw: Mapping[str, Any], *, max_pixels: int, path: str) -> tuple[Tensors, ...]:
+    def prepare(self, raw: Mapping[str, Any], path: str) -> tuple[Tensors, ...]:
         """Raw input through every distinct preprocessing of the pool, once each; errors call the rows ``path``."""
-        return tuple(pipeline.apply(raw, max_pixels=max_pixels, path=path) for pipeline in self.pipelines)
+        started = self._clock.monotonic()
+        tensors = tuple(pipeline.apply(raw, max_pixels=self.max_pixels, path=path) for pipeline in self.pipelines)
+        first = next(iter(raw.values()))
+        per_row = (self._clock.monotonic() - started) * 1000 / len(first)
+        encoded = isinstance(first[0], bytes)
+        self._row_ms[encoded] += _RECENT * (per_row - self._row_ms[encoded])
+        return tensors
+
+    def prepare_ms(self, raw: Mapping[str, Any]) -> float:
+        """How long :meth:`prepare` takes for such an input, as far as is known."""
+        first = next(iter(raw.values()))
+        return self._row_ms[isinstance(first[0], bytes)] * len(first)
+
+    def prepares_in_thread(self, rows: int) -> bool:
+        """Whether the members run, all together, in a thread that can as well prepare their input."""
+        units = self.units_for(self.everyone)
+        (unit, *others) = units
+        return not others and isinstance(unit, InProcessUnit) and not self.batcher(unit).curve.cost.inline(rows)
+
+    def batcher(self, unit: InProcessUnit | HostUnit) -> Batcher:
+        """The line of a unit."""
+        found = self._batchers.get(unit)
+        if found is None:
+            found = self._batchers[unit] = Batcher(
+                unit,
+                self.prepare,
+                self.output,
+                clock=self._clock,
+                lane=self._lane,
+                on_run=self._on_run,
+                width=_AHEAD if isinstance(unit, HostUnit) else self._lanes,
+            )
+        return found
 
     def units_for(self, members: Sequence[int]) -> list[Unit]:
         """The fewest units that answer for these members: the fused graph if it holds one of them, and the rest."""
@@ -158,17 +202,15 @@ class LoadedPool:
         if isinstance(unit, HostUnit):
             if not unit.host.ready:
                 await unit.host.restart()
-            outputs = await unit.run(sample, timeout=PROBE_TIMEOUT)
+            values = await unit.run(sample, timeout=PROBE_TIMEOUT)
         else:
-            outputs = await self._run_in_process(unit, sample)
-        rows = len(next(iter(sample.values())))
-        for position in unit.members:
-            artifact = self.members[position].artifact
-            answer = as_answer(artifact, outputs.get(position), rows)
-            if not usable(answer, artifact.signature.output).all():
-                raise SignatureViolation(f"Member '{artifact.name}' does not answer held-out rows as it declares.")
+            values = await self._run_in_process(unit, sample)
+        for column, position in enumerate(unit.members):
+            if not usable(values[:, column], self.output).all():
+                name = self.members[position].name
+                raise SignatureViolation(f"Member '{name}' does not answer held-out rows as it declares.")
 
-    async def _run_in_process(self, unit: Unit, sample: Tensors) -> dict[int, Any]:
+    async def _run_in_process(self, unit: Unit, sample: Tensors) -> FloatArray:
         assert isinstance(unit, InProcessUnit)  # noqa: S101 - the only kind left
         run = self._lane.submit(lambda: unit.run(sample), limit=PROBE_TIMEOUT)
         try:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
-from numpy.typing import NDArray
+import numpy as np
 
-from quorate.core.types import Artifact, Tensors
+from quorate.core.types import Artifact, FloatArray, Tensors
 from quorate.runtimes.base import Session
 from quorate.runtimes.host import MemberHost
-from quorate.serving.lanes import INLINE_MS, Cost
+from quorate.runtimes.signature import as_answer
+from quorate.serving.cost import INLINE_MS, Cost
 
 UNMEASURED = Cost(2 * INLINE_MS, 0.0)
 
@@ -33,43 +34,46 @@ class InProcessUnit(Unit):
     """Runs inside the worker, inline or on the thread lane."""
 
     @abstractmethod
-    def run(self, tensors: Tensors) -> dict[int, Any]:
-        """Raw outputs by position; raises :class:`~quorate.errors.MemberError`."""
+    def run(self, tensors: Tensors) -> FloatArray:
+        """Outputs ``[n, m, k]``, m as in ``members``; raises :class:`~quorate.errors.MemberError`."""
 
 
 class SessionUnit(InProcessUnit):
     """One member, one session."""
 
-    def __init__(self, member: int, feed: int, session: Session, output_name: str) -> None:
+    def __init__(self, member: int, feed: int, session: Session, artifact: Artifact) -> None:
         super().__init__((member,), feed)
         self._session = session
-        self._output = output_name
+        self._artifact = artifact
 
-    def run(self, tensors: Tensors) -> dict[int, Any]:
-        return {self.members[0]: self._session.run(tensors)[self._output]}
+    def run(self, tensors: Tensors) -> FloatArray:
+        rows = len(next(iter(tensors.values())))
+        return as_answer(self._artifact, self._session.run(tensors)[self._artifact.output_name], rows)[:, None]
 
     def close(self) -> None:
         self._session.close()
 
 
 class Graph(Protocol):
-    """A fused graph, loaded: member name to output."""
+    """A fused graph, loaded: the outputs of its members, float32 ``[n, m, k]``, in the order of its own."""
 
-    def run(self, inputs: Tensors) -> Mapping[str, NDArray[Any]]: ...
+    def run(self, inputs: Tensors) -> FloatArray: ...
 
     def close(self) -> None: ...
 
 
 class GraphUnit(InProcessUnit):
-    """All ONNX members of a pool in one graph; each run gives every member's output."""
+    """ONNX members of a pool in one graph; each run gives every member's output."""
 
-    def __init__(self, members: tuple[int, ...], names: tuple[str, ...], feed: int, graph: Graph) -> None:
+    def __init__(self, members: tuple[int, ...], feed: int, graph: Graph) -> None:
         super().__init__(members, feed)
-        self._positions = dict(zip(names, members, strict=True))
         self._graph = graph
 
-    def run(self, tensors: Tensors) -> dict[int, Any]:
-        return {self._positions[name]: output for name, output in self._graph.run(tensors).items()}
+    def run(self, tensors: Tensors) -> FloatArray:
+        found = self._graph.run(tensors)
+        if isinstance(found, dict):  # until the compiler gives one tensor
+            found = np.stack([np.asarray(v, np.float32) for v in found.values()], axis=1)
+        return found
 
     def close(self) -> None:
         self._graph.close()
@@ -80,12 +84,14 @@ class HostUnit(Unit):
 
     def __init__(self, member: int, feed: int, artifact: Artifact, host: MemberHost) -> None:
         super().__init__((member,), feed)
-        self._output = artifact.output_name
+        self._artifact = artifact
         self.host = host
 
-    async def run(self, tensors: Tensors, *, timeout: float | None = None) -> dict[int, Any]:
-        """Raw output by position; raises :class:`~quorate.errors.MemberError`."""
-        return {self.members[0]: (await self.host.run(tensors, timeout=timeout))[self._output]}
+    async def run(self, tensors: Tensors, *, timeout: float | None = None) -> FloatArray:
+        """Outputs ``[n, 1, k]``; raises :class:`~quorate.errors.MemberError`."""
+        rows = len(next(iter(tensors.values())))
+        outputs = await self.host.run(tensors, timeout=timeout)
+        return as_answer(self._artifact, outputs.get(self._artifact.output_name), rows)[:, None]
 
     def close(self) -> None:
         self.host.kill()

@@ -9,10 +9,8 @@ Reference: J.-P. Aumasson et al., "BLAKE2: simpler, smaller, fast as MD5", 2013 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
-
-import numpy as np
-from numpy.typing import NDArray
 
 
 def unit_uniform(unit: str, salt: str) -> float:
@@ -27,23 +25,23 @@ def unit_uniform(unit: str, salt: str) -> float:
     return (int.from_bytes(digest, "big") >> 11) * 2.0**-53
 
 
-def draw(p: NDArray[np.float64], u: float) -> int:
-    """The index that ``u`` in [0, 1] falls on when ``p`` float64 ``[k]`` is laid end to end.
+def draw(p: Sequence[float], u: float) -> int:
+    """The index that ``u`` in [0, 1] falls on when ``p`` (k probabilities) is laid end to end.
 
     Never an index of probability 0, also where rounding leaves the sum of ``p`` just below ``u``.
     :class:`ValueError` if no probability is above 0.
 
-    >>> [draw(np.array([0.5, 0.0, 0.5]), u) for u in (0.0, 0.49, 0.5, 1.0)]
+    >>> [draw([0.5, 0.0, 0.5], u) for u in (0.0, 0.49, 0.5, 1.0)]
     [0, 0, 2, 2]
     """
     cumulative = 0.0
     last = -1
-    for index, probability in enumerate(p.tolist()):
+    for index, probability in enumerate(p):
         if probability > 0.0:
             cumulative += probability
             last = index
             if u < cumulative:
                 return index
     if last < 0:
-        raise ValueError(f"cannot draw from probabilities that are all 0; got {p.tolist()}.")
+        raise ValueError(f"cannot draw from probabilities that are all 0; got {list(p)}.")
     return last

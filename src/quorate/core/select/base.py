@@ -19,6 +19,8 @@ class Policy(ABC):
     kind: ClassVar[str]
     Params: ClassVar[type[Any]] = NoParams
     learns: ClassVar[bool] = False
+    constant: ClassVar[bool] = False
+    """The same probabilities for every state and context."""
 
     def __init__(self, strategies: Sequence[str], params: Any = None) -> None:
         self.strategies = tuple(strategies)

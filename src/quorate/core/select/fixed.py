@@ -28,6 +28,7 @@ class Fixed(Policy):
     """
 
     kind = "fixed"
+    constant = True
     Params = FixedParams
 
     def check(self) -> None:

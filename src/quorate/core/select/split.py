@@ -30,6 +30,7 @@ class Split(Policy):
     """
 
     kind = "split"
+    constant = True
     Params = SplitParams
 
     def check(self) -> None:

@@ -1,0 +1,86 @@
+"""What a request feeds a pool: its raw input, and what the pool's preprocessing makes of that, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from quorate.core.types import Tensors
+
+Prepare = Callable[[Mapping[str, Any], str], tuple[Tensors, ...]]
+"""Raw input and what its rows are called in errors -> the tensors of every pipeline of the pool."""
+
+
+class Feed:
+    """One request's input; ``tensors`` are there once it is prepared, or else ``refused`` says why it cannot be."""
+
+    __slots__ = ("path", "raw", "refused", "rows", "tensors")
+
+    def __init__(
+        self, raw: Mapping[str, Any], rows: int, path: str = "instances", tensors: tuple[Tensors, ...] | None = None
+    ) -> None:
+        self.raw = raw
+        self.rows = rows
+        self.path = path
+        self.tensors = tensors
+        self.refused: Exception | None = None
+
+
+def prepare_all(feeds: Sequence[Feed], prepare: Prepare) -> None:
+    """Prepare those that are not yet, in one go where their raw inputs can be joined, else one by one.
+
+    A bad input is its own request's error: the others are prepared without it.
+    """
+    fresh = [feed for feed in feeds if feed.tensors is None and feed.refused is None]
+    if len(fresh) > 1:
+        joined = _joined([feed.raw for feed in fresh])
+        if joined is not None:
+            try:
+                together = prepare(joined, "instances")
+            except Exception:  # noqa: S110 - one by one tells whose it is
+                pass
+            else:
+                _share_out(fresh, together)
+                return
+    for feed in fresh:
+        try:
+            feed.tensors = prepare(feed.raw, feed.path)
+        except Exception as error:  # the request's own; whoever waits for it tells a client's mistake from a fault
+            feed.refused = error
+
+
+def _share_out(feeds: Sequence[Feed], together: tuple[Tensors, ...]) -> None:
+    start = 0
+    for feed in feeds:
+        stop = start + feed.rows
+        feed.tensors = tuple({name: array[start:stop] for name, array in tensors.items()} for tensors in together)
+        start = stop
+
+
+def _joined(raws: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """All rows one after the other, or None where they do not fit together."""
+    joined: dict[str, Any] = {}
+    for name, first in raws[0].items():
+        parts = [raw[name] for raw in raws]
+        if isinstance(first, np.ndarray):
+            shape, dtype = first.shape[1:], first.dtype
+            if not all(isinstance(p, np.ndarray) and p.shape[1:] == shape and p.dtype == dtype for p in parts):
+                return None
+            joined[name] = np.concatenate(parts)
+        elif all(isinstance(part, list) for part in parts):
+            joined[name] = [row for part in parts for row in part]
+        else:
+            return None
+    return joined
+
+
+def joined(feeds: Sequence[Feed], pipeline: int) -> Tensors:
+    """The tensors of prepared feeds, one after the other."""
+    if len(feeds) == 1:
+        (feed,) = feeds
+        assert feed.tensors is not None  # noqa: S101 - they are prepared
+        return feed.tensors[pipeline]
+    parts = [feed.tensors[pipeline] for feed in feeds if feed.tensors is not None]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
