@@ -6,6 +6,7 @@ import asyncio
 import random
 import selectors
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,18 @@ import pytest
 
 from quorate.codecs import decision as decision_codec
 from quorate.codecs.snapshot import EndpointRoute, MemberRoute, PolicyRoute, PoolRoute, StrategyRoute
-from quorate.core.types import Artifact, Decision, OutputSpec, Signature, Tensors, TensorSpec
+from quorate.core.types import Artifact, Decision, FloatArray, OutputSpec, Signature, Tensors, TensorSpec
 from quorate.errors import MemberCrashed, Overloaded
 from quorate.ids import IdSource
 from quorate.preprocess.pipeline import Pipeline
+from quorate.runtimes.signature import as_answer
 from quorate.serving.breaker import Breaker
 from quorate.serving.endpoint import LoadedEndpoint
+from quorate.serving.cost import Cost
 from quorate.serving.execution import Execution
+from quorate.serving.feed import Feed
 from quorate.serving.journal import JournalCounters
-from quorate.serving.lanes import Cost, ThreadLane
+from quorate.serving.lanes import ThreadLane
 from quorate.serving.meters import Meters
 from quorate.serving.plane import Call, Plane
 from quorate.serving.pool import LoadedMember, LoadedPool
@@ -41,16 +45,17 @@ Answer = Callable[[Tensors], Any]
 class FakeSession(InProcessUnit):
     """A member in the worker; ``answer`` is called with its tensors."""
 
-    def __init__(self, position: int, answer: Answer, cost: Cost) -> None:
+    def __init__(self, position: int, artifact: Artifact, answer: Answer, cost: Cost) -> None:
         super().__init__((position,), 0)
+        self.artifact = artifact
         self.answer = answer
         self.cost = cost
         self.runs = 0
         self.closed = False
 
-    def run(self, tensors: Tensors) -> dict[int, Any]:
+    def run(self, tensors: Tensors) -> FloatArray:
         self.runs += 1
-        return {self.members[0]: self.answer(tensors)}
+        return as_answer(self.artifact, self.answer(tensors), len(tensors["input"]))[:, None]
 
     def close(self) -> None:
         self.closed = True
@@ -63,8 +68,8 @@ class FakeGraph:
         self.answer = answer
         self.closed = False
 
-    def run(self, inputs: Tensors) -> dict[str, Any]:
-        return self.answer(inputs)
+    def run(self, inputs: Tensors) -> FloatArray:
+        return np.stack([np.asarray(output, np.float32) for output in self.answer(inputs).values()], axis=1)
 
     def close(self) -> None:
         self.closed = True
@@ -182,6 +187,7 @@ class House:
         )
         self.faults: list[tuple[str, str]] = []
         self.graph_faults = 0
+        self.batches: list[int] = []
         self.hung = False
         """Set by a test whose thread waits for the test, so that time goes on."""
 
@@ -211,11 +217,11 @@ class House:
 
     def inline(self, answer: Answer | float) -> Callable[[int, Artifact], Unit]:
         """A member cheap enough for the event loop."""
-        return lambda position, _: FakeSession(position, self._answer(answer), Cost(0.1, 0.0))
+        return lambda position, artifact: FakeSession(position, artifact, self._answer(answer), Cost(0.1, 0.0))
 
     def threaded(self, answer: Answer | float) -> Callable[[int, Artifact], Unit]:
         """A member that runs in the thread lane."""
-        return lambda position, _: FakeSession(position, self._answer(answer), Cost(5.0, 0.0))
+        return lambda position, artifact: FakeSession(position, artifact, self._answer(answer), Cost(5.0, 0.0))
 
     def hosted(self, answer: Answer | float, delay: float = 0.01) -> Callable[[int, Artifact], Unit]:
         """A member in a process of its own."""
@@ -251,7 +257,7 @@ class House:
         unit = None
         if graph is not None:
             order = list(members)
-            unit = GraphUnit(tuple(order.index(name) for name in fused), tuple(fused), 0, FakeGraph(graph))
+            unit = GraphUnit(tuple(order.index(name) for name in fused), 0, FakeGraph(graph))
             unit.cost = Cost(0.1, 0.0)
         routes = tuple(member.route for member in loaded)
         return LoadedPool(
@@ -264,14 +270,26 @@ class House:
             lane=self.lane,
             on_fault=lambda member, code: self.faults.append((member, code)),
             on_graph_fault=self._graph_fault,
+            on_run=lambda requests, rows, ms: self.batches.append(requests),
         )
 
     def _graph_fault(self) -> None:
         self.graph_faults += 1
 
     def execution(self, pool: LoadedPool, rows: int = 1, fault_after: float = 0.1) -> Execution:
-        feeds = ({"input": np.zeros((rows, 2), np.float32)},)
-        return Execution(pool, feeds, rows, clock=self.clock, lane=self.lane, fault_after=fault_after)
+        feed = Feed({"input": np.zeros((rows, 2), np.float32)}, rows)
+        return Execution(pool, feed, rows, clock=self.clock, until=inf, fault_after=fault_after)
+
+    def ran(self, execution: Execution, members: Sequence[int]) -> None:
+        """Start members and wait for them."""
+
+        self.run(self.rush(execution, members))
+
+    @staticmethod
+    async def rush(execution: Execution, members: Sequence[int]) -> None:
+        """The same, on a loop that runs."""
+        execution.start(members)
+        await execution.wait(inf, members)
 
     def endpoint(
         self,

@@ -26,10 +26,10 @@ def broken(tensors):
 def settled(house, endpoint, rows=1):
     """The arm that answers for each arm assigned, from one execution."""
     execution = house.execution(endpoint.pool, rows)
-    execution.start(endpoint.everyone)
+    house.ran(execution, endpoint.everyone)
     found = {}
     for uniform in np.linspace(0, 0.99, 50):
-        choice = endpoint.choose(None, {}, float(uniform))
+        choice = endpoint.choose(None, {}, lambda u=uniform: float(u))
         found[choice.strategy.name] = settle(endpoint, choice, execution)
     return found
 
@@ -104,7 +104,7 @@ def test_one_that_knows_the_code_cannot_compute_the_arm_of_a_sticky_unit(house):
         policy = PolicyRoute("split", {"weights": {"only-a": 1, "only-b": 1}}, blind=blind, sticky="user")
         route = EndpointRoute("main", 1, "pool", (A, B), policy)
         endpoint = LoadedEndpoint(route, pool, {}, secret=secret)
-        return [endpoint.choose(None, {"user": user}, 0.0).strategy.name for user in users]
+        return [endpoint.choose(None, {"user": user}, lambda: 0.0).strategy.name for user in users]
 
     computed = ["only-a" if unit_uniform(user, "main") < 0.5 else "only-b" for user in users]
     assert arms("s1", blind=False) == computed

@@ -15,10 +15,10 @@ def names(execution, status):
     return {run.name for run in execution.runs() if run.status is status}
 
 
-def test_inline_members_have_answered_when_start_returns(house):
+def test_inline_members_answer_in_the_next_turn(house):
     pool = house.pool(a=house.inline(0.9), b=house.inline(0.2))
     execution = house.execution(pool, rows=2)
-    execution.start([0])
+    house.ran(execution, [0])
     assert not execution.waiting_for([0, 1])
     assert execution.values[:, 0].tolist() == [pytest.approx([0.1, 0.9])] * 2
     assert execution.status.tolist() == [[0, 2], [0, 2]]
@@ -31,8 +31,8 @@ def test_inline_members_have_answered_when_start_returns(house):
 def test_a_member_runs_once_however_often_it_is_wanted(house):
     pool = house.pool(a=house.inline(0.9), b=house.inline(0.9))
     execution = house.execution(pool)
-    execution.start([0])
-    execution.start([0, 1])
+    house.ran(execution, [0])
+    house.ran(execution, [0, 1])
     assert [member.unit.runs for member in pool.members] == [1, 1]
 
 
@@ -53,7 +53,7 @@ def test_a_member_runs_once_however_often_it_is_wanted(house):
 def test_a_member_that_breaks_its_promise_is_dropped_and_counted(house, answer, reason):
     pool = house.pool(bad=house.inline(answer), good=house.inline(0.9))
     execution = house.execution(pool)
-    execution.start([0, 1])
+    house.ran(execution, [0, 1])
     assert names(execution, Status.FAILED) == {"bad"}
     assert names(execution, Status.OK) == {"good"}
     assert execution.runs()[0].reason == reason
@@ -67,7 +67,7 @@ def test_a_row_without_a_number_is_lost_and_its_neighbours_are_not(house):
 
     pool = house.pool(a=house.inline(answer))
     execution = house.execution(pool, rows=3)
-    execution.start([0])
+    house.ran(execution, [0])
     assert execution.status[:, 0].tolist() == [Status.OK, Status.FAILED, Status.OK]
     assert np.isnan(execution.values[1, 0]).all()
     assert execution.values[2, 0].tolist() == [0.25, 0.75]
@@ -79,7 +79,7 @@ def test_values_may_be_any_finite_numbers(house):
     signature = Signature("array", (), OutputSpec("values", names=("price",)))
     pool = house.pool(signature=signature, a=house.inline(lambda t: np.array([-5.0, np.inf])))
     execution = house.execution(pool, rows=2)
-    execution.start([0])
+    house.ran(execution, [0])
     assert execution.status[:, 0].tolist() == [Status.OK, Status.FAILED]
 
 
@@ -87,7 +87,7 @@ def test_a_member_with_an_open_circuit_is_not_run_and_not_counted_again(house):
     pool = house.pool(a=house.inline(0.9))
     pool.members[0].breaker.trip()
     execution = house.execution(pool)
-    execution.start([0])
+    house.ran(execution, [0])
     assert pool.members[0].unit.runs == 0
     assert execution.runs()[0].reason == "member_circuit_open"
     assert execution.status.tolist() == [[Status.FAILED]]
@@ -97,7 +97,7 @@ def test_a_member_with_an_open_circuit_is_not_run_and_not_counted_again(house):
 def test_an_absent_member_fails_without_a_fault(house):
     pool = house.pool(a=house.absent(lambda: None))
     execution = house.execution(pool)
-    execution.start([0])
+    house.ran(execution, [0])
     assert execution.runs()[0].reason == "member_circuit_open"
 
 
@@ -107,11 +107,11 @@ def test_the_graph_answers_for_all_its_members_at_once(house):
 
     pool = house.pool(graph, ("a", "b"), a=house.inline(0.5), b=house.inline(0.5), c=house.inline(0.5))
     execution = house.execution(pool)
-    execution.start([1])
+    house.ran(execution, [1])
     assert execution.values[0, 0].tolist() == pytest.approx([0.9, 0.1])
     assert execution.values[0, 1].tolist() == pytest.approx([0.1, 0.9])
     assert [member.unit.runs for member in pool.members] == [0, 0, 0]
-    execution.start([0, 1, 2])
+    house.ran(execution, [0, 1, 2])
     assert [member.unit.runs for member in pool.members] == [0, 0, 1]
 
 
@@ -121,7 +121,7 @@ def test_a_member_spoils_itself_only_in_the_graph(house):
 
     pool = house.pool(graph, ("a", "b"), a=house.inline(0.5), b=house.inline(0.5))
     execution = house.execution(pool)
-    execution.start([0, 1])
+    house.ran(execution, [0, 1])
     assert execution.status.tolist() == [[Status.FAILED, Status.OK]]
     assert house.graph_faults == 0
 
@@ -132,7 +132,7 @@ def test_a_graph_may_answer_in_an_order_of_its_own(house):
 
     pool = house.pool(graph, ("b", "a"), a=house.inline(0.5), b=house.inline(0.5))
     execution = house.execution(pool)
-    execution.start([0, 1])
+    house.ran(execution, [0, 1])
     assert execution.status.tolist() == [[Status.FAILED, Status.OK]]
     assert house.faults == [("a", "member_signature")]
 
@@ -144,7 +144,7 @@ def test_an_open_circuit_keeps_a_member_out_although_the_graph_ran_it(house):
     pool = house.pool(graph, ("a", "b"), a=house.inline(0.5), b=house.inline(0.5))
     pool.members[0].breaker.trip()
     execution = house.execution(pool)
-    execution.start([0, 1])
+    house.ran(execution, [0, 1])
     assert execution.status.tolist() == [[Status.FAILED, Status.OK]]
     assert execution.runs()[0].reason == "member_circuit_open"
     assert pool.members[0].breaker.state is Circuit.OPEN
@@ -162,7 +162,7 @@ def test_when_the_graph_fails_its_members_run_apart(house):
     )
     pool.members[3].breaker.trip()
     execution = house.execution(pool)
-    execution.start([0, 1, 2, 3, 4])
+    house.ran(execution, [0, 1, 2, 3, 4])
     assert house.graph_faults == 1
     assert house.faults == [("b", "member_crashed")]
     assert names(execution, Status.OK) == {"a", "other"}
@@ -182,7 +182,7 @@ def test_after_repeated_failures_the_graph_is_left_alone(house):
 
     pool = house.pool(graph, ("a",), a=house.inline(0.9))
     for _ in range(8):
-        house.execution(pool).start([0])
+        house.ran(house.execution(pool), [0])
     assert len(runs) == pool.graph_breaker.threshold
     assert pool.members[0].unit.runs == 8
     assert pool.members[0].available
@@ -338,6 +338,7 @@ def test_a_batch_that_costs_more_than_a_hand_off_leaves_the_loop(house):
         small, large = house.execution(pool, rows=9), house.execution(pool, rows=10)
         small.start([0])
         large.start([0])
+        await small.wait(from_now, [0])
         assert (small.waiting_for([0]), large.waiting_for([0])) == (False, True)
         large.give_up()
 
@@ -353,6 +354,7 @@ def test_a_full_lane_fails_the_run_and_blames_nobody(house):
         held = [house.lane.submit(gate.wait) for _ in range(256)]
         execution = house.execution(pool)
         execution.start([0])
+        await execution.wait(from_now, [0])
         assert execution.runs()[0].reason == "member_failed"
         gate.set()
         await asyncio.gather(*held)

@@ -4,7 +4,8 @@ import threading
 import pytest
 
 from quorate.errors import MemberError
-from quorate.serving.lanes import Cost, ThreadLane, measure
+from quorate.serving.cost import Cost, measure
+from quorate.serving.lanes import ThreadLane
 from quorate.testing import FakeClock
 
 

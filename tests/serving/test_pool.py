@@ -28,7 +28,7 @@ def test_the_fewest_units_answer(house):
 
 def test_every_preprocessing_is_done_once(house):
     pool = house.pool(a=house.inline(0.9), b=house.inline(0.9))
-    (tensors,) = pool.prepare({"input": np.ones((2, 2), np.float32)}, max_pixels=1, path="instances")
+    (tensors,) = pool.prepare({"input": np.ones((2, 2), np.float32)}, "instances")
     assert tensors["input"].tolist() == [[1, 1], [1, 1]]
 
 
@@ -39,7 +39,7 @@ def test_the_circuit_opens_after_repeated_faults_and_a_probe_closes_it(house):
     async def main():
         for _ in range(member.breaker.threshold):
             assert member.available
-            house.execution(pool).start([0])
+            await house.rush(house.execution(pool), [0])
         assert not member.available
         await tick(house, pool, 1.5)
         assert not member.available  # the probe failed too
@@ -57,9 +57,9 @@ def test_one_good_answer_in_between_keeps_the_circuit_closed(house):
     for _ in range(10):
         member.unit.answer = house.raises(MemberCrashed("no."))
         for _ in range(member.breaker.threshold - 1):
-            house.execution(pool).start([0])
+            house.ran(house.execution(pool), [0])
         member.unit.answer = house.says(0.9)
-        house.execution(pool).start([0])
+        house.ran(house.execution(pool), [0])
     assert member.available
 
 
@@ -121,7 +121,7 @@ def test_an_absent_member_is_loaded_by_its_probe(house):
         attempts.append(1)
         if len(attempts) == 1:
             raise IntegrityError("corrupted.")
-        return house.inline(0.9)(0, None)
+        return house.inline(0.9)(0, pool.members[0].artifact)
 
     pool = house.pool(a=house.absent(load))
     pool.members[0].breaker.trip()

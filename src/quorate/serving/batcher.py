@@ -11,12 +11,11 @@ has come, is not run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from math import inf
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 from quorate.clock import Clock
-from quorate.core.types import FloatArray, OutputSpec, Tensors
+from quorate.core.types import FloatArray, OutputSpec
 from quorate.errors import MemberError, MemberTimeout
 from quorate.serving.batch import Batch, Part
 from quorate.serving.cost import INLINE_MS, Curve
@@ -31,8 +30,14 @@ HOLD_MS = 20.0
 """How long a joined run may hold a thread or a member process, where a single item does not take longer."""
 
 
-class NotStarted(MemberTimeout):
-    """The deadline came while the item waited in line: no fault of the member's."""
+class NotRun(MemberError):
+    """There was no room for the run: no fault of the member's."""
+
+
+class NotStarted(NotRun):
+    """The deadline came while the item waited in line."""
+
+    code = MemberTimeout.code
 
 
 class Work:
@@ -59,6 +64,13 @@ class Work:
 
 Results = list[tuple[Work, Part | Exception]]
 OnRun = Callable[[int, int, float], None]
+
+
+class _Run(NamedTuple):
+    """A run under way; it does not count any more once it is ``overdue`` (monotonic seconds)."""
+
+    works: list[Work]
+    overdue: float
 
 
 class Batcher:
@@ -89,9 +101,7 @@ class Batcher:
         self._inline: Line[Work] = Line()
         self._line: Line[Work] = Line()
         self._scheduled = False
-        self._runs: dict[int, tuple[float, float]] = {}  # number -> start, and when it counts as overdue
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._number = 0
+        self._runs: dict[asyncio.Task[None], _Run] = {}
 
     @property
     def backlog_ms(self) -> float:
@@ -169,7 +179,7 @@ class Batcher:
         if not self._runs:
             return 0
         now = self._clock.monotonic()
-        return sum(overdue > now for _, overdue in self._runs.values())
+        return sum(run.overdue > now for run in self._runs.values())
 
     def _most(self) -> int:
         """Rows that are worth joining."""
@@ -177,10 +187,7 @@ class Batcher:
         return max(1, min(MAX_ROWS, cost.enough_rows, cost.rows_within(max(HOLD_MS, cost.of(1)))))
 
     def _start(self, works: list[Work]) -> None:
-        self._number += 1
-        number, now = self._number, self._clock.monotonic()
         limit = max(work.fault_after for work in works)
-        self._runs[number] = (now, now + limit)
         unit = self.unit
         run: Awaitable[Results]
         if isinstance(unit, HostUnit):
@@ -188,26 +195,31 @@ class Batcher:
         else:
             in_process = unit
             try:
-                run = self._lane.submit(
-                    lambda: _compute(works, in_process, self._attempt, self._prepare), limit=limit
-                )
+                run = self._lane.submit(lambda: _compute(works, in_process, self._attempt, self._prepare), limit=limit)
             except MemberError as error:  # the lane is full, which is no member's fault
-                del self._runs[number]
-                self._deliver([(work, NotStarted(error.message)) for work in works])
+                self._deliver([(work, NotRun(error.message)) for work in works])
                 return
-        task = asyncio.ensure_future(self._finish(number, works, run))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task = asyncio.ensure_future(self._finish(works, run))
+        self._runs[task] = _Run(works, self._clock.monotonic() + limit)
+        task.add_done_callback(self._done)
 
-    async def _finish(self, number: int, works: list[Work], run: Awaitable[Results]) -> None:
+    async def _finish(self, works: list[Work], run: Awaitable[Results]) -> None:
         try:
             results = await run
         except Exception as error:  # neither the member's nor a client's: ours, and every item's
             results = [(work, error) for work in works]
-        finally:
-            self._runs.pop(number, None)
         self._deliver(results)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        del self._runs[task]
         self._pump()
+
+    def left(self) -> None:
+        """A request no longer waits: a run that nobody waits for is withdrawn where that is possible."""
+        if isinstance(self.unit, HostUnit):
+            for task, run in self._runs.items():
+                if all(work.future.done() for work in run.works):
+                    task.cancel()
 
     async def _in_process(self, works: list[Work], unit: HostUnit) -> Results:
         results, ready = _prepared(works, self._prepare)

@@ -16,7 +16,8 @@ from quorate.core.select.assign import draw, unit_uniform
 from quorate.core.select.base import Policy
 from quorate.core.types import FloatArray, Scalar, Source, State, StatusArray
 from quorate.errors import Forbidden, InvalidInput, NotFound
-from quorate.serving.execution import FAILED, OK, Execution
+from quorate.serving.batch import FAILED, OK
+from quorate.serving.execution import Execution
 from quorate.serving.pool import LoadedPool
 
 

@@ -15,7 +15,7 @@ from quorate.clock import Clock
 from quorate.core.types import FloatArray, MemberRun, Status, StatusArray
 from quorate.errors import CircuitOpen, MemberCrashed, MemberError, MemberTimeout, SignatureViolation
 from quorate.serving.batch import FAILED, OK, Batch, Part
-from quorate.serving.batcher import NotStarted, Work
+from quorate.serving.batcher import NotRun, Work
 from quorate.serving.feed import Feed
 from quorate.serving.pool import LoadedPool
 from quorate.serving.units import GraphUnit, HostUnit, InProcessUnit, Unit
@@ -202,6 +202,7 @@ class Execution:
             error = MemberTimeout(f"Member {self._pool.names(unit)} had not answered at the deadline.")
             self._failed(unit, error, work, fault=overdue)
             if isinstance(unit, HostUnit):
+                self._pool.batcher(unit).left()
                 self._pool.hung(unit, self._fault_after)
 
     def _answered(self, unit: Unit, part: Part) -> None:
@@ -243,7 +244,7 @@ class Execution:
         if self.first_start is None:
             self.first_start = started
         elapsed = (self._clock.monotonic() - started) * 1000
-        fault = fault and not isinstance(error, NotStarted)
+        fault = fault and not isinstance(error, NotRun)
         if isinstance(unit, GraphUnit) and fault:
             self._pool.graph_fault()
             if not isinstance(error, MemberTimeout):
