@@ -21,8 +21,8 @@ from quorate.ids import IdSource
 from quorate.preprocess.pipeline import Pipeline
 from quorate.runtimes.signature import as_answer
 from quorate.serving.breaker import Breaker
-from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.cost import Cost
+from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.execution import Execution
 from quorate.serving.feed import Feed
 from quorate.serving.journal import JournalCounters

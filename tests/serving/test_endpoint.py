@@ -3,8 +3,8 @@ import pytest
 
 from quorate.codecs.snapshot import PolicyRoute, StrategyRoute
 from quorate.errors import Forbidden, InvalidInput, NotFound
-from quorate.serving.endpoint import LoadedStrategy, reserve
 from quorate.serving.cost import Cost
+from quorate.serving.endpoint import LoadedStrategy, reserve
 
 MEAN = StrategyRoute("average", "mean", ("a", "b", "c"), 2)
 BEST = StrategyRoute("best", "single", ("b",), 1)

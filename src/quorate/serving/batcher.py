@@ -113,11 +113,15 @@ class Batcher:
         runs = 1 + waiting // self._most()
         return runs * cost.fixed_ms + waiting * cost.row_ms
 
+    def prompt(self, rows: int) -> bool:
+        """Whether so many rows run on the event loop."""
+        return isinstance(self.unit, InProcessUnit) and self.curve.inline(rows)
+
     def submit(self, feed: Feed, *, until: float, fault_after: float, owner: str, bulk: bool) -> Work:
         """Put a request in line; wait for the work's future."""
         loop = asyncio.get_running_loop()
         work = Work(feed, loop.create_future(), until=until, fault_after=fault_after, owner=owner, bulk=bulk)
-        if isinstance(self.unit, InProcessUnit) and self.curve.cost.inline(feed.rows):
+        if self.prompt(feed.rows):
             work.prompt = True
             self._inline.put(work)
             if not self._scheduled:

@@ -13,6 +13,7 @@ INLINE_MS = 1.0
 
 _KEEP = 0.99  # of the evidence, at each new run: the last hundred runs count
 _MARGINAL = 0.1
+_BENEFIT_OF_DOUBT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,12 @@ class Curve:
     where it was as long as all runs have the same rows.
     """
 
-    __slots__ = ("_n", "_t", "_x", "_xt", "_xx", "cost")
+    __slots__ = ("_inline_ms", "_n", "_t", "_x", "_xt", "_xx", "cost")
 
     def __init__(self, cost: Cost) -> None:
         self.cost = cost
+        # What was measured to be cheap at rest is not taken for slow because the machine is busy for a while.
+        self._inline_ms = (_BENEFIT_OF_DOUBT if cost.inline(1) else 1.0) * INLINE_MS
         rows = (1, 16)
         times = [cost.of(count) for count in rows]
         self._n = 4.0
@@ -77,6 +80,10 @@ class Curve:
         self._xx = 2.0 * sum(count * count for count in rows)
         self._t = 2.0 * sum(times)
         self._xt = 2.0 * sum(count * time for count, time in zip(rows, times, strict=True))
+
+    def inline(self, rows: int) -> bool:
+        """Whether a batch is cheap enough for the event loop."""
+        return self.cost.of(rows) <= self._inline_ms
 
     def observe(self, rows: int, ms: float) -> None:
         """One run more. A run far off the line (a preempted thread) counts as three times what was expected."""

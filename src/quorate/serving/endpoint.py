@@ -33,7 +33,19 @@ class LoadedStrategy:
     One whose fitted state was lost has no answer, so that the fallback takes its place.
     """
 
-    __slots__ = ("_at_once", "_lost", "_whole", "columns", "combiner", "members", "name", "plan", "positions", "quorum", "state")
+    __slots__ = (
+        "_at_once",
+        "_lost",
+        "_whole",
+        "columns",
+        "combiner",
+        "members",
+        "name",
+        "plan",
+        "positions",
+        "quorum",
+        "state",
+    )
 
     def __init__(self, route: StrategyRoute, pool: LoadedPool, state: State | None) -> None:
         order = [member.name for member in pool.members]

@@ -14,7 +14,7 @@ import numpy as np
 from quorate.clock import Clock
 from quorate.core.types import FloatArray, MemberRun, Status, StatusArray
 from quorate.errors import CircuitOpen, MemberCrashed, MemberError, MemberTimeout, SignatureViolation
-from quorate.serving.batch import FAILED, OK, Batch, Part
+from quorate.serving.batch import FAILED, Batch, Part
 from quorate.serving.batcher import NotRun, Work
 from quorate.serving.feed import Feed
 from quorate.serving.pool import LoadedPool
@@ -107,6 +107,8 @@ class Execution:
         return bool(self._pending) and bool(self._awaited(members))
 
     def _awaited(self, members: Sequence[int]) -> list[Unit]:
+        if not self._pending:
+            return []
         wanted = set(members)
         return [unit for unit in self._pending if not wanted.isdisjoint(unit.members)]
 
@@ -149,11 +151,13 @@ class Execution:
 
         Raises the client's error if the input turns out to be bad.
         """
-        while (units := self._awaited(members)) and not (enough is not None and enough()):
+        while units := self._awaited(members):
             if len(units) == 1 and self._pending[units[0]].prompt:
                 await self._answer(self._pending[units[0]])
                 self._collect(units[0])
                 continue
+            if enough is not None and enough():
+                return
             left = until - self._clock.monotonic()
             futures = [self._pending[unit].future for unit in units]
             done, _ = await asyncio.wait(futures, timeout=max(0.0, left), return_when=asyncio.FIRST_COMPLETED)
@@ -214,11 +218,14 @@ class Execution:
         if batch.flawless and unit.members == self._pool.everyone and self._untouched():
             self.part = part
             self._values, self._status = part.values, part.status
-            self.latency = batch.once("latency", lambda: [batch.elapsed] * len(unit.members))
-            for member in self._pool.members:
-                member.breaker.success()
+            self.latency = batch.once("latency", lambda: self._all_well(batch))
             return
         self._copy(unit, part, batch)
+
+    def _all_well(self, batch: Batch) -> list[float | None]:
+        for member in self._pool.members:
+            member.breaker.success()
+        return [batch.elapsed] * len(self._pool.members)
 
     def _untouched(self) -> bool:
         return self._values is None and not any(self.reasons)

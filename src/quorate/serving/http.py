@@ -1,18 +1,19 @@
-"""HTTP as the inference port's handlers see it: a request whose body is not read yet, and what they reply."""
+"""HTTP as the inference port's handlers see it: a request whose body may still be coming, and what they reply."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
 from quorate.errors import MethodNotAllowed, NotFound
 from quorate.web import headers as header
+from quorate.web.limits import ClientDisconnected
 
-Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
-Reply = tuple[int, Headers, bytes]
+Body = bytes | AsyncIterator[bytes]
+"""A reply's body: whole, or in pieces that are sent as they come."""
+Reply = tuple[int, Headers, Body]
 
 JSON: tuple[bytes, bytes] = (b"content-type", b"application/json")
 HTML: tuple[bytes, bytes] = (b"content-type", b"text/html; charset=utf-8")
@@ -20,7 +21,12 @@ BINARY: tuple[bytes, bytes] = (b"content-type", b"application/octet-stream")
 
 
 class Request:
-    """One HTTP request, its body not read yet."""
+    """One HTTP request.
+
+    ``path`` is decoded, ``query`` as it came; ``received`` are the headers in order, names in lower case. ``whole`` is
+    the body where it came together with the head, None where it has to be waited for: ``receive`` gives it in the
+    messages of ASGI. ``arrived`` is Unix seconds.
+    """
 
     __slots__ = (
         "arrived",
@@ -32,16 +38,27 @@ class Request:
         "received",
         "request_id",
         "traceparent",
+        "whole",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, arrived: float) -> None:
-        self.method: str = scope["method"]
-        self.path: str = scope["path"]
-        self.query: bytes = scope["query_string"]
-        self.received: Headers = scope["headers"]
-        self.headers: dict[bytes, bytes] = dict(self.received)
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        query: bytes,
+        received: Headers,
+        receive: Receive,
+        arrived: float,
+        whole: bytes | None = None,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.received = received
+        self.headers: dict[bytes, bytes] = dict(received)
         self.receive = receive
         self.arrived = arrived
+        self.whole = whole
         self.request_id = header.request_id(self.headers.get(b"x-request-id"))
         self.traceparent = header.traceparent(self.headers.get(b"traceparent"))
 
@@ -49,6 +66,17 @@ class Request:
     def media_type(self) -> str:
         """The Content-Type without its parameters, lower case."""
         return self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The body as it comes; :class:`ClientDisconnected` if the client leaves before its end."""
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnected
+            if chunk := message.get("body", b""):
+                yield chunk
+            if not message.get("more_body", False):
+                return
 
 
 def allow(request: Request, method: str) -> None:

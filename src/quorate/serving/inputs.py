@@ -206,10 +206,11 @@ def bytes_range(array: NDArray[Any], *, path: str) -> NDArray[np.uint8]:
     """Numbers as uint8; :class:`InvalidInput` for anything but whole numbers 0 to 255."""
     if array.dtype == np.uint8:
         return array
-    whole = array.dtype.kind in "iu" or (np.isfinite(array).all() and (array == np.rint(array)).all())
-    if not (whole and array.min() >= 0 and array.max() <= 255):
+    with np.errstate(invalid="ignore"):  # what does not fit comes out as another number
+        cast = array.astype(np.uint8)
+    if not (cast == array).all():
         raise InvalidInput("Pixels are whole numbers from 0 to 255; got others.", path=path)
-    return array.astype(np.uint8)
+    return cast
 
 
 def tensor(array: NDArray[Any], spec: TensorSpec, *, path: str, column: str | None = None) -> NDArray[Any]:

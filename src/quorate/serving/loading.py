@@ -23,9 +23,9 @@ from quorate.runtimes.host import MemberHost
 from quorate.runtimes.lookup import runtime_for
 from quorate.serving.background import Background
 from quorate.serving.breaker import Breaker, Circuit
+from quorate.serving.cost import Cost, measure
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.generation import Generation, Model
-from quorate.serving.cost import Cost, measure
 from quorate.serving.lanes import ThreadLane
 from quorate.serving.meters import Meters
 from quorate.serving.pool import PROBE_TIMEOUT, LoadedMember, LoadedPool

@@ -191,8 +191,9 @@ class Plane:
         if endpoint.blind:
             return await self._serve_blind(endpoint, choice, execution, deadline)
         strategy = choice.strategy
-        soft = deadline - reserve(endpoint.fallback, endpoint.pool, execution.rows, limit)
-        whole = endpoint.falls_back
+        whole, rows = endpoint.falls_back, execution.rows
+        prompt = endpoint.pool.prompt(rows)  # what runs in the next turn of the loop leaves nothing to reserve
+        soft = deadline if prompt else deadline - reserve(endpoint.fallback, endpoint.pool, rows, limit)
         answer = await self._run(strategy, execution, soft, deadline, whole=whole)
         if answer is not None and not whole:
             execution.give_up()
@@ -227,6 +228,8 @@ class Plane:
             if not execution.waiting_for(members):
                 continue
             await execution.wait(soft, members, lambda: bool(hopeless(execution)))
+            if execution.part is not None:
+                break
             if execution.waiting_for(members):
                 if whole or strategy.answer(execution) is None:
                     return None

@@ -105,11 +105,20 @@ class LoadedPool:
         first = next(iter(raw.values()))
         return self._row_ms[isinstance(first[0], bytes)] * len(first)
 
+    def together(self) -> InProcessUnit | None:
+        """The one unit in this process that answers for all members; None if there is no such thing."""
+        (unit, *others) = self.units_for(self.everyone)
+        return unit if not others and isinstance(unit, InProcessUnit) else None
+
+    def prompt(self, rows: int) -> bool:
+        """Whether such a request is answered on the event loop, in one of its next turns."""
+        unit = self.together()
+        return unit is not None and self.batcher(unit).prompt(rows)
+
     def prepares_in_thread(self, rows: int) -> bool:
         """Whether the members run, all together, in a thread that can as well prepare their input."""
-        units = self.units_for(self.everyone)
-        (unit, *others) = units
-        return not others and isinstance(unit, InProcessUnit) and not self.batcher(unit).curve.cost.inline(rows)
+        unit = self.together()
+        return unit is not None and not self.batcher(unit).prompt(rows)
 
     def batcher(self, unit: InProcessUnit | HostUnit) -> Batcher:
         """The line of a unit."""
@@ -129,6 +138,8 @@ class LoadedPool:
     def units_for(self, members: Sequence[int]) -> list[Unit]:
         """The fewest units that answer for these members: the fused graph if it holds one of them, and the rest."""
         graph = self.graph if self.graph_breaker.state is Circuit.CLOSED else None
+        if graph is not None and graph.members == self.everyone:
+            return [graph] if members else []
         units: list[Unit] = []
         for position in members:
             unit = graph if graph is not None and position in graph.members else self.members[position].unit

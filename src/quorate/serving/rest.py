@@ -1,4 +1,4 @@
-"""The inference port: raw ASGI over the data plane."""
+"""The inference port: REST over the data plane."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from quorate.serving import answers, oip, oip_responses
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.forms import FormReader, query_options
 from quorate.serving.generation import Model
-from quorate.serving.http import BINARY, HTML, JSON, Receive, Reply, Request, Scope, Send, allow, no_route
+from quorate.serving.http import BINARY, HTML, JSON, Reply, Request, allow, no_route
 from quorate.serving.idempotency import IdempotencyTable
 from quorate.serving.inputs import InputReader
 from quorate.serving.once import once
@@ -44,7 +44,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class RestApp:
-    """The ASGI application of a worker.
+    """The handler of a worker's requests.
 
     ``ready`` says whether requests may come; ``outcomes`` and ``idempotency`` are shared by all workers of a machine.
     """
@@ -69,33 +69,37 @@ class RestApp:
         self._openapi = _encode(inference_document(__version__))
         self._docs = docs_html(inference_document(__version__))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one ASGI request; every error becomes a problem document."""
-        if scope["type"] != "http":
-            return
-        clock = self._plane.clock
-        request = Request(scope, receive, clock.now())
-        protocol = request.path.startswith("/v2")
+    async def handle(self, request: Request) -> Reply:
+        """Answer one request; every error becomes a problem document."""
+        plane = self._plane
+        generation = plane.generation
+        generation.acquire()  # its endpoints and models stay open meanwhile
         try:
-            with self._plane.pinned():
-                status, headers, body = await self._route(request)
-        except ClientDisconnected:
-            return
+            status, headers, body = await self._route(request)
         except QuorateError as error:
-            status, headers, body = (oip_problem if protocol else problem)(error, request_id=request.request_id)
+            status, headers, body = self._problem(request, error)
             if not isinstance(error, NoQuorum):  # that one is a decision, and was counted as one
-                self._plane.meters.refused(status)
+                plane.meters.refused(status)
+        except ClientDisconnected:
+            raise  # nobody is left to be answered
         except Exception as error:
             log.exception("Request %s %s failed (%s)", request.method, request.path[:200], request.request_id)
-            status, headers, body = (oip_problem if protocol else problem)(error, request_id=request.request_id)
-            self._plane.meters.refused(status)
+            status, headers, body = self._problem(request, error)
+            plane.meters.refused(status)
         else:
-            headers.append((b"content-length", str(len(body)).encode()))
+            if isinstance(body, bytes):
+                headers.append((b"content-length", b"%d" % len(body)))
             headers.append((b"x-request-id", request.request_id.encode()))
+        finally:
+            generation.release()
         if request.traceparent is not None:
             headers.append((b"traceparent", request.traceparent.encode()))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
+        return status, headers, body
+
+    @staticmethod
+    def _problem(request: Request, error: Exception) -> Reply:
+        answer = oip_problem if request.path.startswith("/v2") else problem
+        return answer(error, request_id=request.request_id)
 
     async def _route(self, request: Request) -> Reply:
         header.check(request.received, request.headers)
@@ -133,10 +137,13 @@ class RestApp:
         return keyring.authorise(request.headers.get(b"authorization"), request.headers.get(b"x-api-key"), role)
 
     async def _body(self, request: Request) -> bytes:
-        headers = request.headers
+        headers, whole = request.headers, request.whole
+        limit = self._plane.generation.limits.body_bytes
+        if whole is not None and len(whole) <= limit and b"content-encoding" not in headers:
+            return whole
         return await read_body(
             request.receive,
-            limit=self._plane.generation.limits.body_bytes,
+            limit=limit,
             content_length=headers.get(b"content-length"),
             encoding=headers.get(b"content-encoding"),
         )

@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
 from quorate.clock import Clock
 from quorate.codecs import snapshot
 from quorate.codecs.lookup import JournalReader
@@ -34,9 +32,9 @@ from quorate.serving.meters import Meters
 from quorate.serving.outcomes import OutcomeDesk
 from quorate.serving.plane import Plane
 from quorate.serving.rest import RestApp
+from quorate.serving.server import HttpServer
 from quorate.telemetry.counters import Counters
 from quorate.web.auth import require_keys
-from quorate.web.protocol import Protocol
 
 log = logging.getLogger("quorate.serving")
 
@@ -74,6 +72,7 @@ class Worker:
         self._lane = ThreadLane(THREADS, clock=clock, name="member")
         self._loader = Loader(self._home.registry, clock=clock, lane=self._lane, meters=self._meters)
         self._serving = False
+        self._leaving = asyncio.Event()
         self._exit_code = 0
 
     async def run(self) -> int:
@@ -99,30 +98,20 @@ class Worker:
             idempotency=idempotency,
             ready=lambda: self._serving,
         )
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                http=Protocol,
-                lifespan="off",
-                ws="none",
-                proxy_headers=False,
-                access_log=False,
-                log_config=None,
-                server_header=False,
-                timeout_graceful_shutdown=max(1, int(self._settings.drain_s)),
-            )
-        )
+        server = HttpServer(app.handle, clock=self._clock)
         listener = listen(self._settings.host, self._settings.port)
         gc.collect()
         gc.freeze()  # what is loaded stays; collections need not walk it
         give_back_memory()
-        chores = [asyncio.create_task(self._tick(plane, server, journal)), asyncio.create_task(self._follow(plane))]
-        self._watch_supervisor(server)
+        chores = [asyncio.create_task(self._tick(plane, journal)), asyncio.create_task(self._follow(plane))]
+        self._watch_supervisor()
         self._serving = True
         self._meters.ready.set(1)
+        await server.start(listener)
         tell(self._settings.ready_fd)
         try:
-            await server.serve(sockets=[listener])
+            await self._leaving.wait()
+            await server.drain(self._settings.drain_s)
         finally:
             self._serving = False
             self._meters.ready.set(0)
@@ -133,14 +122,14 @@ class Worker:
             plane.generation.release()
         return self._exit_code
 
-    def _watch_supervisor(self, server: uvicorn.Server) -> None:
+    def _watch_supervisor(self) -> None:
+        loop = asyncio.get_running_loop()
+
         def drain() -> None:
             self._serving = False
-            server.should_exit = True
+            self._leaving.set()
 
-        loop = asyncio.get_running_loop()
-        # uvicorn takes the signals over while it serves, and hands the last one on to these when it is done.
-        signal.signal(signal.SIGTERM, lambda *_: drain())
+        loop.add_signal_handler(signal.SIGTERM, drain)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
         def follow() -> None:
@@ -153,7 +142,7 @@ class Worker:
 
         threading.Thread(target=follow, name="life", daemon=True).start()
 
-    async def _tick(self, plane: Plane, server: uvicorn.Server, journal: Journal) -> None:
+    async def _tick(self, plane: Plane, journal: Journal) -> None:
         beat = 0
         while not self._lane.exhausted:
             beat += 1
@@ -167,7 +156,7 @@ class Worker:
             await asyncio.sleep(TICK)
         log.error("Every spare thread is held by a hung member; this worker restarts itself.")
         self._exit_code = EXIT_LANES_STUCK
-        server.should_exit = True
+        self._leaving.set()
 
     async def _follow(self, plane: Plane) -> None:
         """Load every newer snapshot beside the present one and switch; a bad one is reported and tried again later."""

@@ -1,0 +1,383 @@
+"""One HTTP/1.1 connection of the inference port: bytes to requests, replies to bytes, in order, within bounds.
+
+Parsing is llhttp's (by ``httptools``). What is added here is what a public port needs and a framework's server would
+charge two thirds of a small request's time for: requests are answered one after the other, also where the client sends
+the next before it has read the last (pipelining); unread bodies and unread replies stop the reading; a head or a reply
+that makes no progress ends the connection; a client that leaves cancels its request.
+
+Reference: RFC 9112, HTTP/1.1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote
+
+import httptools
+
+from quorate.errors import MalformedRequest, QuorateError
+from quorate.serving.http import Body, Headers, Reply, Request
+from quorate.web.limits import ClientDisconnected
+from quorate.web.problem import problem
+
+if TYPE_CHECKING:
+    from quorate.serving.server import HttpServer
+
+MAX_HEAD = 64 * 1024
+UNREAD_BODY = 256 * 1024
+"""Bytes of a body that wait for their handler; beyond them the connection is not read."""
+PIPELINED = 16
+"""Requests that wait behind the one being answered; beyond them the connection is not read."""
+
+Handler = Callable[[Request], Awaitable[Reply]]
+
+_STATUS = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_MESSAGE = (
+    "The bytes received are no HTTP/1.1 request, or its head (the request line and the headers) has more than "
+    f"{MAX_HEAD} bytes; the connection is closed."
+)
+_SLOW = "The head of the request did not arrive within {:g} s; the connection is closed."
+
+
+class Incoming:
+    """A request's body as it comes in."""
+
+    __slots__ = ("_connection", "_waiter", "chunks", "complete", "expects", "gone", "size")
+
+    def __init__(self, connection: Connection, *, expects: bool) -> None:
+        self._connection = connection
+        self._waiter: asyncio.Future[None] | None = None
+        self.chunks: list[bytes] = []
+        self.size = 0
+        self.complete = False
+        self.gone = False
+        self.expects = expects
+
+    def feed(self, data: bytes) -> None:
+        """Bytes came."""
+        self.chunks.append(data)
+        self.size += len(data)
+        self.wake()
+
+    def finish(self) -> None:
+        """That was all."""
+        self.complete = True
+        self.wake()
+
+    def leave(self) -> None:
+        """The client is gone."""
+        self.gone = True
+        self.wake()
+
+    def wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        """The next piece, as an ASGI message."""
+        while not self.chunks and not self.complete and not self.gone:
+            if self.expects:
+                self.expects = False
+                self._connection.send(_CONTINUE)
+            self._connection.read_on()
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        if self.gone:
+            return {"type": "http.disconnect"}
+        data = self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
+        self.chunks.clear()
+        self.size = 0
+        return {"type": "http.request", "body": data, "more_body": not self.complete}
+
+
+class _Turn:
+    """A request in its turn, or the error that stands in its place."""
+
+    __slots__ = ("body", "error", "http10", "keep_alive", "request")
+
+    def __init__(self, request: Request | None, body: Incoming | None, error: QuorateError | None = None) -> None:
+        self.request = request
+        self.body = body
+        self.error = error
+        self.http10 = False
+        self.keep_alive = False
+
+
+class Connection(asyncio.Protocol):
+    """The protocol of one connection; ``due`` is when it is closed unless something happens (monotonic seconds)."""
+
+    def __init__(self, server: HttpServer) -> None:
+        self._server = server
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport
+        self._turns: deque[_Turn] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._coming: _Turn | None = None  # whose body is coming
+        self._url = b""
+        self._headers: Headers = []
+        self._head_bytes = 0
+        self._in_head = False
+        self._paused = False
+        self._stopped = False  # nothing that comes is parsed any more
+        self._lost = False
+        self._last = False  # the reply that was sent closes the connection
+        self._large = False
+        self._full: asyncio.Future[None] | None = None
+        self.due = server.now() + server.limits.head_s
+
+    # --- the transport's calls ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._server.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = self._stopped = True
+        self._server.connections.discard(self)
+        for turn in self._turns:
+            if turn.body is not None:
+                turn.body.leave()
+        if self._full is not None and not self._full.done():
+            self._full.set_result(None)
+        if self._task is not None:
+            self._task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        self._server.received += len(data)
+        if self._stopped:
+            return
+        self._large = len(data) > MAX_HEAD
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._stopped = True  # what follows would be another protocol; the request itself is answered
+        except (httptools.HttpParserError, httptools.HttpParserInvalidURLError, UnicodeDecodeError):
+            self._refuse(_MESSAGE)
+        else:
+            if self._in_head:
+                self._head_bytes += len(data)
+                if self._head_bytes > MAX_HEAD:
+                    self._refuse(_MESSAGE)
+        if self._turns and self._task is None:
+            self._task = self._server.loop.create_task(self._answer())
+        if len(self._turns) > PIPELINED or (self._coming is not None and self._unread() > UNREAD_BODY):
+            self._pause()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def pause_writing(self) -> None:
+        self._full = self._server.loop.create_future()
+        self.due = self._server.now() + self._server.limits.write_s
+
+    def resume_writing(self) -> None:
+        full, self._full = self._full, None
+        self.due = float("inf") if self._task is not None else self._server.now() + self._server.limits.idle_s
+        if full is not None and not full.done():
+            full.set_result(None)
+
+    # --- the parser's calls ---
+
+    def on_message_begin(self) -> None:
+        self._url = b""
+        self._headers = []
+        self._in_head = True
+        self._head_bytes = 0
+        self.due = self._server.now() + self._server.limits.head_s
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        headers = self._headers
+        if self._large and len(self._url) + sum([len(name) + len(value) for name, value in headers]) > MAX_HEAD:
+            raise httptools.HttpParserError(_MESSAGE)
+        path, query = _target(self._url)
+        parser = self._parser
+        body = Incoming(self, expects=False)
+        request = Request(parser.get_method().decode("ascii"), path, query, headers, body.receive, self._server.wall())
+        turn = self._coming = _Turn(request, body)
+        turn.http10 = parser.get_http_version() == "1.0"
+        turn.keep_alive = parser.should_keep_alive()
+        body.expects = not turn.http10 and request.headers.get(b"expect", b"").lower() == b"100-continue"
+        self._turns.append(turn)
+        self.due = float("inf")
+
+    def on_body(self, data: bytes) -> None:
+        if self._coming is not None and self._coming.body is not None:
+            self._coming.body.feed(data)
+
+    def on_message_complete(self) -> None:
+        turn, self._coming = self._coming, None
+        if turn is not None and turn.body is not None and turn.request is not None:
+            body = turn.body
+            if self._task is None or turn is not self._turns[0]:  # nobody reads it yet
+                turn.request.whole = body.chunks[0] if len(body.chunks) == 1 else b"".join(body.chunks)
+            body.finish()
+
+    # --- answering ---
+
+    def _refuse(self, message: str) -> None:
+        """Answer what could not be parsed, after what was, and close: nobody knows where the next request begins."""
+        self._stopped = True
+        if self._coming is not None and self._coming.body is not None:
+            self._coming.body.leave()
+            self._coming = None
+        self._turns.append(_Turn(None, None, MalformedRequest(message, path="request")))
+
+    async def _answer(self) -> None:
+        """Answer what has come, in order."""
+        try:
+            while self._turns and not self._lost:
+                turn = self._turns[0]
+                await self._send(turn, *await self._reply(turn))
+                self._turns.popleft()
+                if not turn.keep_alive:
+                    self._last = True
+                    return
+                if self._paused and len(self._turns) <= PIPELINED:
+                    self.read_on()
+                if self._full is not None:
+                    await self._full
+        except ClientDisconnected:
+            pass
+        except asyncio.CancelledError:
+            if not self._lost:
+                raise
+        except Exception:
+            self._server.failed()
+            self._transport.abort()
+        finally:
+            self._task = None
+            if not self._lost:
+                self._rest()
+
+    async def _reply(self, turn: _Turn) -> Reply:
+        if turn.request is None:
+            assert turn.error is not None  # noqa: S101 - one of the two
+            found = problem(turn.error, request_id=os.urandom(16).hex())
+            return found.status, found.headers, found.body
+        return await self._server.handle(turn.request)
+
+    async def _send(self, turn: _Turn, status: int, headers: Headers, body: Body) -> None:
+        if self._server.draining or (turn.body is not None and not turn.body.complete):
+            turn.keep_alive = False
+        if isinstance(body, bytes):
+            if turn.request is not None and turn.request.method == "HEAD":
+                body = b""
+            self.send(self._head(turn, status, headers) + body)
+            return
+        chunked = not turn.http10
+        if chunked:
+            headers = [*headers, (b"transfer-encoding", b"chunked")]
+        else:
+            turn.keep_alive = False
+        self.send(self._head(turn, status, headers))
+        try:
+            async for piece in body:
+                if self._full is not None:
+                    await self._full
+                if self._lost:
+                    return
+                if piece:
+                    self.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+            if chunked:
+                self.send(b"0\r\n\r\n")
+        finally:
+            close = getattr(body, "aclose", None)
+            if close is not None:
+                await close()
+
+    def _head(self, turn: _Turn, status: int, headers: Headers) -> bytes:
+        lines = [_STATUS[status], self._server.date()]
+        for name, value in headers:
+            lines += (name, b": ", value, b"\r\n")
+        if not turn.keep_alive:
+            lines.append(b"connection: close\r\n")
+        elif turn.http10:
+            lines.append(b"connection: keep-alive\r\n")
+        lines.append(b"\r\n")
+        return b"".join(lines)
+
+    def send(self, data: bytes) -> None:
+        """Write bytes, unless the client is gone."""
+        if not self._lost:
+            self._server.sent += len(data)
+            self._transport.write(data)
+
+    # --- between requests ---
+
+    def _rest(self) -> None:
+        """The last reply was sent: wait for the next request, or close."""
+        limits, now = self._server.limits, self._server.now()
+        if self._last or self._stopped or self._server.draining:
+            self._linger()
+        else:
+            self.due = now + (limits.head_s if self._in_head else limits.idle_s)
+
+    def _linger(self) -> None:
+        """Close so that the client can still read: what it is sending is thrown away for a while."""
+        busy = self._coming is not None
+        self._stopped = True
+        self._turns.clear()
+        if not busy:
+            self._transport.close()
+            return
+        self.read_on()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self.due = self._server.now() + self._server.limits.linger_s
+
+    def expire(self) -> None:
+        """``due`` has come."""
+        if self._full is not None or (self._stopped and self._task is None):
+            self._transport.abort()
+        elif self._task is not None:
+            self.due = float("inf")
+        elif self._in_head:
+            self._in_head = False
+            self._refuse(_SLOW.format(self._server.limits.head_s))
+            self._task = self._server.loop.create_task(self._answer())
+            self.due = float("inf")
+        else:
+            self._transport.close()
+
+    def drain(self) -> None:
+        """Answer what has come and close."""
+        if self._task is None:
+            self._transport.close()
+
+    def _unread(self) -> int:
+        return self._coming.body.size if self._coming is not None and self._coming.body is not None else 0
+
+    def _pause(self) -> None:
+        if not self._paused and not self._lost:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def read_on(self) -> None:
+        """Read from the connection again."""
+        if self._paused and not self._lost:
+            self._paused = False
+            self._transport.resume_reading()
+
+
+def _target(url: bytes) -> tuple[str, bytes]:
+    """The decoded path and the query of a request target."""
+    if not url.startswith(b"/"):
+        parsed = httptools.parse_url(url)
+        raw, query = parsed.path or b"/", parsed.query or b""
+    else:
+        raw, _, query = url.partition(b"?")
+    path = raw.decode("ascii")
+    return (unquote(path) if "%" in path else path), query

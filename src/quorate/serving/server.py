@@ -1,0 +1,102 @@
+"""The HTTP/1.1 server of a worker: its connections, their time limits, and how it drains."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+
+from quorate.clock import Clock
+from quorate.serving.connection import Connection, Handler
+
+log = logging.getLogger("quorate.serving")
+
+_SWEEP_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Seconds: a request's head may take ``head_s``, a connection may be idle ``idle_s``, a client may leave a reply
+    unread ``write_s``; after a refused body ``linger_s`` more of it are thrown away. ``connections`` at once."""
+
+    head_s: float = 10.0
+    idle_s: float = 75.0
+    write_s: float = 30.0
+    linger_s: float = 2.0
+    connections: int = 16_384
+
+
+class HttpServer:
+    """Serves a handler on a listening socket; belongs to one event loop. ``received`` and ``sent`` are bytes."""
+
+    def __init__(self, handle: Handler, *, clock: Clock, limits: ConnectionLimits | None = None) -> None:
+        self.handle = handle
+        self.limits = limits or ConnectionLimits()
+        self.connections: set[Connection] = set()
+        self.received = 0
+        self.sent = 0
+        self.refused = 0
+        self.draining = False
+        self.now: Callable[[], float] = clock.monotonic
+        self.wall: Callable[[], float] = clock.now
+        self.loop: asyncio.AbstractEventLoop
+        self._server: asyncio.Server | None = None
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._date = (0, b"")
+
+    async def start(self, listener: socket.socket) -> None:
+        """Accept connections from now on."""
+        self.loop = asyncio.get_running_loop()
+        self._server = await self.loop.create_server(self._connect, sock=listener)
+        self._sweep()
+
+    def _connect(self) -> asyncio.Protocol:
+        if len(self.connections) >= self.limits.connections:
+            self.refused += 1
+            return _Full()
+        return Connection(self)
+
+    def _sweep(self) -> None:
+        now = self.now()
+        for connection in [c for c in self.connections if c.due <= now]:
+            connection.expire()
+        self._sweeping = self.loop.call_later(_SWEEP_S, self._sweep)
+
+    async def drain(self, timeout: float) -> bool:
+        """Accept nothing more, answer what has come, close; False if that took longer than ``timeout`` seconds."""
+        self.draining = True
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self.connections):
+            connection.drain()
+        try:
+            async with asyncio.timeout(timeout):
+                while self.connections:
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            log.warning("%d requests had no answer when the time to drain was over.", len(self.connections))
+        finally:
+            if self._sweeping is not None:
+                self._sweeping.cancel()
+        return not self.connections
+
+    def failed(self) -> None:
+        """An error in the server itself; the connection is aborted."""
+        log.exception("A connection failed")
+
+    def date(self) -> bytes:
+        """The Date header, made once a second."""
+        second = int(self.wall())
+        if second != self._date[0]:
+            self._date = (second, b"date: " + formatdate(second, usegmt=True).encode() + b"\r\n")
+        return self._date[1]
+
+
+class _Full(asyncio.Protocol):
+    """Too many connections are open: this one is closed at once."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
