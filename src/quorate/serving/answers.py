@@ -11,6 +11,7 @@ from quorate.core.types import Decision, Status
 from quorate.serving.endpoint import LoadedEndpoint
 
 _DIGITS = 7
+_FEW = 4  # rows that plain Python shows faster
 _encode = msgspec.json.Encoder().encode
 
 
@@ -24,14 +25,27 @@ def predictions(decision: Decision, *, blind: bool) -> list[dict[str, Any]]:
             return [{"values": dict(zip(decision.classes, row, strict=True))} for row in numbers]
         return [{"value": row[0]} for row in numbers]
     classes = decision.classes
-    best = answer.argmax(axis=1).tolist()
     if blind:
-        return [{"label": classes[i]} for i in best]
+        return [{"label": classes[i]} for i in answer.argmax(axis=1).tolist()]
+    if len(answer) <= _FEW:
+        return [_scores(classes, row) for row in answer.tolist()]
+    best = answer.argmax(axis=1).tolist()
     rounded = answer.astype(np.float64).round(_DIGITS).tolist()
     return [
         {"label": classes[i], "confidence": row[i], "probabilities": dict(zip(classes, row, strict=True))}
         for i, row in zip(best, rounded, strict=True)
     ]
+
+
+def _scores(classes: tuple[str, ...], row: list[float]) -> dict[str, Any]:
+    """The same for one row, without the price of calling numpy."""
+    best = row.index(max(row))
+    rounded = [round(p, _DIGITS) for p in row]
+    return {
+        "label": classes[best],
+        "confidence": rounded[best],
+        "probabilities": dict(zip(classes, rounded, strict=True)),
+    }
 
 
 def encode(endpoint: LoadedEndpoint, decision: Decision) -> bytes:

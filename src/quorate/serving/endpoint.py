@@ -64,10 +64,10 @@ class LoadedStrategy:
 
     def next(self, execution: Execution, budget_ms: float) -> list[int]:
         """Positions in the pool that the plan wants run now; empty means it is done."""
+        if self._at_once:
+            return execution.not_over(self.positions)
         if execution.over(self.positions):
             return []
-        if self._at_once:
-            return [p for p in self.positions if execution.latency[p] is None and execution.reasons[p] is None]
         columns = self.columns
         chosen = self.plan.next(execution.values[:, columns], execution.status[:, columns], budget_ms)
         return [self.positions[i] for i in chosen]

@@ -16,6 +16,7 @@ from quorate.core.types import FloatArray, MemberRun, Status, StatusArray
 from quorate.errors import CircuitOpen, MemberCrashed, MemberError, MemberTimeout, SignatureViolation
 from quorate.serving.batch import FAILED, Batch, Part
 from quorate.serving.batcher import NotRun, Work
+from quorate.serving.breaker import Circuit
 from quorate.serving.feed import Feed
 from quorate.serving.pool import LoadedPool
 from quorate.serving.units import GraphUnit, HostUnit, InProcessUnit, Unit
@@ -137,10 +138,11 @@ class Execution:
     def _not_run(self, wanted: Sequence[int]) -> list[int]:
         fresh = []
         started = {member for unit in self._pending for member in unit.members} if self._pending else ()
-        for member in wanted:
-            if self.latency[member] is not None or self.reasons[member] is not None or member in started:
+        members = self._pool.members
+        for member in self.not_over(wanted):
+            if member in started:
                 continue
-            if self._pool.members[member].available:
+            if members[member].breaker.state is Circuit.CLOSED:
                 fresh.append(member)
             else:
                 self._drop(member, CircuitOpen.code, fault=False)
@@ -272,12 +274,16 @@ class Execution:
         if fault:
             self._pool.fault(position, code)
 
+    def not_over(self, members: Sequence[int]) -> list[int]:
+        """Those of these that have neither answered nor been dropped."""
+        if self.part is not None:
+            return []
+        latency, reasons = self.latency, self.reasons
+        return [m for m in members if latency[m] is None and reasons[m] is None]
+
     def over(self, members: Sequence[int]) -> bool:
         """Whether all of these have run or were dropped."""
-        if self.part is not None:
-            return True
-        latency, reasons = self.latency, self.reasons
-        return all(latency[m] is not None or reasons[m] is not None for m in members)
+        return not self.not_over(members)
 
     def flawless(self, members: Sequence[int]) -> bool:
         """Whether all of these have answered every row as they should."""

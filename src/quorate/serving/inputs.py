@@ -206,7 +206,10 @@ def bytes_range(array: NDArray[Any], *, path: str) -> NDArray[np.uint8]:
     """Numbers as uint8; :class:`InvalidInput` for anything but whole numbers 0 to 255."""
     if array.dtype == np.uint8:
         return array
-    with np.errstate(invalid="ignore"):  # what does not fit comes out as another number
+    if array.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):  # what does not fit comes out as another number
+            cast = array.astype(np.uint8)
+    else:
         cast = array.astype(np.uint8)
     if not (cast == array).all():
         raise InvalidInput("Pixels are whole numbers from 0 to 255; got others.", path=path)
