@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
 from quorate.errors import MethodNotAllowed, NotFound
 from quorate.web import headers as header
 from quorate.web.limits import ClientDisconnected
+
+log = logging.getLogger("quorate.serving")
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Headers = list[tuple[bytes, bytes]]
@@ -30,6 +33,7 @@ class Request:
 
     __slots__ = (
         "arrived",
+        "decision",
         "headers",
         "method",
         "path",
@@ -59,6 +63,8 @@ class Request:
         self.receive = receive
         self.arrived = arrived
         self.whole = whole
+        self.decision: str | None = None
+        """Id of the decision that answers it, once there is one: for the log."""
         self.request_id = header.request_id(self.headers.get(b"x-request-id"))
         self.traceparent = header.traceparent(self.headers.get(b"traceparent"))
 
@@ -77,6 +83,10 @@ class Request:
                 yield chunk
             if not message.get("more_body", False):
                 return
+    def log_unexpected(self) -> None:
+        """Log the exception being handled, which nobody foresaw."""
+        ids = {"request_id": self.request_id, "decision": self.decision}
+        log.exception("Request %s %s failed (%s)", self.method, self.path[:200], self.request_id, extra=ids)
 
 
 def allow(request: Request, method: str) -> None:

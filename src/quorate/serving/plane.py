@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -74,6 +74,8 @@ class Plane:
         self.journal = journal
         self.meters = meters
         self.generation = Generation.empty()
+        self.observers: list[Callable[[Decision], None]] = []
+        """Told every decision that was kept or answered, in the event loop; they must neither wait nor raise."""
         self._rng = rng
 
     @contextmanager
@@ -123,7 +125,7 @@ class Plane:
         """
         choice = endpoint.choose(call.strategy, call.context, self._rng.random)
         if endpoint.route.on_full == "shed" and not self.journal.accepts():
-            self.meters.shed(endpoint.name)
+            self.meters.shed(endpoint.name, "journal")
             raise Overloaded(
                 f"Endpoint '{endpoint.name}' cannot record decisions now (disk full or stalled) and sheds; retry later."
             )
@@ -294,9 +296,11 @@ class Plane:
             elif self.journal.counters.dropped > dropped:
                 self.meters.dropped(endpoint.name)
         except Overloaded:
-            self.meters.shed(endpoint.name)
+            self.meters.shed(endpoint.name, "journal")
             raise
         self.meters.decided(decision)
+        for observe in self.observers:
+            observe(decision)
 
     def _why_not(self, endpoint: LoadedEndpoint, choice: Choice, execution: Execution, limit: float) -> str:
         strategy = choice.strategy

@@ -28,7 +28,7 @@ _AHEAD = 2  # a member process never waits for its next run
 class LoadedMember:
     """A member, the unit that runs it by itself, and its circuit."""
 
-    __slots__ = ("artifact", "breaker", "name", "route", "unit", "version")
+    __slots__ = ("artifact", "breaker", "name", "route", "unit", "version", "weights")
 
     def __init__(self, route: MemberRoute, artifact: Artifact, unit: Unit, breaker: Breaker) -> None:
         self.artifact = artifact
@@ -37,6 +37,8 @@ class LoadedMember:
         self.route = route
         self.unit = unit
         self.breaker = breaker
+        self.weights = 0
+        """Bytes of its files, set by the loader."""
 
     @property
     def available(self) -> bool:
@@ -76,6 +78,8 @@ class LoadedPool:
         self.everyone = tuple(range(len(self.members)))
         self.users = 0
         self.max_pixels = Limits().image_pixels
+        self.memory: int | None = None
+        """Bytes that the process grew by while it was loaded and warmed; None where unknown."""
         self.samples = tuple(samples)
         self._clock = clock
         self._lane = lane

@@ -83,6 +83,12 @@ class HttpServer:
                 self._sweeping.cancel()
         return not self.connections
 
+    def traffic(self) -> tuple[int, int]:
+        """Bytes received and sent since the last call."""
+        since = self.received, self.sent
+        self.received = self.sent = 0
+        return since
+
     def failed(self) -> None:
         """An error in the server itself; the connection is aborted."""
         log.exception("A connection failed")

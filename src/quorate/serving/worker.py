@@ -33,6 +33,7 @@ from quorate.serving.outcomes import OutcomeDesk
 from quorate.serving.plane import Plane
 from quorate.serving.rest import RestApp
 from quorate.serving.server import HttpServer
+from quorate.telemetry import logs, traces
 from quorate.telemetry.counters import Counters
 from quorate.web.auth import require_keys
 
@@ -58,6 +59,7 @@ class WorkerSettings:
     insecure: bool
     life_fd: int
     ready_fd: int
+    access_log: bool = False
 
 
 class Worker:
@@ -86,6 +88,11 @@ class Worker:
         # The system's generator: who knows enough arms (labels may tell) can continue a Mersenne Twister's numbers.
         rng = random.SystemRandom()
         plane = Plane(clock=self._clock, lane=self._lane, journal=journal, rng=rng, meters=self._meters)
+        tracer = traces.start(os.environ, self._counters, f"worker-{self._settings.slot}")
+        if tracer is not None:
+            plane.observers.append(tracer.observe)
+        if self._settings.access_log:
+            plane.observers.append(logs.log_access)
         idempotency = IdempotencyTable(
             self._home.run / "idempotency.db", slot=self._settings.slot, boot=journal.boot, clock=self._clock
         )
@@ -103,11 +110,12 @@ class Worker:
         gc.collect()
         gc.freeze()  # what is loaded stays; collections need not walk it
         give_back_memory()
-        chores = [asyncio.create_task(self._tick(plane, journal)), asyncio.create_task(self._follow(plane))]
+        chores = [asyncio.create_task(self._tick(plane, journal, server)), asyncio.create_task(self._follow(plane))]
         self._watch_supervisor()
         self._serving = True
         self._meters.ready.set(1)
         await server.start(listener)
+        self._meters.time_collections()
         tell(self._settings.ready_fd)
         try:
             await self._leaving.wait()
@@ -118,8 +126,11 @@ class Worker:
             for chore in chores:
                 chore.cancel()
             await journal.close()
+            self._meters.observe(plane.generation.pools, journal)  # what was counted since the last tick
             idempotency.close()
             plane.generation.release()
+            if tracer is not None and not tracer.close():
+                log.warning("Some spans could not be exported before the end.")
         return self._exit_code
 
     def _watch_supervisor(self) -> None:
@@ -142,7 +153,7 @@ class Worker:
 
         threading.Thread(target=follow, name="life", daemon=True).start()
 
-    async def _tick(self, plane: Plane, journal: Journal) -> None:
+    async def _tick(self, plane: Plane, journal: Journal, server: HttpServer) -> None:
         beat = 0
         while not self._lane.exhausted:
             beat += 1
@@ -153,7 +164,13 @@ class Worker:
                 if beat % 10 == 0:
                     self._meters.observe(plane.generation.pools, journal)
                     self._meters.snapshot.set(plane.generation.version)
+                    self._meters.connections.set(len(server.connections))
+                    received, sent = server.traffic()
+                    self._meters.received(received)
+                    self._meters.sent(sent)
+            asleep = self._clock.monotonic()
             await asyncio.sleep(TICK)
+            self._meters.lagged((self._clock.monotonic() - asleep - TICK) * 1000)
         log.error("Every spare thread is held by a hung member; this worker restarts itself.")
         self._exit_code = EXIT_LANES_STUCK
         self._leaving.set()
