@@ -126,6 +126,7 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._stopped = False  # nothing that comes is parsed any more
         self._lost = False
+        self._broken = False  # what came is no HTTP, and more of it may follow
         self._last = False  # the reply that was sent closes the connection
         self._large = False
         self._full: asyncio.Future[None] | None = None
@@ -229,7 +230,7 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, message: str) -> None:
         """Answer what could not be parsed, after what was, and close: nobody knows where the next request begins."""
-        self._stopped = True
+        self._stopped = self._broken = True
         if self._coming is not None and self._coming.body is not None:
             self._coming.body.leave()
             self._coming = None
@@ -270,11 +271,10 @@ class Connection(asyncio.Protocol):
         return await self._server.handle(turn.request)
 
     async def _send(self, turn: _Turn, status: int, headers: Headers, body: Body) -> None:
-        if self._server.draining or (turn.body is not None and not turn.body.complete):
+        if self._server.draining:
             turn.keep_alive = False
         if isinstance(body, bytes):
-            if turn.request is not None and turn.request.method == "HEAD":
-                body = b""
+            turn.keep_alive = turn.keep_alive and _complete(turn)
             self.send(self._head(turn, status, headers) + body)
             return
         chunked = not turn.http10
@@ -293,6 +293,7 @@ class Connection(asyncio.Protocol):
                     self.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
             if chunked:
                 self.send(b"0\r\n\r\n")
+            turn.keep_alive = turn.keep_alive and _complete(turn)
         finally:
             close = getattr(body, "aclose", None)
             if close is not None:
@@ -327,7 +328,7 @@ class Connection(asyncio.Protocol):
 
     def _linger(self) -> None:
         """Close so that the client can still read: what it is sending is thrown away for a while."""
-        busy = self._coming is not None
+        busy = self._coming is not None or self._broken
         self._stopped = True
         self._turns.clear()
         if not busy:
@@ -357,6 +358,10 @@ class Connection(asyncio.Protocol):
         if self._task is None:
             self._transport.close()
 
+    def abort(self) -> None:
+        """Break off, whatever is under way."""
+        self._transport.abort()
+
     def _unread(self) -> int:
         return self._coming.body.size if self._coming is not None and self._coming.body is not None else 0
 
@@ -370,6 +375,11 @@ class Connection(asyncio.Protocol):
         if self._paused and not self._lost:
             self._paused = False
             self._transport.resume_reading()
+
+
+def _complete(turn: _Turn) -> bool:
+    """Whether the request's body has come to its end, so that the next request can follow."""
+    return turn.body is not None and turn.body.complete
 
 
 def _target(url: bytes) -> tuple[str, bytes]:

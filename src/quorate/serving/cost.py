@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 from statistics import median
 
 from quorate.clock import Clock
@@ -35,14 +36,14 @@ class Cost:
         """The largest batch expected to take no longer; at least one row."""
         if self.row_ms <= 0.0:
             return 1 << 20 if self.fixed_ms <= ms else 1
-        return max(1, int((ms - self.fixed_ms) / self.row_ms))
+        return max(1, int((ms - self.fixed_ms) / self.row_ms + 1e-9))
 
     @property
     def enough_rows(self) -> int:
         """The batch from which on more rows make a row at most a tenth cheaper: larger ones only add latency."""
         if self.row_ms <= 0.0:
             return 1 << 20 if self.fixed_ms > 0.0 else 1
-        return max(1, int(self.fixed_ms / (self.row_ms * _MARGINAL)) + 1)
+        return max(1, ceil(self.fixed_ms / (self.row_ms * _MARGINAL) - 1e-9))
 
 
 def measure(run: Callable[[int], object], clock: Clock, *, repeats: int = 7, batch: int = 16) -> Cost:

@@ -83,6 +83,7 @@ class Request:
                 yield chunk
             if not message.get("more_body", False):
                 return
+
     def log_unexpected(self) -> None:
         """Log the exception being handled, which nobody foresaw."""
         ids = {"request_id": self.request_id, "decision": self.decision}

@@ -42,10 +42,10 @@ async def once(
         case Claimed():
             pass
     try:
-        status, headers, body = await answer()
+        reply = await answer()
     except BaseException:
         await table.release(key)
         raise
-    assert isinstance(body, bytes)  # noqa: S101 - what is streamed takes no key
-    await table.finish(key, status, headers, body)
-    return status, headers, body
+    if isinstance(reply[2], bytes):  # what is streamed cannot be kept, and takes no key
+        await table.finish(key, reply[0], reply[1], reply[2])
+    return reply

@@ -86,6 +86,8 @@ class RestApp:
         else:
             if isinstance(body, bytes):
                 headers.append((b"content-length", b"%d" % len(body)))
+                if request.method == "HEAD":
+                    body = b""
             headers.append((b"x-request-id", request.request_id.encode()))
         finally:
             generation.release()

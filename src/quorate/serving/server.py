@@ -78,10 +78,13 @@ class HttpServer:
                     await asyncio.sleep(0.01)
         except TimeoutError:
             log.warning("%d requests had no answer when the time to drain was over.", len(self.connections))
+            for connection in list(self.connections):
+                connection.abort()
+            return False
         finally:
             if self._sweeping is not None:
                 self._sweeping.cancel()
-        return not self.connections
+        return True
 
     def traffic(self) -> tuple[int, int]:
         """Bytes received and sent since the last call."""

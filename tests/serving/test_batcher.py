@@ -1,0 +1,274 @@
+import asyncio
+import threading
+from math import inf
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from quorate.errors import InvalidInput, MemberCrashed
+from quorate.serving.batcher import HOLD_MS, Batcher, NotStarted
+from quorate.serving.cost import Cost
+from quorate.serving.feed import Feed
+
+POISON, REFUSED = -1.0, -2.0
+
+
+class Echo:
+    """Answers a row with its own number; raises if a row is poison; remembers the rows of its runs."""
+
+    def __init__(self):
+        self.runs = []
+
+    def __call__(self, tensors):
+        numbers = tensors["input"][:, 0]
+        self.runs.append(numbers.tolist())
+        if (numbers == POISON).any():
+            raise MemberCrashed("poison.")
+        share = numbers / 1e6
+        return np.stack([1 - share, share], axis=1).astype(np.float32)
+
+
+def numbers(part):
+    return np.rint(part.values[:, 0, 1] * 1e6).tolist()
+
+
+@pytest.fixture
+def bench(house):
+    return Bench(house)
+
+
+class Bench:
+    """A batcher over one fake member."""
+
+    def __init__(self, house):
+        self.house = house
+        self.echo = Echo()
+
+    def batcher(self, make, cost=None, width=1):
+        pool = self.house.pool(a=make(self.echo))
+        unit = pool.members[0].unit
+        if cost is not None:
+            unit.cost = cost
+
+        def prepare(raw, path):
+            if (raw["input"] == REFUSED).any():
+                raise InvalidInput("refused.", path=path)
+            return (dict(raw),)
+
+        return Batcher(
+            unit,
+            prepare,
+            pool.output,
+            clock=self.house.clock,
+            lane=self.house.lane,
+            on_run=lambda requests, rows, ms: self.house.batches.append((requests, rows)),
+            width=width,
+        )
+
+    @staticmethod
+    def submit(batcher, *rows, until=inf, owner="a", bulk=False):
+        feed = Feed({"input": np.array([[row, 0.0] for row in rows], np.float32)}, len(rows), "instances")
+        return batcher.submit(feed, until=until, fault_after=0.1, owner=owner, bulk=bulk)
+
+
+def test_a_lone_request_runs_in_the_next_turn(bench):
+    batcher = bench.batcher(bench.house.inline)
+
+    async def main():
+        work = bench.submit(batcher, 7)
+        assert work.prompt
+        assert bench.echo.runs == []
+        await asyncio.sleep(0)
+        assert numbers(work.future.result()) == [7]
+
+    bench.house.run(main())
+
+
+def test_what_one_turn_brings_shares_one_run_and_everybody_gets_his_own(bench):
+    batcher = bench.batcher(bench.house.inline)
+
+    async def main():
+        works = [bench.submit(batcher, *rows) for rows in ([1], [2, 3], [4])]
+        return [numbers(await work.future) for work in works]
+
+    assert bench.house.run(main()) == [[1], [2, 3], [4]]
+    assert bench.echo.runs == [[1, 2, 3, 4]]
+    assert bench.house.batches == [(3, 4)]
+
+
+def test_a_turn_holds_the_loop_for_a_millisecond_at_most(bench):
+    batcher = bench.batcher(bench.house.inline, Cost(0.2, 0.1))
+
+    async def main():
+        works = [bench.submit(batcher, i) for i in range(20)]
+        await asyncio.gather(*(work.future for work in works))
+
+    bench.house.run(main())
+    assert [len(run) for run in bench.echo.runs][0] == 8
+
+
+@pytest.mark.parametrize("kind", ["inline", "threaded", "hosted"])
+def test_a_poisoned_item_fails_alone(bench, kind):
+    batcher = bench.batcher(getattr(bench.house, kind), width=1)
+
+    async def main():
+        first = bench.submit(batcher, 100)  # in threads and processes the others wait behind it
+        works = [bench.submit(batcher, POISON if i == 3 else i) for i in range(8)]
+        await asyncio.wait([work.future for work in [first, *works]])
+        assert isinstance(works[3].future.exception(), MemberCrashed)
+        return [numbers(work.future.result()) for i, work in enumerate(works) if i != 3]
+
+    assert bench.house.run(main()) == [[i] for i in range(8) if i != 3]
+
+
+@pytest.mark.parametrize("kind", ["inline", "threaded", "hosted"])
+def test_a_refused_input_is_told_to_its_own_request(bench, kind):
+    batcher = bench.batcher(getattr(bench.house, kind))
+
+    async def main():
+        works = [bench.submit(batcher, number) for number in (1, REFUSED, 2)]
+        await asyncio.wait([work.future for work in works])
+        assert works[1].future.exception() is works[1].feed.refused
+        return numbers(works[0].future.result()), numbers(works[2].future.result())
+
+    assert bench.house.run(main()) == ([1], [2])
+
+
+@pytest.mark.parametrize("kind", ["inline", "hosted"])
+def test_who_left_and_who_is_late_is_not_run(bench, kind):
+    batcher = bench.batcher(getattr(bench.house, kind))
+    bench.house.clock.advance(1.0)
+
+    async def main():
+        held = bench.submit(batcher, 100)
+        await asyncio.sleep(0)
+        works = [bench.submit(batcher, 1), bench.submit(batcher, 2, until=bench.house.clock.monotonic())]
+        works += [bench.submit(batcher, 3)]
+        works[0].future.cancel()
+        await asyncio.wait([work.future for work in [held, *works]])
+        assert isinstance(works[1].future.exception(), NotStarted)
+        assert works[1].started is None
+        return numbers(works[2].future.result())
+
+    assert bench.house.run(main()) == [3]
+    assert [1] not in bench.echo.runs
+    assert [3] in bench.echo.runs
+
+
+def test_what_comes_during_a_run_makes_up_the_next_one(bench):
+    gate, inside = threading.Event(), threading.Event()
+    echo = bench.echo
+
+    def answer(tensors):
+        inside.set()
+        gate.wait(10)
+        return echo(tensors)
+
+    bench.echo = answer
+    batcher = bench.batcher(bench.house.threaded, Cost(5.0, 0.5))
+    bench.house.hung = True
+
+    async def main():
+        first = bench.submit(batcher, 0)
+        while not inside.is_set():
+            await asyncio.sleep(0)
+        works = [bench.submit(batcher, i) for i in range(1, 6)]
+        gate.set()
+        await asyncio.gather(first.future, *(work.future for work in works))
+
+    bench.house.run(main())
+    assert echo.runs == [[0], [1, 2, 3, 4, 5]]
+
+
+def test_a_run_that_hangs_does_not_keep_the_others_from_running(bench):
+    gate = threading.Event()
+    lane = type(bench.house.lane)(2, clock=bench.house.clock)
+    bench.house.lane = lane
+    echo = bench.echo
+
+    def answer(tensors):
+        if tensors["input"][0, 0] == 0:
+            gate.wait(10)
+        return echo(tensors)
+
+    bench.echo = answer
+    batcher = bench.batcher(bench.house.threaded, Cost(5.0, 0.5))
+    bench.house.hung = True
+
+    async def main():
+        hung = bench.submit(batcher, 0)
+        waiting = bench.submit(batcher, 1)
+        await asyncio.sleep(0.2)  # of the fake clock: longer than a run may take
+        after = bench.submit(batcher, 2)
+        assert await asyncio.wait_for(asyncio.shield(after.future), None)
+        assert numbers(await waiting.future) == [1]
+        gate.set()
+        await hung.future
+
+    bench.house.run(main())
+    lane.close()
+
+
+def test_joined_runs_are_as_large_as_pays_and_hold_a_thread_no_longer_than_they_should(bench):
+    steep = bench.batcher(bench.house.threaded, Cost(0.4, 5.0))
+    flat = bench.batcher(bench.house.threaded, Cost(5.0, 0.01))
+    assert steep._most() == 1
+    assert 1 < flat._most() <= 1 + HOLD_MS / 0.01
+
+
+def test_the_backlog_is_what_waits_times_what_it_costs(bench):
+    batcher = bench.batcher(bench.house.inline, Cost(0.2, 0.1))
+
+    async def main():
+        assert batcher.backlog_ms == 0.0
+        works = [bench.submit(batcher, 1, 2, 3) for _ in range(10)]
+        assert batcher.backlog_ms == pytest.approx(30 * 0.1, rel=0.5)
+        await asyncio.gather(*(work.future for work in works))
+        assert batcher.backlog_ms == 0.0
+
+    bench.house.run(main())
+
+
+# --- whatever happens -----------------------------------------------------------------------------
+
+step = st.one_of(
+    st.tuples(st.just("submit"), st.lists(st.integers(0, 999), min_size=1, max_size=4), st.booleans()),
+    st.tuples(st.just("poison"), st.just([POISON]), st.booleans()),
+    st.tuples(st.just("refuse"), st.just([REFUSED]), st.booleans()),
+    st.tuples(st.just("leave"), st.integers(0, 50), st.just(False)),
+    st.tuples(st.just("wait"), st.integers(0, 3), st.just(False)),
+)
+
+
+@pytest.mark.parametrize("kind", ["inline", "hosted"])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(step, max_size=40))
+def test_every_work_ends_and_no_answer_reaches_the_wrong_caller(house, kind, steps):
+    bench = Bench(house)
+    batcher = bench.batcher(getattr(house, kind), Cost(0.1, 0.05) if kind == "inline" else None)
+
+    async def main():
+        works = []
+        for name, what, bulk in steps:
+            if name == "leave" and works:
+                works[what % len(works)][0].future.cancel()
+            elif name == "wait":
+                await asyncio.sleep(what / 100)
+            elif name not in ("leave", "wait"):
+                works.append((bench.submit(batcher, *what, bulk=bulk, owner=f"e{len(works) % 3}"), what))
+        if works:
+            await asyncio.wait([work.future for work, _ in works], timeout=60)
+        for work, rows in works:
+            assert work.future.done()
+            if work.future.cancelled():
+                continue
+            if rows == [POISON]:
+                assert isinstance(work.future.exception(), MemberCrashed)
+            elif rows == [REFUSED]:
+                assert isinstance(work.future.exception(), InvalidInput)
+            else:
+                assert numbers(work.future.result()) == rows
+
+    house.run(main())
