@@ -6,8 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
-import numpy as np
-
 from quorate.core.types import Artifact, FloatArray, Tensors
 from quorate.runtimes.base import Session
 from quorate.runtimes.host import MemberHost
@@ -70,10 +68,7 @@ class GraphUnit(InProcessUnit):
         self._graph = graph
 
     def run(self, tensors: Tensors) -> FloatArray:
-        found = self._graph.run(tensors)
-        if isinstance(found, dict):  # until the compiler gives one tensor
-            found = np.stack([np.asarray(v, np.float32) for v in found.values()], axis=1)
-        return found
+        return self._graph.run(tensors)
 
     def close(self) -> None:
         self._graph.close()
