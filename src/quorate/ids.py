@@ -93,7 +93,7 @@ class IdSource:
         """The next ``count`` ids as text, all of the same millisecond; what :meth:`take` would give, for less.
 
         >>> from quorate.clock import SystemClock
-        >>> IdSource(3, 1, SystemClock()).take_many(2)[1][-16:]
+        >>> IdSource(3, 1, SystemClock()).take_many(2)[1][-17:]
         '0000-010000000001'
         """
         if count < 1:

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from quorate.clock import SystemClock
-from quorate.serving.connection import MAX_HEAD, PIPELINED
-from quorate.serving.server import ConnectionLimits, HttpServer
+from quorate.serving.connection import MAX_HEAD, PIPELINED, ConnectionLimits
+from quorate.serving.server import HttpServer
 from quorate.web.limits import read_body
 
 GET = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"

@@ -14,8 +14,9 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 from urllib.parse import unquote
 
 import httptools
@@ -24,9 +25,6 @@ from quorate.errors import MalformedRequest, QuorateError
 from quorate.serving.http import Body, Headers, Reply, Request
 from quorate.web.limits import ClientDisconnected
 from quorate.web.problem import problem
-
-if TYPE_CHECKING:
-    from quorate.serving.server import HttpServer
 
 MAX_HEAD = 64 * 1024
 UNREAD_BODY = 256 * 1024
@@ -43,6 +41,42 @@ _MESSAGE = (
     f"{MAX_HEAD} bytes; the connection is closed."
 )
 _SLOW = "The head of the request did not arrive within {:g} s; the connection is closed."
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Seconds: a request's head may take ``head_s``, a connection may be idle ``idle_s``, a client may leave a reply
+    unread ``write_s``; after a refused body ``linger_s`` more of it are thrown away. ``connections`` at once."""
+
+    head_s: float = 10.0
+    idle_s: float = 75.0
+    write_s: float = 30.0
+    linger_s: float = 2.0
+    connections: int = 16_384
+
+
+class Server(Protocol):
+    """What a connection needs of the server around it; it counts there the bytes that it moves."""
+
+    handle: Handler
+    limits: ConnectionLimits
+    connections: set[Connection]
+    loop: asyncio.AbstractEventLoop
+    received: int
+    sent: int
+    draining: bool
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+
+    def wall(self) -> float:
+        """Unix seconds."""
+
+    def date(self) -> bytes:
+        """The Date header."""
+
+    def failed(self) -> None:
+        """An error that is the server's own was caught."""
 
 
 class Incoming:
@@ -112,7 +146,7 @@ class _Turn:
 class Connection(asyncio.Protocol):
     """The protocol of one connection; ``due`` is when it is closed unless something happens (monotonic seconds)."""
 
-    def __init__(self, server: HttpServer) -> None:
+    def __init__(self, server: Server) -> None:
         self._server = server
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport

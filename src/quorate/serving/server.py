@@ -5,28 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
 from email.utils import formatdate
 
 from quorate.clock import Clock
-from quorate.serving.connection import Connection, Handler
+from quorate.serving.connection import Connection, ConnectionLimits, Handler
 
 log = logging.getLogger("quorate.serving")
 
 _SWEEP_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionLimits:
-    """Seconds: a request's head may take ``head_s``, a connection may be idle ``idle_s``, a client may leave a reply
-    unread ``write_s``; after a refused body ``linger_s`` more of it are thrown away. ``connections`` at once."""
-
-    head_s: float = 10.0
-    idle_s: float = 75.0
-    write_s: float = 30.0
-    linger_s: float = 2.0
-    connections: int = 16_384
 
 
 class HttpServer:
@@ -40,8 +26,8 @@ class HttpServer:
         self.sent = 0
         self.refused = 0
         self.draining = False
-        self.now: Callable[[], float] = clock.monotonic
-        self.wall: Callable[[], float] = clock.now
+        self.now = clock.monotonic
+        self.wall = clock.now
         self.loop: asyncio.AbstractEventLoop
         self._server: asyncio.Server | None = None
         self._sweeping: asyncio.TimerHandle | None = None
