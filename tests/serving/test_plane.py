@@ -4,9 +4,10 @@ import threading
 import numpy as np
 import pytest
 
-from quorate.codecs.snapshot import PolicyRoute, Routing, StrategyRoute
-from quorate.core.types import Status
+from quorate.codecs.snapshot import CacheRoute, PolicyRoute, Routing, StrategyRoute
+from quorate.core.types import Decision, Status
 from quorate.errors import InvalidInput, NoQuorum, NotFound, Overloaded
+from quorate.serving.cost import Cost
 from quorate.serving.generation import Generation, Model
 
 MEAN = StrategyRoute("average", "mean", ("a", "b"), 1)
@@ -322,3 +323,80 @@ def test_a_pinned_generation_outlives_its_successor(house):
         generation.release()
         assert not pool.members[0].unit.closed
     assert pool.members[0].unit.closed
+
+
+# --- who is let in --------------------------------------------------------------------------------
+
+
+def test_a_request_that_would_wait_too_long_is_refused_and_told_when_to_come_again(house):
+    pool = house.pool(a=house.inline(0.9))
+    pool.members[0].unit.cost = Cost(0.0, 1.0)
+    endpoint = house.endpoint(pool, [A], queue_ms=100.0)
+
+    async def main():
+        calls = [asyncio.ensure_future(house.plane.predict(endpoint, house.call())) for _ in range(200)]
+        await asyncio.sleep(0)
+        refused = [call for call in calls if call.done() and isinstance(call.exception(), Overloaded)]
+        answered = await asyncio.gather(*calls, return_exceptions=True)
+        return refused, [one for one in answered if isinstance(one, Decision)]
+
+    refused, answered = house.run(main())
+    assert (len(refused), len(answered)) == (99, 101)
+    assert refused[0].exception().retry_after == pytest.approx(0.1, rel=0.05)
+    assert house.counters.counter("quorate_shed_total", endpoint="main", reason="queue").value == 99
+
+
+def test_bulk_gives_way_at_half_the_wait(house):
+    pool = house.pool(a=house.inline(0.9))
+    pool.members[0].unit.cost = Cost(0.0, 1.0)
+    endpoint = house.endpoint(pool, [A], queue_ms=100.0)
+
+    async def main():
+        calls = [asyncio.ensure_future(house.plane.predict(endpoint, house.call())) for _ in range(60)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await house.plane.predict(endpoint, house.call(priority="bulk"))
+        await house.plane.predict(endpoint, house.call())
+        await asyncio.gather(*calls)
+
+    house.run(main())
+
+
+def test_an_endpoint_takes_no_more_than_its_share_of_a_worker(house):
+    pool = house.pool(a=house.hosted(0.9, 0.05))
+    endpoint = house.endpoint(pool, [A], max_in_flight=2)
+
+    async def main():
+        return await asyncio.gather(
+            *(house.plane.predict(endpoint, house.call()) for _ in range(5)), return_exceptions=True
+        )
+
+    found = house.run(main())
+    assert [isinstance(one, Overloaded) for one in found] == [False, False, True, True, True]
+    assert endpoint.in_flight == 0
+    assert house.counters.counter("quorate_shed_total", endpoint="main", reason="limit").value == 3
+
+
+# --- answers that are kept ------------------------------------------------------------------------
+
+
+def test_a_kept_answer_is_a_decision_of_its_own_that_says_so(house):
+    pool = house.pool(a=house.inline(0.9))
+    endpoint = house.endpoint(pool, [A], cache=CacheRoute(10, 1000, 60.0))
+    first, second = house.predict(endpoint), house.predict(endpoint)
+    assert pool.members[0].unit.runs == 1
+    assert (first.source, second.source) == ("policy", "cache")
+    assert first.id != second.id
+    assert second.answer.tolist() == first.answer.tolist()
+    assert [run.status for run in second.members] == [Status.SKIPPED]
+    assert (second.assigned, second.served, second.degraded) == ("only-a", "only-a", False)
+    assert len(house.journal.decisions) == 2
+    counter = house.counters.counter
+    assert counter("quorate_cache_requests_total", endpoint="main", result="hit").value == 1
+    assert counter("quorate_cache_requests_total", endpoint="main", result="miss").value == 1
+
+
+def test_a_degraded_answer_is_not_kept(house):
+    pool = house.pool(a=house.inline(0.9), b=house.inline(lambda t: 1 / 0))
+    endpoint = house.endpoint(pool, [StrategyRoute("mean", "mean", ("a", "b"), 1)], cache=CacheRoute(10, 1000, 60.0))
+    assert [house.predict(endpoint).source for _ in range(2)] == ["policy", "policy"]

@@ -91,6 +91,14 @@ class PolicyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sticky: str | None = None
 
 
+class CacheRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many answers are kept for exactly the same input, and how long."""
+
+    entries: int
+    bytes: int
+    seconds: float
+
+
 class EndpointRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One endpoint at one revision."""
 
@@ -104,6 +112,9 @@ class EndpointRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     caller_may_choose: bool = False
     on_member_failure: str = "degrade"
     on_full: str = "drop"
+    queue_ms: float | None = None
+    max_in_flight: int | None = None
+    cache: CacheRoute | None = None
 
 
 class KeyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,6 +12,7 @@ import numpy as np
 from quorate import plugins
 from quorate.codecs import state as state_codec
 from quorate.codecs.snapshot import (
+    CacheRoute,
     EndpointRoute,
     JournalSettings,
     Limits,
@@ -160,6 +161,9 @@ class _Resolver:
             caller_may_choose=spec.caller_may_choose,
             on_member_failure=spec.on_member_failure,
             on_full=spec.on_full,
+            queue_ms=spec.queue_ms,
+            max_in_flight=spec.max_in_flight,
+            cache=CacheRoute(**spec.cache.model_dump()) if spec.cache is not None else None,
         )
 
     def _policy(self, endpoint: str, spec: EndpointSpec, policy: PolicySpec | None) -> PolicyRoute | None:

@@ -122,6 +122,9 @@ class Endpoint(View):
     caller_may_choose: bool
     on_member_failure: str
     on_full: str
+    queue_ms: float | None
+    max_in_flight: int | None
+    cache: dict[str, float] | None
 
 
 class Endpoints(View):
@@ -298,6 +301,9 @@ def endpoint(route: EndpointRoute) -> Endpoint:
         caller_may_choose=route.caller_may_choose,
         on_member_failure=route.on_member_failure,
         on_full=route.on_full,
+        queue_ms=route.queue_ms,
+        max_in_flight=route.max_in_flight,
+        cache=None if route.cache is None else msgspec.structs.asdict(route.cache),
     )
 
 

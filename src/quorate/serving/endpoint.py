@@ -17,6 +17,7 @@ from quorate.core.select.base import Policy
 from quorate.core.types import FloatArray, Scalar, Source, State, StatusArray
 from quorate.errors import Forbidden, InvalidInput, NotFound
 from quorate.serving.batch import FAILED, OK
+from quorate.serving.cache import AnswerCache
 from quorate.serving.execution import Execution
 from quorate.serving.pool import LoadedPool
 
@@ -133,6 +134,14 @@ class LoadedEndpoint:
         self.blind = route.policy.blind
         self.sticky = route.policy.sticky
         self.deadline = route.deadline_ms / 1000
+        self.queue_ms = route.deadline_ms / 2 if route.queue_ms is None else route.queue_ms
+        self.in_flight = 0
+        self.cache: AnswerCache | None = None
+        if route.cache is not None:
+            kept = route.cache
+            self.cache = AnswerCache(
+                entries=kept.entries, max_bytes=kept.bytes, seconds=kept.seconds, clock=pool.clock
+            )
         self.fallback = tuple(self.strategies[name] for name in route.fallback)
         self.falls_back = bool(self.fallback) and route.on_member_failure == "fallback"
         self.everyone = tuple(range(len(pool.members)))

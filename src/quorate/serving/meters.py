@@ -137,7 +137,7 @@ class Meters:
         self._request(_NOBODY, _NOBODY, f"{status // 100}xx").add()
 
     def shed(self, endpoint: str, reason: str) -> None:
-        """Count a request refused on purpose, for want of: ``journal``, ``queue``, ``memory``."""
+        """Count a request refused on purpose, for want of: ``journal``, ``queue``, ``limit``, ``memory``."""
         self._counter("quorate_shed_total", endpoint=endpoint, reason=reason).add()
 
     def dropped(self, endpoint: str) -> None:

@@ -12,9 +12,10 @@ from typing import Any, Literal
 from quorate.clock import Clock
 from quorate.codecs import decision as decision_codec
 from quorate.codecs.journal import RecordKind
-from quorate.core.types import Decision, FloatArray, Scalar
+from quorate.core.types import Decision, FloatArray, Scalar, Source
 from quorate.errors import InvalidInput, MemberError, NoQuorum, NotFound, Overloaded
 from quorate.serving import blind
+from quorate.serving.cache import Key as CacheKey
 from quorate.serving.cost import INLINE_MS
 from quorate.serving.endpoint import Choice, LoadedEndpoint, LoadedStrategy, reserve
 from quorate.serving.execution import Execution
@@ -124,13 +125,15 @@ class Plane:
         :class:`Overloaded` when the endpoint sheds because its decisions cannot be kept, and client errors.
         """
         choice = endpoint.choose(call.strategy, call.context, self._rng.random)
-        if endpoint.route.on_full == "shed" and not self.journal.accepts():
-            self.meters.shed(endpoint.name, "journal")
-            raise Overloaded(
-                f"Endpoint '{endpoint.name}' cannot record decisions now (disk full or stalled) and sheds; retry later."
-            )
+        self._admit(endpoint, call)
+        if endpoint.cache is not None:
+            kept = endpoint.cache.get(_cache_key(choice, call))
+            self.meters.cache(endpoint.name, kept is not None)
+            if kept is not None:
+                return await self._from_cache(endpoint, choice, call, kept)
         limit = endpoint.deadline if call.max_ms is None else min(endpoint.deadline, call.max_ms / 1000)
         self.meters.in_flight.add(1)
+        endpoint.in_flight += 1
         try:
             feed = await self._feed(endpoint.pool, call, call.started + limit)
             execution = self._execution(endpoint.pool, feed, call, limit, endpoint.deadline / 2, endpoint.name)
@@ -142,11 +145,47 @@ class Plane:
             finally:
                 execution.give_up()
         finally:
+            endpoint.in_flight -= 1
             self.meters.in_flight.add(-1)
         decision = self._decide(endpoint, choice, execution, served, call)
         await self._keep(endpoint, decision)
         if served.answer is None:
             raise NoQuorum(self._why_not(endpoint, choice, execution, limit))
+        if endpoint.cache is not None and not served.degraded:
+            endpoint.cache.put(_cache_key(choice, call), served.answer)
+        return decision
+
+    def _admit(self, endpoint: LoadedEndpoint, call: Call) -> None:
+        """Refuse now what could not be answered well: :class:`Overloaded` says what for, and when to come again."""
+        name = endpoint.name
+        if endpoint.route.on_full == "shed" and not self.journal.accepts():
+            self.meters.shed(name, "journal")
+            raise Overloaded(
+                f"Endpoint '{name}' cannot record decisions now (disk full or stalled) and sheds; retry later."
+            )
+        most = endpoint.route.max_in_flight
+        if most is not None and endpoint.in_flight >= most:
+            self.meters.shed(name, "limit")
+            raise Overloaded(f"Endpoint '{name}' answers {most} requests at once in a worker, and does; retry later.")
+        backlog = endpoint.pool.backlog_ms
+        limit = endpoint.queue_ms if call.priority == "interactive" else endpoint.queue_ms / 2
+        if backlog > limit:
+            self.meters.shed(name, "queue")
+            raise Overloaded(
+                f"Requests of endpoint '{name}' would wait some {backlog:.0f} ms in line, and may wait {limit:g}; "
+                "retry later.",
+                retry_after=backlog / 1000,
+            )
+
+    async def _from_cache(
+        self, endpoint: LoadedEndpoint, choice: Choice, call: Call, answer: FloatArray
+    ) -> Decision:
+        """The decision of an answer that was kept: no member runs."""
+        pool = endpoint.pool
+        execution = self._execution(pool, None, call, 0.0, 0.0, endpoint.name)
+        served = _Served(choice.strategy, answer, False)
+        decision = self._decide(endpoint, choice, execution, served, call, source="cache")
+        await self._keep(endpoint, decision)
         return decision
 
     def _execution(
@@ -250,7 +289,13 @@ class Plane:
         return _Served(*blind.settle(endpoint, choice, execution))
 
     def _decide(
-        self, endpoint: LoadedEndpoint, choice: Choice, execution: Execution, served: _Served, call: Call
+        self,
+        endpoint: LoadedEndpoint,
+        choice: Choice,
+        execution: Execution,
+        served: _Served,
+        call: Call,
+        source: Source | None = None,
     ) -> Decision:
         now = self.clock.monotonic()
         first = execution.first_start if execution.first_start is not None else now
@@ -260,7 +305,7 @@ class Plane:
             endpoint=endpoint.name,
             revision=endpoint.route.revision,
             state_version=0,
-            source=choice.source,
+            source=source or choice.source,
             arrived=call.arrived,
             queue_ms=(first - call.started) * 1000,
             latency_ms=(now - call.started) * 1000,
@@ -315,3 +360,7 @@ class Plane:
             f"Strategy '{strategy.name}' needs {strategy.quorum} members within {limit * 1000:g} ms and no fallback "
             f"could answer; missing: {missing}. Retry, or raise the deadline."
         )
+
+
+def _cache_key(choice: Choice, call: Call) -> CacheKey:
+    return choice.strategy.name, call.path, call.digest

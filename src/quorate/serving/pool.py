@@ -81,7 +81,7 @@ class LoadedPool:
         self.memory: int | None = None
         """Bytes that the process grew by while it was loaded and warmed; None where unknown."""
         self.samples = tuple(samples)
-        self._clock = clock
+        self.clock = clock
         self._lane = lane
         self._on_fault = on_fault
         self._on_graph_fault = on_graph_fault
@@ -96,10 +96,10 @@ class LoadedPool:
 
     def prepare(self, raw: Mapping[str, Any], path: str) -> tuple[Tensors, ...]:
         """Raw input through every distinct preprocessing of the pool, once each; errors call the rows ``path``."""
-        started = self._clock.monotonic()
+        started = self.clock.monotonic()
         tensors = tuple(pipeline.apply(raw, max_pixels=self.max_pixels, path=path) for pipeline in self.pipelines)
         first = next(iter(raw.values()))
-        per_row = (self._clock.monotonic() - started) * 1000 / len(first)
+        per_row = (self.clock.monotonic() - started) * 1000 / len(first)
         encoded = isinstance(first[0], bytes)
         self._row_ms[encoded] += _RECENT * (per_row - self._row_ms[encoded])
         return tensors
@@ -108,6 +108,11 @@ class LoadedPool:
         """How long :meth:`prepare` takes for such an input, as far as is known."""
         first = next(iter(raw.values()))
         return self._row_ms[isinstance(first[0], bytes)] * len(first)
+
+    @property
+    def backlog_ms(self) -> float:
+        """How long what is in line will take, as far as is known."""
+        return max((batcher.backlog_ms for batcher in self._batchers.values()), default=0.0)
 
     def together(self) -> InProcessUnit | None:
         """The one unit in this process that answers for all members; None if there is no such thing."""
@@ -132,7 +137,7 @@ class LoadedPool:
                 unit,
                 self.prepare,
                 self.output,
-                clock=self._clock,
+                clock=self.clock,
                 lane=self._lane,
                 on_run=self._on_run,
                 width=_AHEAD if isinstance(unit, HostUnit) else self._lanes,
@@ -169,7 +174,7 @@ class LoadedPool:
     def hung(self, unit: HostUnit, limit: float) -> None:
         """Kill a member process whose oldest run is older than ``limit`` seconds; a probe restarts it."""
         since = unit.host.busy_since
-        if since is not None and self._clock.monotonic() - since >= limit:
+        if since is not None and self.clock.monotonic() - since >= limit:
             unit.host.kill()
             self.members[unit.members[0]].breaker.trip()
 

@@ -148,6 +148,14 @@ class PolicySpec(Plugged):
     ] = None
 
 
+class CacheSpec(Section):
+    """Answers that are kept for exactly the same input, in each worker."""
+
+    entries: Annotated[int, Field(ge=1, le=10_000_000, description="Answers kept at most.")] = 10_000
+    bytes: Annotated[Size, Field(description="Bytes of the kept answers.")] = 16 * 1024 * 1024
+    seconds: Annotated[float, Field(gt=0, le=86_400 * 365, description="An older answer is not used.")] = 300.0
+
+
 class EndpointSpec(Section):
     """A pool, strategies and a policy under one name, with guards."""
 
@@ -162,6 +170,19 @@ class EndpointSpec(Section):
         tuple[Name, ...], Field(description="Strategies tried in order when the chosen one cannot answer.")
     ] = ()
     deadline_ms: Annotated[float, Field(gt=0, le=3_600_000, description="Time to answer, in milliseconds.")] = 1000.0
+    queue_ms: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=3_600_000,
+            description="A request that would wait longer in line is refused with 429; half the deadline by default.",
+        ),
+    ] = None
+    max_in_flight: Annotated[
+        int | None,
+        Field(ge=1, le=1_000_000, description="Requests answered at once in a worker; more are refused with 429."),
+    ] = None
+    cache: Annotated[CacheSpec | None, Field(description="Keep answers for exactly the same input.")] = None
     quorum: Annotated[
         int, Field(ge=1, description="Members of a strategy that must answer; a 'single' strategy needs 1.")
     ] = 1

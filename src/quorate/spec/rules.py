@@ -101,7 +101,13 @@ def _endpoint(config: Config, path: Path, endpoint: EndpointSpec) -> Iterator[Co
             (*path, "on_member_failure"),
             f"endpoints.{name}.on_member_failure is 'fallback' and there is none; list strategies under 'fallback'.",
         )
-    if endpoint_policy(endpoint) is None:
+    policy = endpoint_policy(endpoint)
+    if endpoint.cache is not None and policy is not None and policy.blind:
+        yield problem(
+            (*path, "cache"),
+            f"endpoints.{name}.cache: the endpoint is blind, and how fast a kept answer comes would tell; remove it.",
+        )
+    if policy is None:
         yield problem(
             path,
             f"endpoints.{name} has {len(endpoint.strategies)} strategies and no policy; say which one answers, "
