@@ -126,12 +126,15 @@ class KeyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a request may be at most."""
+    """What a request may be at most, and its connection: ``head_s`` and ``idle_s`` are seconds."""
 
     body_bytes: int = 32 * 1024 * 1024
     image_pixels: int = 50_000_000
     rows: int = 10_000
     json_depth: int = 32
+    connections: int = 16_384
+    head_s: float = 10.0
+    idle_s: float = 75.0
 
 
 class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

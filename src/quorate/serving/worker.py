@@ -24,6 +24,7 @@ from quorate.codecs import snapshot
 from quorate.codecs.lookup import JournalReader
 from quorate.errors import QuorateError
 from quorate.home import Home
+from quorate.serving.connection import ConnectionLimits
 from quorate.serving.idempotency import IdempotencyTable
 from quorate.serving.journal import Journal
 from quorate.serving.lanes import ThreadLane
@@ -105,12 +106,12 @@ class Worker:
             idempotency=idempotency,
             ready=lambda: self._serving,
         )
-        server = HttpServer(app.handle, clock=self._clock)
+        server = HttpServer(app.handle, clock=self._clock, limits=connection_limits(plane))
         listener = listen(self._settings.host, self._settings.port)
         gc.collect()
         gc.freeze()  # what is loaded stays; collections need not walk it
         give_back_memory()
-        chores = [asyncio.create_task(self._tick(plane, journal, server)), asyncio.create_task(self._follow(plane))]
+        chores = [asyncio.create_task(self._tick(plane, journal, server)), asyncio.create_task(self._follow(plane, server))]
         self._watch_supervisor()
         self._serving = True
         self._meters.ready.set(1)
@@ -175,7 +176,7 @@ class Worker:
         self._exit_code = EXIT_LANES_STUCK
         self._leaving.set()
 
-    async def _follow(self, plane: Plane) -> None:
+    async def _follow(self, plane: Plane, server: HttpServer) -> None:
         """Load every newer snapshot beside the present one and switch; a bad one is reported and tried again later."""
         failed: int | None = None
         retry_at = 0.0
@@ -202,6 +203,7 @@ class Worker:
                 continue
             old, plane.generation = plane.generation, fresh
             old.release()
+            server.limits = connection_limits(plane)
             log.info("Serving snapshot %s.", fresh.version)
 
 
@@ -212,6 +214,12 @@ def guarded(what: str) -> Any:
         yield
     except Exception:
         log.exception("An error in %s", what)
+
+
+def connection_limits(plane: Plane) -> ConnectionLimits:
+    """What the snapshot says about connections."""
+    limits = plane.generation.limits
+    return ConnectionLimits(head_s=limits.head_s, idle_s=limits.idle_s, connections=limits.connections)
 
 
 def give_back_memory() -> None:

@@ -224,6 +224,13 @@ class LimitsSpec(Section):
     image_pixels: Annotated[int, Field(ge=1, description="Pixels of an image, before it is decoded.")] = 50_000_000
     rows: Annotated[int, Field(ge=1, description="Rows in a request.")] = 10_000
     json_depth: Annotated[int, Field(ge=1, le=256, description="Nesting of JSON.")] = 32
+    connections: Annotated[int, Field(ge=1, le=1_000_000, description="Connections open at once, per worker.")] = 16_384
+    head_s: Annotated[
+        float, Field(gt=0, le=3600, description="Seconds in which the head of a request must arrive.")
+    ] = 10.0
+    idle_s: Annotated[
+        float, Field(gt=0, le=86_400, description="Seconds for which a connection is kept between requests.")
+    ] = 75.0
 
 
 class JournalSpec(Section):
