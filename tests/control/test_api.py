@@ -193,12 +193,14 @@ def test_only_so_many_previews_are_made_at_a_time(project: Any, port: Port, monk
 
 def test_metrics_are_every_process_s(project: Any, port: Port) -> None:
     counters = Counters(project.home.telemetry / "worker-0.qt")
-    counters.counter("quorate_shed_total", endpoint="main").add(3)
+    counters.counter("quorate_shed_total", endpoint="main", reason="queue").add(3)
     answer = port("GET", "/metrics")
     counters.close()
     assert answer.headers["content-type"].startswith("text/plain")
     samples = [s for family in text_string_to_metric_families(answer.text) for s in family.samples]
-    assert ("quorate_shed_total", {"endpoint": "main"}, 3.0) in [(s.name, s.labels, s.value) for s in samples]
+    assert ("quorate_shed_total", {"endpoint": "main", "reason": "queue"}, 3.0) in [
+        (s.name, s.labels, s.value) for s in samples
+    ]
 
 
 # --- decisions ---

@@ -1,3 +1,4 @@
+import json
 import struct
 import subprocess
 import sys
@@ -45,7 +46,7 @@ def test_the_same_labels_are_the_same_series_in_any_order(path):
 def test_a_restart_goes_on_with_totals_and_begins_gauges_anew(path):
     for start in (1, 2, 3):
         counters = Counters(path)
-        counters.counter("quorate_shed_total", endpoint="a").add(5)
+        counters.counter("quorate_shed_total", endpoint="a", reason="queue").add(5)
         gauge = counters.gauge("quorate_in_flight")
         assert gauge.value == 0
         gauge.add(7)
@@ -53,7 +54,7 @@ def test_a_restart_goes_on_with_totals_and_begins_gauges_anew(path):
         assert gauge.value == 4
         counters.histogram("quorate_member_duration_seconds", member="m").observe(1.0)
         counters.close()
-        assert _cells(path, "quorate_shed_total", endpoint="a") == (5 * start,)
+        assert _cells(path, "quorate_shed_total", endpoint="a", reason="queue") == (5 * start,)
         assert _cells(path, "quorate_process_starts_total") == (start,)
         assert sum(_cells(path, "quorate_member_duration_seconds", member="m")[1:]) == start
 
@@ -104,8 +105,8 @@ def test_label_sets_are_bounded_and_overflow_is_counted(path):
     assert _cells(path, "quorate_degraded_total", endpoint=f"e{fitted}") is None
     assert _cells(path, "quorate_degraded_total", endpoint=OTHER) == (11,)
     assert _cells(path, "quorate_series_overflow_total", metric="quorate_degraded_total") == (11,)
-    counters.counter("quorate_shed_total", endpoint="still free").add()
-    assert _cells(path, "quorate_shed_total", endpoint="still free") == (1,)
+    counters.counter("quorate_shed_total", endpoint="still free", reason="queue").add()
+    assert _cells(path, "quorate_shed_total", endpoint="still free", reason="queue") == (1,)
     counters.close()
 
 
@@ -151,7 +152,7 @@ def test_a_file_has_one_writer(path, monkeypatch):
 
 def test_handles_end_with_the_file(path):
     counters = Counters(path)
-    shed = counters.counter("quorate_shed_total", endpoint="a")
+    shed = counters.counter("quorate_shed_total", endpoint="a", reason="queue")
     counters.close()
     with pytest.raises(ValueError, match="released"):
         shed.add()
@@ -183,15 +184,75 @@ def test_a_metric_of_another_release_is_passed_over(path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setitem(METRICS, "quorate_future_total", METRICS["quorate_shed_total"])
         counters = Counters(path)
-        counters.counter("quorate_future_total", endpoint="a").add()
-        counters.counter("quorate_shed_total", endpoint="a").add()
+        counters.counter("quorate_future_total", endpoint="a", reason="queue").add()
+        counters.counter("quorate_shed_total", endpoint="a", reason="queue").add()
         counters.close()
     assert "quorate_future_total" not in {s.metric for s in read(path)[0]}
     counters = Counters(path)
-    assert counters.counter("quorate_shed_total", endpoint="a").value == 1
+    assert counters.counter("quorate_shed_total", endpoint="a", reason="queue").value == 1
     counters.close()
 
 
 def test_creation_leaves_no_temporary_file(path):
     Counters(path).close()
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_every_histogram_has_the_buckets_of_its_scale(path):
+    counters = Counters(path)
+    sizes = counters.histogram("quorate_batch_rows", pool="p")
+    for rows in (1, 2, 5, 5000):
+        sizes.observe(rows)
+    total, *buckets = _cells(path, "quorate_batch_rows", pool="p")
+    assert total == 5008
+    bounds = METRICS["quorate_batch_rows"].scale.bounds
+    assert {(*bounds, None)[i]: n for i, n in enumerate(buckets) if n} == {1: 1, 2: 1, 6: 1, None: 1}
+    counters.close()
+
+
+def test_buckets_of_another_release_are_passed_over_and_begin_anew(path, monkeypatch):
+    with monkeypatch.context() as patch:
+        metric = METRICS["quorate_batch_rows"]
+        patch.setitem(METRICS, "quorate_batch_rows", metric._replace(scale=metric.scale._replace(bounds=(1, 2))))
+        counters = Counters(path)
+        counters.histogram("quorate_batch_rows", pool="p").observe(2)
+        counters.counter("quorate_degraded_total", endpoint="a").add()
+        counters.close()
+    assert _cells(path, "quorate_batch_rows", pool="p") is None
+    counters = Counters(path)
+    counters.histogram("quorate_batch_rows", pool="p").observe(700)
+    assert _cells(path, "quorate_batch_rows", pool="p")[0] == 700
+    assert _cells(path, "quorate_degraded_total", endpoint="a") == (1,)
+    counters.close()
+
+
+def test_a_file_of_the_release_without_widths_goes_on(path):
+    counters = Counters(path)
+    counters.counter("quorate_degraded_total", endpoint="a").add(3)
+    counters.histogram("quorate_member_duration_seconds", member="m").observe(1.0)
+    counters.histogram("quorate_batch_rows", pool="p").observe(2)  # that release would have had other buckets
+    counters.close()
+    raw = bytearray(path.read_bytes())
+    (used,) = struct.unpack_from("<Q", raw, 16)
+    lines = [json.dumps(json.loads(line)[:3], separators=(",", ":")) for line in raw[64 : 64 + used].splitlines()]
+    old = "".join(f"{line}\n" for line in lines).encode()
+    raw[64 : 64 + used] = old.ljust(used, b"\0")
+    struct.pack_into("<Q", raw, 16, len(old))
+    path.write_bytes(raw)
+    counters = Counters(path)
+    counters.counter("quorate_degraded_total", endpoint="a").add()
+    assert _cells(path, "quorate_degraded_total", endpoint="a") == (4,)
+    assert sum(_cells(path, "quorate_member_duration_seconds", member="m")[1:]) == 1
+    assert _cells(path, "quorate_batch_rows", pool="p") is None
+    counters.close()
+
+
+def test_a_gauge_without_a_reading_is_not_shown(path):
+    counters = Counters(path)
+    gauge = counters.gauge("quorate_circuit_state", member="a")
+    gauge.set(2)
+    gauge.clear()
+    assert _cells(path, "quorate_circuit_state", member="a") is None
+    gauge.set(1)
+    assert _cells(path, "quorate_circuit_state", member="a") == (1,)
+    counters.close()

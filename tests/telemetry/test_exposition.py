@@ -78,8 +78,8 @@ def test_unused_overflow_series_are_not_shown(tmp_path, workers):
 
 def test_an_unreadable_file_is_shown_and_harms_no_other(tmp_path, workers):
     (tmp_path / "worker-9.qt").write_bytes(b"garbage")
-    workers[0].counter("quorate_shed_total", endpoint="a").add()
-    assert _sample(tmp_path, "quorate_shed_total", endpoint="a") == 1
+    workers[0].counter("quorate_shed_total", endpoint="a", reason="queue").add()
+    assert _sample(tmp_path, "quorate_shed_total", endpoint="a", reason="queue") == 1
     assert _sample(tmp_path, "quorate_telemetry_unreadable_files") == 1
 
 
@@ -89,8 +89,8 @@ def test_no_folder_is_no_series(tmp_path):
 
 
 def test_label_values_are_escaped(tmp_path, workers):
-    workers[0].counter("quorate_shed_total", endpoint='a"\n\\b').add()
-    assert _sample(tmp_path, "quorate_shed_total", endpoint='a"\n\\b') == 1
+    workers[0].counter("quorate_shed_total", endpoint='a"\n\\b', reason="queue").add()
+    assert _sample(tmp_path, "quorate_shed_total", endpoint='a"\n\\b', reason="queue") == 1
 
 
 def test_every_metric_is_exposed_and_documented(tmp_path, workers):

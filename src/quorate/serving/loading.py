@@ -29,6 +29,7 @@ from quorate.serving.lanes import Cost, ThreadLane, measure
 from quorate.serving.meters import Meters
 from quorate.serving.pool import PROBE_TIMEOUT, LoadedMember, LoadedPool
 from quorate.serving.units import AbsentUnit, GraphUnit, HostUnit, InProcessUnit, SessionUnit, Unit
+from quorate.telemetry.process import resident_bytes
 from quorate.web.auth import Keyring
 
 log = logging.getLogger("quorate.serving")
@@ -98,6 +99,7 @@ class Loader:
         return states
 
     async def _pool(self, route: PoolRoute, strict: bool) -> LoadedPool:
+        before = resident_bytes()
         pool = await self._background.submit(self._assemble, route, strict)
         try:
             units: list[tuple[Unit, Breaker]] = [(member.unit, member.breaker) for member in pool.members]
@@ -107,6 +109,9 @@ class Loader:
             for unit, breaker in units:  # one after the other: they are measured, and must not disturb each other
                 if breaker.state is Circuit.CLOSED:
                     await self._measure(pool, unit, breaker)
+            after = resident_bytes()
+            if before is not None and after is not None:
+                pool.memory = max(0, after - before)
         except BaseException:
             pool.close()
             raise
@@ -157,7 +162,10 @@ class Loader:
             # A damaged member costs its share of the ensemble, not the start; probes try again.
             log.error("Member '%s' could not be loaded and is left out: %s", route.name, error)
             unit = AbsentUnit(position, feed, load)
-        return LoadedMember(route, artifact, unit, Breaker(self._clock))
+        member = LoadedMember(route, artifact, unit, Breaker(self._clock))
+        stamps = [self._blobs.stamp(digest) for digest in route.files.values()]
+        member.weights = sum(stamp[1] for stamp in stamps if stamp is not None)
+        return member
 
     def _graph(self, route: PoolRoute, feeds: list[int], strict: bool) -> GraphUnit | None:
         if route.graph is None:

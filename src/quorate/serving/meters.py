@@ -2,114 +2,202 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
 
-from quorate.core.types import Decision, Status
+from quorate.core.types import Decision, MemberRun, Status
+from quorate.serving.gauges import Gauges
 from quorate.serving.journal import Journal
 from quorate.serving.pool import LoadedPool
-from quorate.serving.units import HostUnit
 from quorate.telemetry.counters import Counter, Counters, Histogram
+from quorate.telemetry.metrics import BOUNDS_MS
 
 _NOBODY = "-"
 """Label of a request that was refused before an endpoint or strategy was known."""
+_SKIPPED = Status.SKIPPED
+
+
+class _Endpoint:
+    """First cells of an endpoint's series; ``served`` is the cell of its answers by strategy."""
+
+    __slots__ = ("degraded", "duration", "fallbacks", "queue", "served")
+
+    def __init__(self, counters: Counters, name: str) -> None:
+        self.served: dict[str | None, int] = {}
+        self.duration = counters.histogram("quorate_request_duration_seconds", endpoint=name).at
+        self.queue = counters.histogram("quorate_queue_duration_seconds", endpoint=name).at
+        self.degraded = counters.counter("quorate_degraded_total", endpoint=name).at
+        self.fallbacks = counters.counter("quorate_fallbacks_total", endpoint=name).at
 
 
 class Meters:
-    """The metrics of one worker; used from its event loop only."""
+    """The metrics of one worker; used from its event loop only.
+
+    ``connections`` are the open ones: the server adds 1 and -1, or sets it.
+    """
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
-        self._requests: dict[tuple[str, str, str], Counter] = {}
-        self._duration: dict[str, Histogram] = {}
-        self._member_duration: dict[str, Histogram] = {}
-        self._flaws: dict[str, tuple[Counter, Counter]] = {}
-        self._restarts: dict[str, int] = {}
+        self._cells = counters.cells
+        self._gauges = Gauges(counters)
+        self._endpoints: dict[str, _Endpoint] = {}
+        self._members: dict[str, int] = {}
+        self._handles: dict[tuple[str, ...], Counter] = {}
+        self._runs: dict[str, tuple[Histogram, Histogram, Histogram]] = {}
+        self._combine: dict[str, Histogram] = {}
         self.in_flight = counters.gauge("quorate_in_flight")
+        self.connections = counters.gauge("quorate_connections")
         self.ready = counters.gauge("quorate_ready")
         self.snapshot = counters.gauge("quorate_snapshot_version")
-        self._pending = counters.gauge("quorate_journal_pending_bytes")
-        self._lag = counters.gauge("quorate_journal_lag_seconds")
+        self.received: Callable[[float], None] = counters.counter("quorate_received_bytes_total").add
+        """Count bytes that came in on the inference port."""
+        self.sent: Callable[[float], None] = counters.counter("quorate_sent_bytes_total").add
+        """Count bytes that went out on the inference port."""
 
-    def _request(self, endpoint: str, strategy: str, status: str) -> None:
-        key = (endpoint, strategy, status)
-        found = self._requests.get(key)
-        if found is None:
-            found = self._requests[key] = self._counters.counter(
-                "quorate_requests_total", endpoint=endpoint, strategy=strategy, status=status
-            )
-        found.add()
+    # --- requests ---
 
     def decided(self, decision: Decision) -> None:
-        """Count one decision: its request, duration, members, and whether it was degraded or fell back."""
-        endpoint = decision.endpoint
-        self._request(endpoint, decision.served or _NOBODY, "2xx" if decision.error is None else "5xx")
-        duration = self._duration.get(endpoint)
-        if duration is None:
-            duration = self._duration[endpoint] = self._counters.histogram(
-                "quorate_request_duration_seconds", endpoint=endpoint
-            )
-        duration.observe(decision.latency_ms)
-        for run in decision.members:
-            if run.latency_ms is None or run.status is Status.SKIPPED:
+        """Count one decision: its request, durations, members, and whether it was degraded or fell back."""
+        self._answered(decision)
+        self._ran(decision.members, 1.0)
+
+    def decided_many(self, decisions: Iterable[Decision]) -> None:
+        """Count decisions; neighbours with the very same ``members`` (one batch's) count them in one go."""
+        members: Sequence[MemberRun] = ()
+        times = 0
+        for decision in decisions:
+            self._answered(decision)
+            if decision.members is members:
+                times += 1
                 continue
-            member = self._member_duration.get(run.name)
-            if member is None:
-                member = self._member_duration[run.name] = self._counters.histogram(
-                    "quorate_member_duration_seconds", member=run.name
-                )
-            member.observe(run.latency_ms)
-        flaws = self._flaws.get(endpoint)
-        if flaws is None:
-            flaws = self._flaws[endpoint] = (
-                self._counters.counter("quorate_degraded_total", endpoint=endpoint),
-                self._counters.counter("quorate_fallbacks_total", endpoint=endpoint),
-            )
+            if times:
+                self._ran(members, times)
+            members, times = decision.members, 1
+        if times:
+            self._ran(members, times)
+
+    def _answered(self, decision: Decision) -> None:
+        endpoint = self._endpoints.get(decision.endpoint)
+        if endpoint is None:
+            endpoint = self._endpoints[decision.endpoint] = _Endpoint(self._counters, decision.endpoint)
+        served = decision.served
+        cells = self._cells
+        if decision.error is None and served in endpoint.served:
+            cells[endpoint.served[served]] += 1.0
+        else:
+            self._first(endpoint, decision)
+        at, value = endpoint.duration, decision.latency_ms
+        cells[at + 1 + bisect_left(BOUNDS_MS, value)] += 1.0
+        cells[at] += value
+        at, value = endpoint.queue, decision.queue_ms
+        cells[at + 1 + bisect_left(BOUNDS_MS, value)] += 1.0
+        cells[at] += value
         # Nothing is added, rather than not counted: a blind answer must not take longer where it is degraded.
-        flaws[0].add(decision.degraded)
-        flaws[1].add(decision.served is not None and decision.served != decision.assigned)
+        cells[endpoint.degraded] += decision.degraded
+        cells[endpoint.fallbacks] += served is not None and served != decision.assigned
+
+    def _first(self, endpoint: _Endpoint, decision: Decision) -> None:
+        """The first answer of a strategy, and every error."""
+        status = "2xx" if decision.error is None else "5xx"
+        counter = self._request(decision.endpoint, decision.served or _NOBODY, status)
+        counter.add()
+        if decision.error is None:
+            endpoint.served[decision.served] = counter.at
+
+    def _ran(self, members: Sequence[MemberRun], times: float) -> None:
+        """Count member runs, each ``times`` times. Members of one graph share one latency: it is looked up once."""
+        cells, known = self._cells, self._members
+        last, bucket, total = None, 0, 0.0
+        for run in members:
+            ms = run.latency_ms
+            if ms is None or run.status is _SKIPPED:
+                continue
+            if ms is not last:
+                last, bucket, total = ms, 1 + bisect_left(BOUNDS_MS, ms), ms * times
+            try:
+                at = known[run.name]
+            except KeyError:
+                at = known[run.name] = self._counters.histogram("quorate_member_duration_seconds", member=run.name).at
+            cells[at + bucket] += times
+            cells[at] += total
+
+    def _request(self, endpoint: str, strategy: str, status: str) -> Counter:
+        return self._counter("quorate_requests_total", endpoint=endpoint, strategy=strategy, status=status)
+
+    def _counter(self, name: str, /, **labels: str) -> Counter:
+        key = (name, *labels.values())
+        found = self._handles.get(key)
+        if found is None:
+            found = self._handles[key] = self._counters.counter(name, **labels)
+        return found
 
     def refused(self, status: int) -> None:
         """Count a request that got an error instead of a decision."""
-        self._request(_NOBODY, _NOBODY, f"{status // 100}xx")
+        self._request(_NOBODY, _NOBODY, f"{status // 100}xx").add()
 
-    def shed(self, endpoint: str) -> None:
-        """Count a request refused because its decision could not be kept."""
-        self._counters.counter("quorate_shed_total", endpoint=endpoint).add()
+    def shed(self, endpoint: str, reason: str) -> None:
+        """Count a request refused on purpose, for want of: ``journal``, ``queue``, ``memory``."""
+        self._counter("quorate_shed_total", endpoint=endpoint, reason=reason).add()
 
     def dropped(self, endpoint: str) -> None:
         """Count an answer whose decision was not kept."""
-        self._counters.counter("quorate_decisions_dropped_total", endpoint=endpoint).add()
+        self._counter("quorate_decisions_dropped_total", endpoint=endpoint).add()
+
+    def cache(self, endpoint: str, hit: bool) -> None:
+        """Count a look-up in the answer cache."""
+        self._counter("quorate_cache_requests_total", endpoint=endpoint, result="hit" if hit else "miss").add()
 
     def outcomes(self, result: str, count: int) -> None:
         """Count outcomes by what became of them."""
         if count:
-            self._counters.counter("quorate_outcomes_total", result=result).add(count)
+            self._counter("quorate_outcomes_total", result=result).add(count)
+
+    # --- what runs ---
+
+    def ran(self, pool: str, requests: int, rows: int, ms: float) -> None:
+        """Count one run of a graph or of a single member: the requests and rows it answered, its duration."""
+        found = self._runs.get(pool)
+        if found is None:
+            found = self._runs[pool] = (
+                self._counters.histogram("quorate_batch_requests", pool=pool),
+                self._counters.histogram("quorate_batch_rows", pool=pool),
+                self._counters.histogram("quorate_run_duration_seconds", pool=pool),
+            )
+        found[0].observe(requests)
+        found[1].observe(rows)
+        found[2].observe(ms)
+
+    def combined(self, endpoint: str, ms: float) -> None:
+        """Count one combination of members' outputs into an answer, or into the answers of a batch."""
+        found = self._combine.get(endpoint)
+        if found is None:
+            found = self._combine[endpoint] = self._counters.histogram(
+                "quorate_combine_duration_seconds", endpoint=endpoint
+            )
+        found.observe(ms)
+
+    def hedged(self, member: str, won: bool) -> None:
+        """Count a second try of a straggling member; ``won``: it answered before the first."""
+        self._counter("quorate_hedges_total", member=member, result="won" if won else "lost").add()
 
     def member_fault(self, pool: str) -> Callable[[str, str], None]:
         """The counter of member faults, by member and error code."""
-
-        def count(member: str, reason: str) -> None:
-            self._counters.counter("quorate_member_faults_total", member=member, reason=reason).add()
-
-        return count
+        return lambda member, reason: self._counter("quorate_member_faults_total", member=member, reason=reason).add()
 
     def graph_fault(self, pool: str) -> Callable[[], None]:
         """The counter of a pool's graph failures."""
-        return lambda: self._counters.counter("quorate_graph_fallbacks_total", pool=pool).add()
+        return self._counters.counter("quorate_graph_fallbacks_total", pool=pool).add
+
+    # --- now and then ---
+
+    def time_collections(self) -> None:
+        """From now on, time every garbage collection of this process."""
+        self._gauges.process.time_collections()
+
+    def lagged(self, ms: float) -> None:
+        """Count how late the event loop woke a timer."""
+        self._gauges.lag.observe(max(0.0, ms))
 
     def observe(self, pools: Iterable[LoadedPool], journal: Journal) -> None:
-        """Refresh the gauges; called about once a second."""
-        for pool in pools:
-            for member in pool.members:
-                state = self._counters.gauge("quorate_circuit_state", member=member.name)
-                state.set(float(member.breaker.state))
-                if isinstance(member.unit, HostUnit):
-                    self._restarted(member.name, member.unit.host.restarts)
-        self._pending.set(journal.pending_bytes)
-        self._lag.set(journal.lag)
-
-    def _restarted(self, member: str, restarts: int) -> None:
-        fresh = restarts - self._restarts.get(member, 0)
-        self._restarts[member] = restarts
-        if fresh > 0:
-            self._counters.counter("quorate_host_restarts_total", member=member).add(fresh)
+        """Refresh what is read off rather than counted; called about once a second, and at the end."""
+        self._gauges.observe(pools, journal)

@@ -114,7 +114,7 @@ class Plane:
         """
         choice = endpoint.choose(call.strategy, call.context, self._rng.random())
         if endpoint.route.on_full == "shed" and not self.journal.accepts():
-            self.meters.shed(endpoint.name)
+            self.meters.shed(endpoint.name, "journal")
             raise Overloaded(
                 f"Endpoint '{endpoint.name}' cannot record decisions now (disk full or stalled) and sheds; retry later."
             )
@@ -268,7 +268,7 @@ class Plane:
             elif self.journal.counters.dropped > dropped:
                 self.meters.dropped(endpoint.name)
         except Overloaded:
-            self.meters.shed(endpoint.name)
+            self.meters.shed(endpoint.name, "journal")
             raise
         self.meters.decided(decision)
 

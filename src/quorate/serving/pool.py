@@ -25,7 +25,7 @@ PROBE_TIMEOUT = 5.0
 class LoadedMember:
     """A member, the unit that runs it by itself, and its circuit."""
 
-    __slots__ = ("artifact", "breaker", "name", "route", "unit", "version")
+    __slots__ = ("artifact", "breaker", "name", "route", "unit", "version", "weights")
 
     def __init__(self, route: MemberRoute, artifact: Artifact, unit: Unit, breaker: Breaker) -> None:
         self.artifact = artifact
@@ -34,6 +34,8 @@ class LoadedMember:
         self.route = route
         self.unit = unit
         self.breaker = breaker
+        self.weights = 0
+        """Bytes of its files, set by the loader."""
 
     @property
     def available(self) -> bool:
@@ -68,6 +70,8 @@ class LoadedPool:
         self.output = route.signature.output
         self.width = self.output.width
         self.users = 0
+        self.memory: int | None = None
+        """Bytes that the process grew by while it was loaded and warmed; None where unknown."""
         self.samples = tuple(samples)
         self._clock = clock
         self._lane = lane

@@ -120,6 +120,7 @@ class Worker:
         self._watch_supervisor(server)
         self._serving = True
         self._meters.ready.set(1)
+        self._meters.time_collections()
         tell(self._settings.ready_fd)
         try:
             await server.serve(sockets=[listener])
@@ -129,6 +130,7 @@ class Worker:
             for chore in chores:
                 chore.cancel()
             await journal.close()
+            self._meters.observe(plane.generation.pools, journal)  # what was counted since the last tick
             idempotency.close()
             plane.generation.release()
         return self._exit_code
@@ -164,7 +166,9 @@ class Worker:
                 if beat % 10 == 0:
                     self._meters.observe(plane.generation.pools, journal)
                     self._meters.snapshot.set(plane.generation.version)
+            asleep = self._clock.monotonic()
             await asyncio.sleep(TICK)
+            self._meters.lagged((self._clock.monotonic() - asleep - TICK) * 1000)
         log.error("Every spare thread is held by a hung member; this worker restarts itself.")
         self._exit_code = EXIT_LANES_STUCK
         server.should_exit = True

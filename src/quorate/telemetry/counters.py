@@ -1,14 +1,17 @@
 """One process's counters, in a file mapped into memory.
 
 Layout, little-endian: a header of 64 bytes (magic, version, bytes of directory in use, cells in use), a directory
-(one JSON line a series: metric, labels, first cell) and float64 cells. A counter or gauge is one cell; a histogram
-is its sum in milliseconds, then one cell a bucket. One process and one thread writes a file; anyone may read it
-meanwhile without a lock, because a cell is eight aligned bytes and a directory line is complete before it counts.
+(one JSON line a series: metric, labels, first cell, number of cells) and float64 cells. A counter or gauge is one
+cell, NaN where a gauge has no reading; a histogram is its sum, then one cell a bucket, both in the unit of its scale.
+A series of another width than its metric has now is passed over: its buckets are those of another release. One process
+writes a file, and one thread each series; anyone may read it meanwhile without a lock, because a cell is eight aligned
+bytes and a directory line is complete before it counts.
 """
 
 from __future__ import annotations
 
 import fcntl
+import math
 import mmap
 import os
 import struct
@@ -26,7 +29,6 @@ from quorate.telemetry.metrics import BOUNDS_MS, METRICS, OTHER, Kind
 VERSION = 1
 SERIES = 500
 """Label sets a metric may have in one file."""
-BUCKETS = len(BOUNDS_MS) + 1
 
 _OVERFLOW = "quorate_series_overflow_total"
 _MAGIC = b"QRTELEM\0"
@@ -39,27 +41,28 @@ _RESERVED = 4 * 1024
 _CELLS_AT = _DIRECTORY_AT + _DIRECTORY_BYTES
 _CELLS = 64 * 1024
 _SIZE = _CELLS_AT + 8 * _CELLS
+_OLD_WIDTH = 2 + len(BOUNDS_MS)
 _LOCK_ATTEMPTS = 100
 _LOCK_PAUSE_S = 0.01
 
 
 class Counter:
-    """A number that only grows."""
+    """A number that only grows; ``at`` is its cell."""
 
-    __slots__ = ("_at", "_cells")
+    __slots__ = ("_cells", "at")
 
     def __init__(self, cells: memoryview[float], at: int) -> None:
         self._cells = cells
-        self._at = at
+        self.at = at
 
     def add(self, amount: float = 1.0) -> None:
         """Count ``amount`` more."""
-        self._cells[self._at] += amount
+        self._cells[self.at] += amount
 
     @property
     def value(self) -> float:
         """The present reading."""
-        return self._cells[self._at]
+        return self._cells[self.at]
 
 
 class Gauge(Counter):
@@ -69,27 +72,36 @@ class Gauge(Counter):
 
     def set(self, value: float) -> None:
         """Replace the reading."""
-        self._cells[self._at] = value
+        self._cells[self.at] = value
+
+    def clear(self) -> None:
+        """There is no reading any more: the series is not shown until the next :meth:`set`."""
+        self._cells[self.at] = math.nan
 
 
 class Histogram:
-    """Durations counted in logarithmic buckets (:data:`BOUNDS_MS`)."""
+    """Values counted in the buckets of their metric's scale (milliseconds for durations).
 
-    __slots__ = ("_at", "_cells")
+    ``at`` is its first cell, the sum; the buckets follow it. A loop that counts many values works on
+    :attr:`Counters.cells` itself.
+    """
 
-    def __init__(self, cells: memoryview[float], at: int) -> None:
+    __slots__ = ("_bounds", "_cells", "at")
+
+    def __init__(self, cells: memoryview[float], at: int, bounds: tuple[float, ...]) -> None:
         self._cells = cells
-        self._at = at
+        self._bounds = bounds
+        self.at = at
 
-    def observe(self, milliseconds: float) -> None:
-        """Count one duration."""
-        cells, at = self._cells, self._at
-        cells[at + 1 + bisect_left(BOUNDS_MS, milliseconds)] += 1.0
-        cells[at] += milliseconds
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        cells, at = self._cells, self.at
+        cells[at + 1 + bisect_left(self._bounds, value)] += 1.0
+        cells[at] += value
 
 
 class Series(NamedTuple):
-    """One series as read back; ``cells`` is one reading, or a histogram's sum (milliseconds) and its bucket counts."""
+    """One series as read back; ``cells`` is one reading, or a histogram's sum and its bucket counts."""
 
     metric: str
     labels: dict[str, str]
@@ -100,6 +112,7 @@ class _Line(msgspec.Struct, array_like=True):
     metric: str
     labels: dict[str, str]
     at: int
+    width: int = 0  # 0: written by a release whose histograms all had the buckets of durations
 
 
 class Counters:
@@ -146,7 +159,12 @@ class Counters:
 
     def histogram(self, name: str, /, **labels: str) -> Histogram:
         """The histogram with these labels."""
-        return Histogram(self._cells, self._resolve(name, "histogram", labels))
+        return Histogram(self._cells, self._resolve(name, "histogram", labels), METRICS[name].scale.bounds)
+
+    @property
+    def cells(self) -> memoryview[float]:
+        """All cells, for loops that count many values at once."""
+        return self._cells
 
     def close(self) -> None:
         """Let go of the file; handles must not be used any more."""
@@ -165,7 +183,7 @@ class Counters:
 
     def _register(self, name: str, values: tuple[str, ...]) -> int:
         directory, cells = _USED.unpack_from(self._map, _USED_AT)
-        line = _Line(name, dict(zip(METRICS[name].labels, values, strict=True)), int(cells))
+        line = _Line(name, dict(zip(METRICS[name].labels, values, strict=True)), int(cells), _width(name))
         text = msgspec.json.encode(line) + b"\n"
         # There is always room for what has no labels: nothing else could be put in its place.
         fits = directory + len(text) + _RESERVED <= _DIRECTORY_BYTES and cells + _width(name) <= _CELLS
@@ -194,7 +212,7 @@ def read(path: Path) -> tuple[list[Series], bool]:
     found = [
         Series(line.metric, line.labels, tuple(cells[line.at : line.at + _width(line.metric)])) for line in _known(raw)
     ]
-    return found, alive
+    return [series for series in found if not math.isnan(series.cells[0])], alive
 
 
 def _known(raw: bytes | mmap.mmap) -> list[_Line]:
@@ -202,11 +220,20 @@ def _known(raw: bytes | mmap.mmap) -> list[_Line]:
     used, _ = _USED.unpack_from(raw, _USED_AT)
     text = raw[_DIRECTORY_AT : _DIRECTORY_AT + used]
     lines = [msgspec.json.decode(line, type=_Line) for line in text.splitlines()]
-    return [line for line in lines if line.metric in METRICS and set(line.labels) == set(METRICS[line.metric].labels)]
+    return [line for line in lines if _fits(line)]
+
+
+def _fits(line: _Line) -> bool:
+    metric = METRICS.get(line.metric)
+    if metric is None or set(line.labels) != set(metric.labels):
+        return False
+    width = line.width or (_OLD_WIDTH if metric.kind == "histogram" else 1)
+    return width == _width(line.metric)
 
 
 def _width(name: str) -> int:
-    return 1 + BUCKETS if METRICS[name].kind == "histogram" else 1
+    metric = METRICS[name]
+    return 2 + len(metric.scale.bounds) if metric.kind == "histogram" else 1
 
 
 def _is_readable(raw: bytes) -> bool:

@@ -12,13 +12,12 @@ from prometheus_client.registry import Collector
 
 from quorate.errors import StoreError
 from quorate.telemetry.counters import Series, read
-from quorate.telemetry.metrics import BOUNDS_MS, METRICS, OTHER
+from quorate.telemetry.metrics import METRICS, OTHER
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SUFFIX = ".qt"
 """Telemetry files are called ``<process>.qt``: ``worker-0.qt``, ``control.qt``."""
 
-_LE = [f"{bound / 1000:g}" for bound in BOUNDS_MS] + ["+Inf"]
 _UNREADABLE = "quorate_telemetry_unreadable_files"
 
 
@@ -72,8 +71,10 @@ def _family(name: str, series: dict[tuple[str, ...], list[float]]) -> Metric:
     labels = (*metric.labels, "process") if metric.per_process else metric.labels
     if metric.kind == "histogram":
         histogram = HistogramMetricFamily(name, metric.help, labels=labels)
+        bounds, per_unit = metric.scale
+        edges = [*(f"{bound / per_unit:g}" for bound in bounds), "+Inf"]
         for key, (total, *buckets) in series.items():
-            histogram.add_metric(key, list(zip(_LE, accumulate(buckets), strict=True)), sum_value=total / 1000)
+            histogram.add_metric(key, list(zip(edges, accumulate(buckets), strict=True)), sum_value=total / per_unit)
         return histogram
     kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
     family: CounterMetricFamily | GaugeMetricFamily = kind(name, metric.help, labels=labels)

@@ -10,16 +10,33 @@ OTHER = "other"
 """The label value of what did not fit: every metric keeps at most ``SERIES`` label sets."""
 
 BOUNDS_MS = tuple(float(f"{0.1 * 10 ** (step / 5):.2g}") for step in range(26))
-"""Upper bounds of the histogram buckets, milliseconds: five a decade from 0.1 ms to 10 s."""
+"""Upper bounds of most histogram buckets, milliseconds: five a decade from 0.1 ms to 10 s."""
+
+
+class Scale(NamedTuple):
+    """What a histogram counts: upper bounds of its buckets, and how many of that unit make one of the exposed unit."""
+
+    bounds: tuple[float, ...]
+    per_unit: float
+
+
+DURATIONS = Scale(BOUNDS_MS, 1000.0)
+SHORT_DURATIONS = Scale(tuple(bound / 100 for bound in BOUNDS_MS), 1000.0)
+"""From 1 µs to 100 ms."""
+SIZES = Scale((1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024), 1.0)
 
 
 class Metric(NamedTuple):
-    """``per_process`` series carry the label ``process``; the others are summed over all processes."""
+    """``per_process`` series carry the label ``process``; the others are summed over all processes.
+
+    ``scale`` matters to histograms only.
+    """
 
     kind: Kind
     help: str
     labels: tuple[str, ...] = ()
     per_process: bool = False
+    scale: Scale = DURATIONS
 
 
 METRICS: dict[str, Metric] = {
@@ -29,21 +46,57 @@ METRICS: dict[str, Metric] = {
         ("endpoint", "strategy", "status"),
     ),
     "quorate_request_duration_seconds": Metric("histogram", "From a request's arrival to its answer.", ("endpoint",)),
+    "quorate_queue_duration_seconds": Metric(
+        "histogram", "From a request's arrival to its first member's start.", ("endpoint",)
+    ),
+    "quorate_combine_duration_seconds": Metric(
+        "histogram", "Combining the members' outputs.", ("endpoint",), scale=SHORT_DURATIONS
+    ),
     "quorate_degraded_total": Metric("counter", "Answers that a failed member is missing from.", ("endpoint",)),
     "quorate_fallbacks_total": Metric("counter", "Answers that came from the fallback chain.", ("endpoint",)),
-    "quorate_shed_total": Metric("counter", "Requests refused on purpose, with 429.", ("endpoint",)),
+    "quorate_shed_total": Metric("counter", "Requests refused on purpose, with 429.", ("endpoint", "reason")),
+    "quorate_cache_requests_total": Metric("counter", "Look-ups in the answer cache.", ("endpoint", "result")),
     "quorate_decisions_dropped_total": Metric("counter", "Answers whose decision was not kept.", ("endpoint",)),
     "quorate_outcomes_total": Metric("counter", "Outcomes received, by what became of them.", ("result",)),
+    "quorate_batch_requests": Metric("histogram", "Requests that one run answered.", ("pool",), scale=SIZES),
+    "quorate_batch_rows": Metric("histogram", "Rows in one run.", ("pool",), scale=SIZES),
+    "quorate_run_duration_seconds": Metric("histogram", "One run of a graph or of a single member.", ("pool",)),
     "quorate_member_faults_total": Metric("counter", "Times a member gave no usable output.", ("member", "reason")),
-    "quorate_member_duration_seconds": Metric("histogram", "One run of a member.", ("member",)),
+    "quorate_member_duration_seconds": Metric(
+        "histogram", "The run of a member, once for every request that it answered.", ("member",)
+    ),
+    "quorate_hedges_total": Metric(
+        "counter", "Second tries of a straggling member, by which came first.", ("member", "result")
+    ),
     "quorate_circuit_state": Metric("gauge", "A member's circuit: 0 closed, 1 half open, 2 open.", ("member",), True),
     "quorate_host_restarts_total": Metric("counter", "Restarts of a member's own process.", ("member",)),
+    "quorate_host_resident_memory_bytes": Metric("gauge", "Memory of a member's own process.", ("member",), True),
     "quorate_graph_fallbacks_total": Metric("counter", "Runs of separate members because the graph failed.", ("pool",)),
+    "quorate_pool_memory_bytes": Metric("gauge", "Growth of the process while the pool was loaded.", ("pool",), True),
+    "quorate_model_weights_bytes": Metric("gauge", "Size of a loaded member's files.", ("member",), True),
     "quorate_journal_pending_bytes": Metric("gauge", "Decisions waiting to be written.", (), True),
     "quorate_journal_lag_seconds": Metric("gauge", "Age of the oldest decision waiting to be written.", (), True),
+    "quorate_journal_records_total": Metric("counter", "Journal records written."),
+    "quorate_journal_bytes_total": Metric("counter", "Bytes of journal written."),
+    "quorate_journal_batches_total": Metric("counter", "Writes of the journal, each of all that was waiting."),
+    "quorate_journal_dropped_total": Metric("counter", "Records that were answered and are lost."),
+    "quorate_journal_late_total": Metric("counter", "Records that were answered before they were written."),
+    "quorate_journal_shed_total": Metric("counter", "Records refused because they could not be written."),
+    "quorate_journal_stalls_total": Metric("counter", "Times that a write of the journal took too long."),
+    "quorate_journal_errors_total": Metric("counter", "Writes of the journal that failed."),
     "quorate_in_flight": Metric("gauge", "Requests being answered.", (), True),
+    "quorate_connections": Metric("gauge", "Open connections of callers.", (), True),
+    "quorate_received_bytes_total": Metric("counter", "Bytes received on the inference port.", (), True),
+    "quorate_sent_bytes_total": Metric("counter", "Bytes sent on the inference port.", (), True),
     "quorate_ready": Metric("gauge", "Whether the process answers: 1 or 0.", (), True),
     "quorate_snapshot_version": Metric("gauge", "The routing manifest in use.", (), True),
     "quorate_process_starts_total": Metric("counter", "Starts of the process; more than one is a restart.", (), True),
+    "quorate_process_cpu_seconds_total": Metric("counter", "Processor time of the process, all its threads.", (), True),
+    "quorate_process_resident_memory_bytes": Metric("gauge", "Memory of the process.", (), True),
+    "quorate_process_open_fds": Metric("gauge", "Open files, sockets and pipes.", (), True),
+    "quorate_event_loop_lag_seconds": Metric("histogram", "How late the event loop woke a timer.", (), True),
+    "quorate_gc_pause_seconds": Metric("histogram", "Garbage collections.", (), True, SHORT_DURATIONS),
+    "quorate_log_lines_lost_total": Metric("counter", "Log lines that could not be written in time.", (), True),
+    "quorate_spans_total": Metric("counter", "Spans of traces, by what became of them.", ("result",)),
     "quorate_series_overflow_total": Metric("counter", "Label sets that were put under `other`.", ("metric",)),
 }

@@ -1,0 +1,72 @@
+"""What a worker reads off once a second: circuits, memory, the journal's books, its own process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+
+from quorate.serving.journal import Journal, JournalCounters
+from quorate.serving.pool import LoadedPool
+from quorate.serving.units import HostUnit
+from quorate.telemetry.counters import Counter, Counters, Gauge
+from quorate.telemetry.process import ProcessMeter, resident_bytes
+
+_JOURNAL = {"appended": "records", "written_bytes": "bytes"}
+"""Journal counts whose metric is called otherwise than the count."""
+
+
+class Gauges:
+    """Readings of one worker; what is unloaded is not shown any more."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self.process = ProcessMeter(counters)
+        self._shown: dict[tuple[str, str], Gauge] = {}
+        self._restarts: dict[str, int] = {}
+        self._books: dict[str, tuple[Counter, float]] = {
+            field.name: (counters.counter(f"quorate_journal_{_JOURNAL.get(field.name, field.name)}_total"), 0.0)
+            for field in fields(JournalCounters)
+        }
+        self._pending = counters.gauge("quorate_journal_pending_bytes")
+        self._lag = counters.gauge("quorate_journal_lag_seconds")
+        self.lag = counters.histogram("quorate_event_loop_lag_seconds")
+
+    def observe(self, pools: Iterable[LoadedPool], journal: Journal) -> None:
+        """Take all readings; microseconds a member."""
+        readings: dict[tuple[str, str], float] = {}
+        for pool in pools:
+            if pool.memory is not None:
+                readings["quorate_pool_memory_bytes", pool.route.name] = pool.memory
+            for member in pool.members:
+                readings["quorate_circuit_state", member.name] = float(member.breaker.state)
+                readings["quorate_model_weights_bytes", member.name] = member.weights
+                if isinstance(member.unit, HostUnit):
+                    self._restarted(member.name, member.unit.host.restarts)
+                    size = resident_bytes(member.unit.host.pid) if member.unit.host.pid is not None else None
+                    if size is not None:
+                        readings["quorate_host_resident_memory_bytes", member.name] = size
+        self._show(readings)
+        self._pending.set(journal.pending_bytes)
+        self._lag.set(journal.lag)
+        for name, (counter, before) in self._books.items():
+            now = getattr(journal.counters, name)
+            counter.add(now - before)
+            self._books[name] = (counter, now)
+        self.process.observe()
+
+    def _show(self, readings: Mapping[tuple[str, str], float]) -> None:
+        for key, value in readings.items():
+            gauge = self._shown.get(key)
+            if gauge is None:
+                name, of = key
+                label = "pool" if name == "quorate_pool_memory_bytes" else "member"
+                gauge = self._shown[key] = self._counters.gauge(name, **{label: of})
+            gauge.set(value)
+        for key in self._shown.keys() - readings.keys():
+            self._shown.pop(key).clear()
+
+    def _restarted(self, member: str, restarts: int) -> None:
+        fresh = restarts - self._restarts.get(member, 0)
+        self._restarts[member] = restarts
+        if fresh > 0:
+            self._counters.counter("quorate_host_restarts_total", member=member).add(fresh)
