@@ -23,11 +23,14 @@ from quorate.clock import SystemClock
 from quorate.engines.local import ChildPlan, LaunchPlan
 from quorate.errors import ConfigError, QuorateError
 from quorate.home import Home
+from quorate.telemetry import logs
 
 if TYPE_CHECKING:
     from quorate.codecs.snapshot import EndpointRoute, PoolRoute, Routing
     from quorate.spec import Config
 
+
+log = logging.getLogger("quorate")
 
 CONSOLE_NEEDS = ("nicegui", "httpx")
 """What the extra ``console`` brings."""
@@ -44,6 +47,8 @@ class Overrides:
     console: bool | None = None
     workers: int | None = None
     insecure: bool = False
+    log_format: str | None = None
+    access_log: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +110,19 @@ def _prepare(home: Home, config: Config, overrides: Overrides, lock: int) -> Lau
         host, server.control_port if overrides.control_port is None else overrides.control_port, "server.control_port"
     )
     workers = overrides.workers or server.workers
-    common = ["--home", str(home.root), "--host", host, "--drain-s", str(server.drain_s)]
+    log_format = overrides.log_format or server.log_format
+    common = ["--home", str(home.root), "--host", host, "--drain-s", str(server.drain_s), "--log-format", log_format]
     if overrides.insecure:
         common.append("--insecure")
+    access = ["--access-log"] if (server.access_log if overrides.access_log is None else overrides.access_log) else []
     command = (sys.executable, "-P", "-m", "quorate.app")
     children = [
-        ChildPlan(f"worker {slot}", (*command, "worker", *common, "--port", str(port), "--slot", str(slot)))
+        ChildPlan(f"worker {slot}", (*command, "worker", *common, *access, "--port", str(port), "--slot", str(slot)))
         for slot in range(workers)
     ]
     control = (*command, "control", *common, "--port", str(control_port), "--workers", str(workers))
     children.append(ChildPlan("control", control))
-    notices = list(applied.notices)
+    notices = [*applied.notices, *_no_traces()]
     console_port = None
     if server.console if overrides.console is None else overrides.console:
         wanted = server.console_port if overrides.console_port is None else overrides.console_port
@@ -128,10 +135,18 @@ def _prepare(home: Home, config: Config, overrides: Overrides, lock: int) -> Lau
         message=_welcome(home, routing, host, port, control_port, console_port),
         drain_s=server.drain_s,
         pid_file=str(home.run / "supervisor.pid"),
+        log_format=log_format,
     )
     plan_file = home.run / "launch.json"
     plan.save(plan_file)
     return Launch(plan, plan_file, lock, tuple(notices), host, port, control_port, console_port)
+
+
+def _no_traces() -> list[str]:
+    """A notice where traces are wanted and cannot be made; :class:`ConfigError` for what they cannot obey."""
+    from quorate.telemetry import traces
+
+    return [traces.MISSING] if traces.sampling(os.environ) is not None and not traces.installed() else []
 
 
 def _console_port(host: str, port: int, taken: tuple[int, ...], notices: list[str]) -> int | None:
@@ -287,6 +302,7 @@ def _worker(args: argparse.Namespace) -> None:
         insecure=args.insecure,
         life_fd=args.life_fd,
         ready_fd=args.ready_fd,
+        access_log=args.access_log,
     )
     main(settings, SystemClock())
 
@@ -334,8 +350,10 @@ def main(argv: Sequence[str]) -> None:
         child.add_argument("--insecure", action="store_true")
         child.add_argument("--life-fd", type=int, required=True)
         child.add_argument("--ready-fd", type=int, required=True)
+        child.add_argument("--log-format", choices=("text", "json"), default="text")
         if kind == "worker":
             child.add_argument("--slot", type=int, required=True)
+            child.add_argument("--access-log", action="store_true")
         if kind == "control":
             child.add_argument("--workers", type=int, default=0)
         if kind == "console":
@@ -344,7 +362,7 @@ def main(argv: Sequence[str]) -> None:
             child.add_argument("--allowed-host", action="append", default=[])
     args = parser.parse_args(argv)
     name = f"worker {args.slot}" if args.kind == "worker" else args.kind
-    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {name}: %(message)s", stream=sys.stderr)
+    logs.setup(name, args.log_format)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # the supervisor says when all are ready
     logging.getLogger("httpx").setLevel(logging.WARNING)
     for descriptor in (args.life_fd, args.ready_fd):
@@ -352,7 +370,10 @@ def main(argv: Sequence[str]) -> None:
     try:
         {"worker": _worker, "control": _control, "console": _page}[args.kind](args)
     except QuorateError as error:
-        sys.exit(f"{name}: {error}")
+        if args.log_format == "text":
+            sys.exit(f"{name}: {error}")
+        log.critical("%s", error)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

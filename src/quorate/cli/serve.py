@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,13 @@ import typer
 from quorate.app import Overrides, prepare
 from quorate.cli._output import note
 from quorate.home import Home
+
+
+class LogFormat(StrEnum):
+    """What a log line looks like."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 def command(
@@ -25,6 +33,12 @@ def command(
     console: Annotated[bool | None, typer.Option(help="Serve the page, or not; server.console by default.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, max=1024, help="Worker processes.")] = None,
     insecure: Annotated[bool, typer.Option(help="Serve other machines without API keys.")] = False,
+    log_format: Annotated[
+        LogFormat | None, typer.Option(help="Log lines for people, or JSON objects; server.log_format by default.")
+    ] = None,
+    access_log: Annotated[
+        bool | None, typer.Option(help="A log line for every decision, or not; server.access_log by default.")
+    ] = None,
 ) -> None:
     """Serve the project until Ctrl-C: apply quorate.yaml if it changed, start workers, control and the page."""
     overrides = Overrides(
@@ -35,6 +49,8 @@ def command(
         console=console,
         workers=workers,
         insecure=insecure,
+        log_format=None if log_format is None else log_format.value,
+        access_log=access_log,
     )
     launch = prepare(Home(project.resolve()), overrides)
     for notice in launch.notices:

@@ -347,7 +347,8 @@ def _refused(request: Request, error: Exception) -> Response:
 
 def _failed(request: Request, error: Exception) -> Response:
     # Starlette raises it again afterwards, and the server logs it with its traceback.
-    log.error("Request %s failed (%s)", request.url.path[:200], request.state.request_id)
+    request_id = request.state.request_id
+    log.error("Request %s failed (%s)", request.url.path[:200], request_id, extra={"request_id": request_id})
     return _respond(request, error)
 
 

@@ -23,12 +23,14 @@ from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.store.database import Database
 from quorate.telemetry.counters import Counters
+from quorate.telemetry.process import ProcessMeter
 from quorate.web.auth import require_keys
 from quorate.web.protocol import Protocol
 
 log = logging.getLogger("quorate.control")
 
 DRAIN_S = 5
+READINGS_S = 1.0
 
 
 def serve(
@@ -83,12 +85,20 @@ async def _run(app: ASGIApp, listener: socket.socket, counters: Counters, *, lif
     _end_with_supervisor(server, life_fd)
     ready = counters.gauge("quorate_ready")
     ready.set(1)
+    readings = asyncio.create_task(_observe(ProcessMeter(counters)))
     os.write(ready_fd, b"1")
     os.close(ready_fd)
     try:
         await server.serve(sockets=[listener])
     finally:
+        readings.cancel()
         ready.set(0)
+
+
+async def _observe(meter: ProcessMeter) -> None:
+    while True:
+        meter.observe()
+        await asyncio.sleep(READINGS_S)
 
 
 def _end_with_supervisor(server: uvicorn.Server, life_fd: int) -> None:

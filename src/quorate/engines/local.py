@@ -46,6 +46,7 @@ class LaunchPlan:
     message: str = ""
     drain_s: float = 10.0
     pid_file: str | None = None
+    log_format: str = "text"
 
     def save(self, path: Path) -> None:
         """Write the plan where :func:`main` reads it."""
@@ -55,6 +56,7 @@ class LaunchPlan:
             "message": self.message,
             "drain_s": self.drain_s,
             "pid_file": self.pid_file,
+            "log_format": self.log_format,
         }
         path.write_text(json.dumps(plan, indent=1))
 
@@ -258,12 +260,25 @@ def _reason(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
 
 
+def _json_line(message: str) -> str:
+    """As the other processes write theirs (``telemetry/logs.py``, which this one does not import)."""
+    now = time.time()
+    line = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}+00:00",
+        "level": "INFO",
+        "logger": "quorate.supervisor",
+        "process": "supervisor",
+        "message": message.strip(),
+    }
+    return json.dumps(line)
+
+
 def run(plan: LaunchPlan, out: IO[str], life_fd: int | None = None) -> int:
     """Run a plan, keeping its pid file while it runs."""
 
     def log(line: str) -> None:
         with contextlib.suppress(OSError):  # the terminal may be gone; serving goes on
-            print(line, file=out, flush=True)
+            print(_json_line(line) if plan.log_format == "json" else line, file=out, flush=True)
 
     pid_file = Path(plan.pid_file) if plan.pid_file is not None else None
     if pid_file is not None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from quorate.errors import MethodNotAllowed, NotFound
 from quorate.web import headers as header
+
+log = logging.getLogger("quorate.serving")
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -24,6 +27,7 @@ class Request:
 
     __slots__ = (
         "arrived",
+        "decision",
         "headers",
         "method",
         "path",
@@ -42,6 +46,8 @@ class Request:
         self.headers: dict[bytes, bytes] = dict(self.received)
         self.receive = receive
         self.arrived = arrived
+        self.decision: str | None = None
+        """Id of the decision that answers it, once there is one: for the log."""
         self.request_id = header.request_id(self.headers.get(b"x-request-id"))
         self.traceparent = header.traceparent(self.headers.get(b"traceparent"))
 
@@ -49,6 +55,11 @@ class Request:
     def media_type(self) -> str:
         """The Content-Type without its parameters, lower case."""
         return self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
+
+    def log_unexpected(self) -> None:
+        """Log the exception being handled, which nobody foresaw."""
+        ids = {"request_id": self.request_id, "decision": self.decision}
+        log.exception("Request %s %s failed (%s)", self.method, self.path[:200], self.request_id, extra=ids)
 
 
 def allow(request: Request, method: str) -> None:

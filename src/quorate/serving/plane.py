@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -72,6 +72,8 @@ class Plane:
         self.journal = journal
         self.meters = meters
         self.generation = Generation.empty()
+        self.observers: list[Callable[[Decision], None]] = []
+        """Told every decision that was kept or answered, in the event loop; they must neither wait nor raise."""
         self._rng = rng
 
     @contextmanager
@@ -271,6 +273,8 @@ class Plane:
             self.meters.shed(endpoint.name, "journal")
             raise
         self.meters.decided(decision)
+        for observe in self.observers:
+            observe(decision)
 
     def _why_not(self, endpoint: LoadedEndpoint, choice: Choice, execution: Execution, limit: float) -> str:
         strategy = choice.strategy

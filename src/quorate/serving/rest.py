@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -37,8 +36,6 @@ from quorate.web.limits import ClientDisconnected, read_body
 from quorate.web.openapi import docs_html
 from quorate.web.openapi_inference import inference_document
 from quorate.web.problem import oip_problem, problem
-
-log = logging.getLogger("quorate.serving")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -86,7 +83,7 @@ class RestApp:
             if not isinstance(error, NoQuorum):  # that one is a decision, and was counted as one
                 self._plane.meters.refused(status)
         except Exception as error:
-            log.exception("Request %s %s failed (%s)", request.method, request.path[:200], request.request_id)
+            request.log_unexpected()
             status, headers, body = (oip_problem if protocol else problem)(error, request_id=request.request_id)
             self._plane.meters.refused(status)
         else:
@@ -166,6 +163,7 @@ class RestApp:
 
         async def answer() -> Reply:
             decision = await self._plane.predict(endpoint, call)
+            request.decision = decision.id
             return 200, [JSON], answers.encode(endpoint, decision)
 
         if key is None:
@@ -330,6 +328,7 @@ class RestApp:
                 name, version, parameters = target.member.name, target.member.version, dict[str, Any]()
             else:
                 decision = await self._plane.predict(target, call)
+                request.decision = decision.id
                 assert decision.answer is not None  # noqa: S101 - predict raises otherwise
                 output, name, version = decision.answer, target.name, target.route.revision
                 parameters = _parameters(decision, blind=blind)

@@ -34,6 +34,7 @@ from quorate.serving.meters import Meters
 from quorate.serving.outcomes import OutcomeDesk
 from quorate.serving.plane import Plane
 from quorate.serving.rest import RestApp
+from quorate.telemetry import logs, traces
 from quorate.telemetry.counters import Counters
 from quorate.web.auth import require_keys
 from quorate.web.protocol import Protocol
@@ -60,6 +61,7 @@ class WorkerSettings:
     insecure: bool
     life_fd: int
     ready_fd: int
+    access_log: bool = False
 
 
 class Worker:
@@ -87,6 +89,11 @@ class Worker:
         # The system's generator: who knows enough arms (labels may tell) can continue a Mersenne Twister's numbers.
         rng = random.SystemRandom()
         plane = Plane(clock=self._clock, lane=self._lane, journal=journal, rng=rng, meters=self._meters)
+        tracer = traces.start(os.environ, self._counters, f"worker-{self._settings.slot}")
+        if tracer is not None:
+            plane.observers.append(tracer.observe)
+        if self._settings.access_log:
+            plane.observers.append(logs.log_access)
         idempotency = IdempotencyTable(
             self._home.run / "idempotency.db", slot=self._settings.slot, boot=journal.boot, clock=self._clock
         )
@@ -133,6 +140,8 @@ class Worker:
             self._meters.observe(plane.generation.pools, journal)  # what was counted since the last tick
             idempotency.close()
             plane.generation.release()
+            if tracer is not None and not tracer.close():
+                log.warning("Some spans could not be exported before the end.")
         return self._exit_code
 
     def _watch_supervisor(self, server: uvicorn.Server) -> None:

@@ -192,6 +192,8 @@ class ServerSpec(Section):
         Field(description="Host headers accepted besides the server's own address."),
     ] = ()
     drain_s: Annotated[float, Field(ge=0, le=3600, description="Seconds for open requests at shutdown.")] = 10.0
+    log_format: Annotated[Literal["text", "json"], Field(description="Log lines for people, or JSON objects.")] = "text"
+    access_log: Annotated[bool, Field(description="A log line for every decision.")] = False
 
 
 class LimitsSpec(Section):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from quorate.telemetry.counters import Counters, Histogram
+from quorate.telemetry.logs import lost_lines
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -48,6 +49,8 @@ class ProcessMeter:
         self._spent = 0.0
         self._memory = counters.gauge("quorate_process_resident_memory_bytes")
         self._descriptors = counters.gauge("quorate_process_open_fds")
+        self._lines = counters.counter("quorate_log_lines_lost_total")
+        self._lost = 0
         self._pauses = _Pauses(counters.histogram("quorate_gc_pause_seconds"), now)
 
     def time_collections(self) -> None:
@@ -60,6 +63,9 @@ class ProcessMeter:
         spent = time.process_time()
         self._cpu.add(spent - self._spent)
         self._spent = spent
+        lost = lost_lines()
+        self._lines.add(lost - self._lost)
+        self._lost = lost
         for gauge, value in ((self._memory, resident_bytes()), (self._descriptors, open_descriptors())):
             if value is None:
                 gauge.clear()
