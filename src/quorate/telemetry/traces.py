@@ -120,21 +120,6 @@ def installed() -> bool:
         return False
 
 
-def start(environment: Mapping[str, str], counters: Counters, process: str) -> Tracer | None:
-    """The tracer of a process, running; None where traces are off or, with a line in the log, not installed."""
-    wanted = sampling(environment)
-    if wanted is None:
-        return None
-    if not installed():
-        log.warning("%s", MISSING)
-        return None
-    from quorate.telemetry.spans import OtlpExporter
-
-    tracer = Tracer(OtlpExporter(process), wanted, counters)
-    tracer.start()
-    return tracer
-
-
 class Tracer:
     """Takes finished decisions on the event loop, and exports their spans in a daemon thread."""
 
