@@ -53,9 +53,9 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Not installed but unpacked: Debian's package would start a server of its own.
 PROMTOOL := .venvs/promtool/usr/bin/promtool
 check-alerts: $(VENV)/.dev  ## Check the dashboard and the alert rules with promtool, fetched where apt has it.
-	@command -v promtool >/dev/null || test -x $(PROMTOOL) || { mkdir -p .venvs/promtool && cd .venvs/promtool && \
+	@command -v promtool >/dev/null || test -x $(PROMTOOL) || ( mkdir -p .venvs/promtool && cd .venvs/promtool && \
 	$(SUDO) apt-get update -q && apt-get download -q prometheus && dpkg-deb -x prometheus_*.deb . && \
-	rm prometheus_*.deb usr/bin/prometheus; } >build-promtool.log 2>&1 || \
+	rm prometheus_*.deb usr/bin/prometheus ) >build-promtool.log 2>&1 || \
 	{ tail -5 build-promtool.log; echo "promtool could not be fetched; what needs it is skipped."; }
 	@rm -f build-promtool.log
 	$(BIN)/python -m pytest -q tests/deploy

@@ -91,8 +91,11 @@ def test_a_decision_is_a_trace_a_log_line_and_counted(digits, server, collector,
     assert len(spans) > 1
     assert {span.parent_span_id for span in spans[1:]} == {spans[0].span_id}
 
+    def scrape() -> str:
+        return running.http.get(f"{running.control}/metrics").text
+
     def metric(name: str, **labels: str) -> float:
-        found = _samples(running.http.get(f"{running.control}/metrics").text)
+        found = _samples(scrape())
         return found.get((name, frozenset(labels.items())), 0.0)
 
     def refreshed() -> bool:
@@ -100,14 +103,16 @@ def test_a_decision_is_a_trace_a_log_line_and_counted(digits, server, collector,
 
     running.until(refreshed, within=30, what=running.log)
     assert metric("quorate_queue_duration_seconds_count", endpoint="digits") == 2
+    running.until(lambda: metric("quorate_spans_total", result="exported") > 0, within=30, what=running.log)
     assert metric("quorate_spans_total", result="exported") == len(spans)
     for process in ("worker-0", "control"):
         assert metric("quorate_process_cpu_seconds_total", process=process) > 0
         assert metric("quorate_process_resident_memory_bytes", process=process) > 1 << 20
         assert metric("quorate_process_open_fds", process=process) > 3
     assert metric("quorate_event_loop_lag_seconds_count", process="worker-0") > 0
-    pools = [key for key in _samples(running.http.get(f"{running.control}/metrics").text) if "pool_memory" in key[0]]
-    assert pools
+    assert metric("quorate_pool_memory_bytes", pool="digits", process="worker-0") > 0
+    (member, *_) = (dict(labels)["member"] for name, labels in _samples(scrape()) if "weights_bytes" in name)
+    assert metric("quorate_model_weights_bytes", member=member, process="worker-0") > 100
 
 
 @pytest.mark.timeout(100)

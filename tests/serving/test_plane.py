@@ -322,3 +322,14 @@ def test_a_pinned_generation_outlives_its_successor(house):
         generation.release()
         assert not pool.members[0].unit.closed
     assert pool.members[0].unit.closed
+
+
+def test_observers_are_told_every_decision_that_was_answered(house):
+    seen = []
+    house.plane.observers.append(seen.append)
+    pool = house.pool(a=house.inline(0.2), b=house.inline(lambda t: 1 / 0))
+    decision = house.predict(house.endpoint(pool, [MEAN]))
+    with pytest.raises(NoQuorum):
+        house.predict(house.endpoint(pool, [ALL]))
+    assert seen[0] is decision
+    assert [one.error for one in seen] == [None, "no_quorum"]

@@ -122,9 +122,9 @@ def test_a_reader_that_is_gone_costs_lines_and_nothing_else():
     handler.setFormatter(TextFormatter("worker 0"))
     handler.handle(record())
     handler.handle(record())
-    handler.flush()
+    with handler._changed:
+        assert handler._changed.wait_for(lambda: handler.lost == 2, 60)
     os.close(write)
-    assert handler.lost == 2
 
 
 def test_many_threads_write_whole_lines(pipe, handler):

@@ -32,7 +32,7 @@ FIELDS = (
 )
 """Fields that a JSON line has where its record has them."""
 PENDING_BYTES = 1 << 20
-FLUSH_S = 1.0
+FLUSH_S = 2.0
 
 access = logging.getLogger("quorate.access")
 
@@ -110,7 +110,7 @@ class ThreadedHandler(logging.Handler):
             self._changed.notify_all()
 
     def flush(self) -> None:
-        """Wait until all is written, a second at most."""
+        """Wait until all is written, :data:`FLUSH_S` seconds at most."""
         with self._changed:
             self._changed.wait_for(lambda: not self._lines and not self._writing, FLUSH_S)
 
