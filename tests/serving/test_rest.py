@@ -453,14 +453,16 @@ def test_a_bad_index_request_is_refused(port: Port, body: bytes) -> None:
     assert port.ask("/v2/repository/index", body).status in (400, 422)
 
 
-@pytest.mark.parametrize(("path", "body", "broken"), [(PREDICT, ROWS, "answers"), (INFER, TENSORS, "oip_responses")])
+@pytest.mark.parametrize(
+    ("path", "body", "broken"), [(PREDICT, ROWS, "answers.encode"), (INFER, TENSORS, "_parameters")]
+)
 def test_an_error_after_the_decision_is_logged_with_its_id(
     port: Port, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, path: str, body: Any, broken: str
 ) -> None:
     def fail(*_: Any, **__: Any) -> Any:
         raise RuntimeError("cannot be encoded")
 
-    monkeypatch.setattr(f"quorate.serving.rest.{broken}.encode", fail)
+    monkeypatch.setattr(f"quorate.serving.rest.{broken}", fail)
     with caplog.at_level(logging.ERROR):
         assert port.ask(path, body, x_request_id="r9").status == 500
     (record,) = caplog.records
