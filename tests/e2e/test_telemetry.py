@@ -109,6 +109,7 @@ def test_a_decision_is_a_trace_a_log_line_and_counted(digits, server, collector,
         assert metric("quorate_process_cpu_seconds_total", process=process) > 0
         assert metric("quorate_process_resident_memory_bytes", process=process) > 1 << 20
         assert metric("quorate_process_open_fds", process=process) > 3
+    assert metric("quorate_connections", process="worker-0") >= 1  # ours is kept alive
     assert metric("quorate_event_loop_lag_seconds_count", process="worker-0") > 0
     assert metric("quorate_pool_memory_bytes", pool="digits", process="worker-0") > 0
     (member, *_) = (dict(labels)["member"] for name, labels in _samples(scrape()) if "weights_bytes" in name)

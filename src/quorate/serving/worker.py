@@ -174,6 +174,7 @@ class Worker:
                     pool.tick()
                 if beat % 10 == 0:
                     self._meters.observe(plane.generation.pools, journal)
+                    self._meters.connections.set(len(server.server_state.connections))
                     self._meters.snapshot.set(plane.generation.version)
             asleep = self._clock.monotonic()
             await asyncio.sleep(TICK)

@@ -113,7 +113,7 @@ def _ratio(text: str) -> float:
 
 
 def installed() -> bool:
-    """Whether the extra ``otel`` is there; imports nothing of it."""
+    """Whether the extra ``otel`` is there; it is not imported."""
     try:
         return importlib.util.find_spec("opentelemetry.exporter.otlp.proto.http") is not None
     except ModuleNotFoundError:
