@@ -50,6 +50,16 @@ browser:  ## Install Chromium for the tests of the page, which are skipped witho
 	@rm -f build-browser.log
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
+# Not installed but unpacked: Debian's package would start a server of its own.
+PROMTOOL := .venvs/promtool/usr/bin/promtool
+check-alerts: $(VENV)/.dev  ## Check the dashboard and the alert rules with promtool, fetched where apt has it.
+	@command -v promtool >/dev/null || test -x $(PROMTOOL) || ( mkdir -p .venvs/promtool && cd .venvs/promtool && \
+	$(SUDO) apt-get update -q && apt-get download -q prometheus && dpkg-deb -x prometheus_*.deb . && \
+	rm prometheus_*.deb usr/bin/prometheus ) >build-promtool.log 2>&1 || \
+	{ tail -5 build-promtool.log; echo "promtool could not be fetched; what needs it is skipped."; }
+	@rm -f build-promtool.log
+	$(BIN)/python -m pytest -q tests/deploy
+
 check: lint types test  ## Everything CI runs.
 
 .venvs/%/.made: requirements/clients-%.txt
@@ -77,7 +87,7 @@ LOCK := --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-
 clean:  ## Remove what was built; models and decisions stay.
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: browser bench-peers bench-footprint bench-digits
+.PHONY: browser check-alerts bench-peers bench-footprint bench-digits
 
 bench-peers: $(VENV)/.dev  ## Compare with what one writes by hand, in one table; ARGS="--pairs 10 --seconds 5" for longer.
 	$(BIN)/python -m benchmarks.peers $(ARGS)

@@ -71,7 +71,7 @@ class Server:
     def _ready(self) -> bool:
         if self.process.poll() is not None:
             pytest.fail(f"The server ended with status {self.process.returncode}:\n{self.log()}")
-        found = re.findall(r"^  (?:inference|control) +(http://\S+)", self.log(), re.M)
+        found = re.findall(r"(?:^|\\n)  (?:inference|control) +(http://[^\s\\]+)", self.log(), re.M)
         if len(found) != 2:
             return False
         self.url, self.control = found

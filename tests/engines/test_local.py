@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import psutil
@@ -197,3 +199,17 @@ def test_it_ends_when_its_own_life_pipe_does(tmp_path):
         assert process.stderr.readline() == "all ready\n"
         os.close(write)
         assert process.wait(WITHIN) == 0
+
+
+def test_its_own_lines_are_json_where_the_others_are(tmp_path):
+    broken = ChildPlan("child", (sys.executable, "-c", "raise SystemExit(3)"))
+    LaunchPlan((broken,), log_format="json").save(tmp_path / "plan.json")
+    command = [sys.executable, "-m", "quorate.engines.local", str(tmp_path / "plan.json")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert {(line["level"], line["logger"], line["process"]) for line in lines} == {
+        ("INFO", "quorate.supervisor", "supervisor")
+    }
+    assert lines[0]["message"] == "child died (exit status 3); starting it again."
+    assert datetime.fromisoformat(lines[0]["time"]).tzinfo is not None

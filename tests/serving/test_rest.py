@@ -439,3 +439,20 @@ def test_the_index_lists_what_is_served(port: Port, body: bytes) -> None:
 @pytest.mark.parametrize("body", [b"[]", b'{"ready": 1}', b'{"name": "a"}', b"{"])
 def test_a_bad_index_request_is_refused(port: Port, body: bytes) -> None:
     assert port.ask("/v2/repository/index", body).status in (400, 422)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "broken"), [(PREDICT, ROWS, "answers.encode"), (INFER, TENSORS, "_parameters")]
+)
+def test_an_error_after_the_decision_is_logged_with_its_id(
+    port: Port, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, path: str, body: Any, broken: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("cannot be encoded")
+
+    monkeypatch.setattr(f"quorate.serving.rest.{broken}", fail)
+    with caplog.at_level(logging.ERROR):
+        assert port.ask(path, body, x_request_id="r9").status == 500
+    (record,) = caplog.records
+    assert record.request_id == "r9"  # type: ignore[attr-defined]
+    assert record.decision == port.house.journal.decisions[-1].id  # type: ignore[attr-defined]

@@ -122,9 +122,9 @@ def test_a_reader_that_is_gone_costs_lines_and_nothing_else():
     handler.setFormatter(TextFormatter("worker 0"))
     handler.handle(record())
     handler.handle(record())
-    handler.flush()
+    with handler._changed:
+        assert handler._changed.wait_for(lambda: handler.lost == 2, 60)
     os.close(write)
-    assert handler.lost == 2
 
 
 def test_many_threads_write_whole_lines(pipe, handler):
@@ -154,6 +154,25 @@ def test_what_was_logged_last_is_written_before_the_process_ends():
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, timeout=60, check=True)
     assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == ["the last word"]
+
+
+def test_what_nobody_catches_and_warnings_are_json_too():
+    code = """
+        import threading, warnings
+        from quorate.telemetry import logs
+        logs.setup("control", "json")
+        warnings.warn("old")
+        thread = threading.Thread(target=lambda: 1 / 0)
+        thread.start()
+        thread.join()
+        raise ValueError("at the end")
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 1
+    warning, division, end = (json.loads(line) for line in done.stderr.splitlines())
+    assert "UserWarning: old" in warning["message"]
+    assert "ZeroDivisionError" in division["exception"]
+    assert end["exception"].endswith("ValueError: at the end")
 
 
 def test_a_process_that_nobody_reads_can_still_end():

@@ -10,7 +10,8 @@ from quorate.core.types import MemberRun, Status
 from quorate.errors import ConfigError
 from quorate.telemetry import traces
 from quorate.telemetry.counters import Counters, read
-from quorate.telemetry.traces import Sampling, Tracer, sampling, start
+from quorate.telemetry.traces import Sampling, Tracer, sampling
+from quorate.telemetry.tracing import start
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
 

@@ -34,7 +34,7 @@ from quorate.serving.outcomes import OutcomeDesk
 from quorate.serving.plane import Plane
 from quorate.serving.rest import RestApp
 from quorate.serving.server import HttpServer
-from quorate.telemetry import logs, traces
+from quorate.telemetry import logs, tracing
 from quorate.telemetry.counters import Counters
 from quorate.web.auth import require_keys
 
@@ -89,7 +89,7 @@ class Worker:
         # The system's generator: who knows enough arms (labels may tell) can continue a Mersenne Twister's numbers.
         rng = random.SystemRandom()
         plane = Plane(clock=self._clock, lane=self._lane, journal=journal, rng=rng, meters=self._meters)
-        tracer = traces.start(os.environ, self._counters, f"worker-{self._settings.slot}")
+        tracer = tracing.start(os.environ, self._counters, f"worker-{self._settings.slot}")
         if tracer is not None:
             plane.observers.append(tracer.observe)
         if self._settings.access_log:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from collections import deque
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any, Literal
 
 import msgspec
@@ -32,7 +34,7 @@ FIELDS = (
 )
 """Fields that a JSON line has where its record has them."""
 PENDING_BYTES = 1 << 20
-FLUSH_S = 1.0
+FLUSH_S = 2.0
 
 access = logging.getLogger("quorate.access")
 
@@ -110,7 +112,7 @@ class ThreadedHandler(logging.Handler):
             self._changed.notify_all()
 
     def flush(self) -> None:
-        """Wait until all is written, a second at most."""
+        """Wait until all is written, :data:`FLUSH_S` seconds at most."""
         with self._changed:
             self._changed.wait_for(lambda: not self._lines and not self._writing, FLUSH_S)
 
@@ -153,7 +155,16 @@ def setup(process: str, format: Format = "text", descriptor: int = 2) -> Threade
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(logging.INFO)
+    if format == "json":  # nothing but JSON on stderr
+        logging.captureWarnings(True)
+        sys.excepthook = _uncaught
+        threading.excepthook = lambda args: _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
     return handler
+
+
+def _uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    if error is not None and not issubclass(kind, SystemExit | KeyboardInterrupt):
+        logging.getLogger("quorate").critical("An error that nobody caught", exc_info=(kind, error, trace))
 
 
 def lost_lines() -> int:

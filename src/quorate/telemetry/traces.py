@@ -113,26 +113,11 @@ def _ratio(text: str) -> float:
 
 
 def installed() -> bool:
-    """Whether the extra ``otel`` is there; imports nothing of it."""
+    """Whether the extra ``otel`` is there; it is not imported."""
     try:
         return importlib.util.find_spec("opentelemetry.exporter.otlp.proto.http") is not None
     except ModuleNotFoundError:
         return False
-
-
-def start(environment: Mapping[str, str], counters: Counters, process: str) -> Tracer | None:
-    """The tracer of a process, running; None where traces are off or, with a line in the log, not installed."""
-    wanted = sampling(environment)
-    if wanted is None:
-        return None
-    if not installed():
-        log.warning("%s", MISSING)
-        return None
-    from quorate.telemetry.spans import OtlpExporter
-
-    tracer = Tracer(OtlpExporter(process), wanted, counters)
-    tracer.start()
-    return tracer
 
 
 class Tracer:
