@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import subprocess
 import sys
 import textwrap
-import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -20,44 +18,9 @@ from quorate.codecs.snapshot import JournalSettings
 from quorate.errors import JournalError, Overloaded, TooLarge
 from quorate.serving.journal import Journal
 from quorate.serving.segments import SegmentFile
+from quorate.testing.disk import FaultyDisk
 
 FAST = JournalSettings(stall_ms=20.0)
-
-
-class Disk:
-    """A real disk that can be told to fill up, to fail, to stall, and to write in small pieces."""
-
-    def __init__(self) -> None:
-        self.space: int | None = None
-        self.error = 0
-        self.piece: int | None = None
-        self.flow = threading.Event()
-        self.flow.set()
-        self.writes: list[int] = []
-        self.synced = 0
-
-    def create(self, path: Path) -> SegmentFile:
-        disk = self
-
-        class File(SegmentFile):
-            def write(self, data: memoryview) -> int:
-                disk.flow.wait()
-                if disk.error:
-                    raise OSError(disk.error, os.strerror(disk.error))
-                if disk.space is not None:
-                    if disk.space == 0:
-                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                    data = data[: disk.space]
-                    disk.space -= len(data)
-                written = super().write(data[: disk.piece])
-                disk.writes.append(written)
-                return written
-
-            def sync(self) -> None:
-                disk.synced += 1
-                super().sync()
-
-        return File(path)
 
 
 class Bench:
@@ -65,7 +28,7 @@ class Bench:
 
     def __init__(self, folder: Path, settings: JournalSettings = FAST, slot: int = 2) -> None:
         self.folder = folder
-        self.disk = Disk()
+        self.disk = FaultyDisk()
         self.errors: list[BaseException] = []
         self.journal = Journal(folder, slot, settings, SystemClock(), self.errors.append, create=self.disk.create)
         self.journal.start()

@@ -197,7 +197,7 @@ def test_what_was_not_journaled_is_not_a_duplicate_later(tmp_path: Path, monkeyp
             raise Overloaded("The journal is full.")
 
         with monkeypatch.context() as patch:
-            patch.setattr(worker.journal, "append", full)
+            patch.setattr(worker.journal, "append_many", full)
             with pytest.raises(Overloaded):
                 await worker.accept(item)
         assert counts(await worker.accept(item)) == (1, 0, 0, 0)

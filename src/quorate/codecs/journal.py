@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -111,6 +111,17 @@ def encode_record(kind: int, sequence: int, payload: bytes, salt: int) -> bytes:
     if len(body) > MAX_RECORD:
         raise TooLarge(f"A journal record may have {MAX_RECORD} bytes; got {len(body)}. Send fewer rows per request.")
     return _PREFIX.pack(len(body), zlib.crc32(body, salt)) + body
+
+
+def frame(kind: int, first: int, payloads: Iterable[bytes], salt: int, parts: list[bytes]) -> None:
+    """Append the pieces of records with consecutive sequences, from ``first`` on, to ``parts``: joined, they are what
+    :func:`encode_record` gives one by one. No payload is copied, and none is checked against ``MAX_RECORD``."""
+    pack_body, pack_prefix, crc32, add, extra = _BODY.pack, _PREFIX.pack, zlib.crc32, parts.append, _BODY.size
+    for sequence, payload in enumerate(payloads, first):
+        body = pack_body(kind, sequence)
+        add(pack_prefix(extra + len(payload), crc32(payload, crc32(body, salt))))
+        add(body)
+        add(payload)
 
 
 class Scan:

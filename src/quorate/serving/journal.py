@@ -8,14 +8,14 @@ thread writes; while it is being written the next batch gathers. So a stalled di
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 from quorate.clock import Clock
-from quorate.codecs.journal import MAX_RECORD, OVERHEAD, RecordKind, encode_record
+from quorate.codecs.journal import MAX_RECORD, OVERHEAD, RecordKind
 from quorate.codecs.snapshot import JournalSettings
 from quorate.errors import JournalError, Overloaded, TooLarge
 from quorate.ids import IdSource
@@ -39,18 +39,37 @@ class JournalCounters:
 
 
 class _Entry:
-    """One record that was appended; ``future`` is None when nobody waits for it."""
+    """Records that were appended together; ``future`` is None when nobody waits for them.
 
-    __slots__ = ("future", "kind", "on_full", "payload", "sequence")
+    A ``many`` future gets the number of the first records that are kept; the other kind is for one record, and fails
+    when that is shed.
+    """
+
+    __slots__ = ("first", "future", "kind", "many", "on_full", "payloads", "size")
 
     def __init__(
-        self, kind: int, sequence: int, payload: bytes, future: asyncio.Future[None] | None, on_full: str
+        self,
+        kind: int,
+        first: int,
+        payloads: Sequence[bytes],
+        size: int,
+        future: asyncio.Future[Any] | None,
+        on_full: str,
+        many: bool = False,
     ) -> None:
         self.kind = kind
-        self.sequence = sequence
-        self.payload = payload
+        self.first = first
+        self.payloads = payloads
+        self.size = size  # bytes in the segment
         self.future = future
         self.on_full = on_full
+        self.many = many
+
+    def done(self) -> None:
+        """All its records are kept, or their answers may go anyway."""
+        future = self.future
+        if future is not None and not future.done():
+            future.set_result(len(self.payloads) if self.many else None)
 
 
 class Journal:
@@ -128,23 +147,49 @@ class Journal:
         still be found in the journal: it was being written when the disk stalled. :class:`TooLarge` for a record
         that no segment may hold.
         """
-        sequence = self.ids.last if kind is RecordKind.DECISION else self.ids.take().sequence
-        if sequence <= self._last:
-            raise ValueError("a decision must be appended right after its id was taken, each once and in order")
-        self._last = sequence
+        first = self._sequences(kind, 1)
         size = OVERHEAD + len(payload)
         if size > MAX_RECORD:
-            raise TooLarge(f"A journal record may have {MAX_RECORD} bytes; got {size}. Send fewer rows per request.")
+            raise _too_large(size)
         # A record larger than the whole bound is let in when nothing else is pending: it could never be kept otherwise.
         if self._blocked or (self._pending and self._pending + size > self._settings.pending_bytes):
-            self._refuse(on_full)
+            if on_full == "shed":
+                self.counters.shed += 1
+                raise _overloaded()
+            self.counters.dropped += 1
             return None
         future = None if self._settings.durability == "none" else self._loop.create_future()
-        self._queue.append(_Entry(kind, sequence, payload, future, on_full))
-        self._pending += size
-        if not self._scheduled and not self._flight:
-            self._scheduled = True
-            self._loop.call_soon(self._flush)
+        self._enqueue(_Entry(kind, first, (payload,), size, future, on_full))
+        return future
+
+    def append_many(
+        self, payloads: Sequence[bytes], kind: RecordKind = RecordKind.DECISION, *, on_full: str = "drop"
+    ) -> asyncio.Future[int]:
+        """Hand several records to the writer at once; before answering, wait for how many of them may be answered.
+
+        The payloads of decisions are those of the ids taken last, all of them in order, without an ``await`` between;
+        ``ids.take_many`` takes them together. The future gives a number ``kept``; it never fails. With ``shed`` the
+        first ``kept`` records are in the journal and the others were shed. With ``drop`` all may be answered, but
+        those after the first ``kept`` were dropped (records that a stalled disk takes later count as kept until they
+        turn out to be lost). Counters count records. :class:`TooLarge`, and nothing appended, when they make more
+        than ``MAX_RECORD`` bytes together: hand records so large over one by one.
+        """
+        count = len(payloads)
+        first = self._sequences(kind, count)
+        size = OVERHEAD * count + sum(map(len, payloads))
+        if size > MAX_RECORD:
+            raise _too_large(size)
+        future: asyncio.Future[int] = self._loop.create_future()
+        if self._blocked or self._pending + size > self._settings.pending_bytes:
+            payloads, size = self._admit(payloads)
+            if on_full == "shed":
+                self.counters.shed += count - len(payloads)
+            else:
+                self.counters.dropped += count - len(payloads)
+        if self._settings.durability == "none" or not payloads:
+            future.set_result(len(payloads))
+        if payloads:
+            self._enqueue(_Entry(kind, first, payloads, size, None if future.done() else future, on_full, True))
         return future
 
     async def close(self, timeout: float = 5.0) -> bool:
@@ -173,21 +218,42 @@ class Journal:
     def _blocked(self) -> bool:
         return self._stalled or self._failing or self._closed
 
-    def _refuse(self, on_full: str) -> None:
-        if on_full == "shed":
-            self.counters.shed += 1
-            raise _overloaded()
-        self.counters.dropped += 1
+    def _sequences(self, kind: RecordKind, count: int) -> int:
+        """The first sequence of ``count`` records; outcomes take theirs here, decisions have taken it as their id."""
+        ids = self.ids
+        if kind is not RecordKind.DECISION:
+            ids.skip(count)
+        first = ids.last - count + 1
+        if first <= self._last:
+            raise ValueError("a decision must be appended right after its id was taken, each once and in order")
+        self._last = ids.last
+        return first
+
+    def _admit(self, payloads: Sequence[bytes]) -> tuple[Sequence[bytes], int]:
+        """The first of the records that memory has room for, and their size; one if nothing else is pending."""
+        size = 0
+        for index, payload in enumerate(payloads):
+            more = size + OVERHEAD + len(payload)
+            held = self._pending + size
+            if self._blocked or (held and self._pending + more > self._settings.pending_bytes):
+                return payloads[:index], size
+            size = more
+        return payloads, size
+
+    def _enqueue(self, entry: _Entry) -> None:
+        self._queue.append(entry)
+        self._pending += entry.size
+        if not self._scheduled and not self._flight:
+            self._scheduled = True
+            self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._scheduled = False
         if self._flight or not self._queue:
             return
-        batch, self._queue = self._queue, []
-        self._flight = batch
-        salt = self._writer.salt
-        parts = [encode_record(e.kind, e.sequence, e.payload, salt) for e in batch]
-        self._writer.put(Batch(b"".join(parts), list(accumulate(map(len, parts))), batch[-1].sequence))
+        self._flight, self._queue = self._queue, []
+        newest = self._flight[-1]
+        self._writer.put(Batch(self._flight, newest.first + len(newest.payloads) - 1))
 
     # --- from the writer's thread into the loop -------------------------------------------------------
 
@@ -209,18 +275,19 @@ class Journal:
         counters.batches += 1
         counters.appended += good
         counters.written_bytes += size
-        for entry in batch:
-            self._pending -= OVERHEAD + len(entry.payload)
-        for entry in batch[:good]:
-            if entry.future is not None and not entry.future.done():
-                entry.future.set_result(None)
-        if error is not None:
+        if error is None:
+            for entry in batch:
+                self._pending -= entry.size
+                entry.done()
+        else:
             self._failing = True
             counters.errors += 1
-            lost, self._queue = batch[good:] + self._queue, []
+            lost, self._queue = batch + self._queue, []
             self._pending = 0
             for entry in lost:
-                self._lose(entry)
+                kept = min(good, len(entry.payloads))
+                good -= kept
+                self._lose(entry, kept)
             self._on_error(error)
         self._flush()
         if self._drained is not None and not self._drained.done():
@@ -245,24 +312,33 @@ class Journal:
         """Nobody waits for a stalled disk: the answers of ``drop`` go, their records follow; those of ``shed`` fail."""
         queue, self._queue = self._queue, []
         for entry in self._flight + queue:
-            if entry.on_full == "shed" and entry.future is not None:
+            if entry.future is None:
+                continue
+            if entry.on_full == "shed":
                 self._lose(entry)
-            elif entry.future is not None and not entry.future.done():
-                self.counters.late += 1
-                entry.future.set_result(None)
-        self._queue = [entry for entry in queue if entry.on_full != "shed"]
-        self._pending = sum(OVERHEAD + len(entry.payload) for entry in self._flight + self._queue)
+            elif not entry.future.done():
+                self.counters.late += len(entry.payloads)
+                entry.done()
+        self._queue = [entry for entry in queue if entry.on_full != "shed" or entry.future is None]
+        self._pending = sum(entry.size for entry in self._flight + self._queue)
 
-    def _lose(self, entry: _Entry) -> None:
-        """A record will not be written: fail its answer or, to ``drop``, let it go; count it once."""
+    def _lose(self, entry: _Entry, kept: int = 0) -> None:
+        """All but the first ``kept`` records will not be written: fail their answers or, to ``drop``, let them go;
+        count each once."""
         future = entry.future
-        if entry.on_full == "shed" and future is not None:
-            if not future.done():
-                self.counters.shed += 1
-                future.set_exception(_overloaded())
+        lost = len(entry.payloads) - kept
+        waiting = future is not None and not future.done()
+        if entry.on_full != "shed" or future is None:
+            self.counters.dropped += lost
+        elif waiting:
+            self.counters.shed += lost
+        if future is None or not waiting:
             return
-        self.counters.dropped += 1
-        if future is not None and not future.done():
+        if entry.many:
+            future.set_result(kept)
+        elif lost and entry.on_full == "shed":
+            future.set_exception(_overloaded())
+        else:
             future.set_result(None)
 
 
@@ -270,3 +346,7 @@ def _overloaded() -> Overloaded:
     return Overloaded(
         "The decision cannot be recorded now: the journal's disk is full, failing or stalled; retry later."
     )
+
+
+def _too_large(size: int) -> TooLarge:
+    return TooLarge(f"A journal record may have {MAX_RECORD} bytes; got {size}. Send fewer rows per request.")

@@ -6,7 +6,6 @@ outcome means is settled where journals are ingested; here only what can never b
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -16,7 +15,7 @@ from quorate.codecs import outcome as outcome_codec
 from quorate.codecs.journal import RecordKind
 from quorate.codecs.lookup import JournalReader
 from quorate.core.types import Decision, Outcome
-from quorate.errors import InvalidInput
+from quorate.errors import InvalidInput, Overloaded
 from quorate.ids import DecisionId
 from quorate.serving.background import Background
 from quorate.serving.idempotency import Fact, IdempotencyTable
@@ -97,10 +96,11 @@ class OutcomeDesk:
             if {next(news) for _ in each} != {"duplicate"}:
                 fresh.append(outcome)
                 known.extend(each)
-        written = [
-            self._journal.append(outcome_codec.encode(outcome), RecordKind.OUTCOME, on_full="shed") for outcome in fresh
-        ]
-        await asyncio.gather(*[future for future in written if future is not None])
+        payloads = [outcome_codec.encode(outcome) for outcome in fresh]
+        if await self._journal.append_many(payloads, RecordKind.OUTCOME, on_full="shed") < len(fresh):
+            raise Overloaded(
+                "The outcomes cannot be recorded now: the journal's disk is full, failing or stalled; retry."
+            )
         if known:
             await self._table.remember(known)
         return fresh

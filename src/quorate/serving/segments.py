@@ -1,4 +1,7 @@
-"""The thread that writes a worker's segments: one batch at a time, one ``write`` and one acknowledgement for each."""
+"""The thread that writes a worker's segments: one batch at a time, one ``write`` and one acknowledgement for each.
+
+Records are framed and checksummed here too, so that the event loop does not spend its time on it.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,20 @@ import os
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from quorate.clock import Clock
 from quorate.codecs.journal import (
+    OVERHEAD,
     Header,
     RecordKind,
     encode_header,
     encode_record,
+    frame,
     parse_name,
     segment_name,
 )
@@ -60,12 +66,35 @@ class SegmentFile:
         self.path.unlink()
 
 
-class Batch(NamedTuple):
-    """Encoded records to be written together; ``ends[i]`` is where record ``i`` ends in ``data``."""
+class Records(Protocol):
+    """Payloads of one kind with consecutive sequences, from ``first`` on."""
 
-    data: bytes
-    ends: Sequence[int]
+    @property
+    def kind(self) -> int: ...
+
+    @property
+    def first(self) -> int: ...
+
+    @property
+    def payloads(self) -> Sequence[bytes]: ...
+
+
+class Batch(NamedTuple):
+    """Records to be written together; ``last`` is the newest one's sequence."""
+
+    records: Sequence[Records]
     last: int
+
+    def encode(self, salt: int) -> bytes:
+        """All records, as the segment holds them."""
+        parts: list[bytes] = []
+        for each in self.records:
+            frame(each.kind, each.first, each.payloads, salt, parts)
+        return b"".join(parts)
+
+    def ends(self) -> list[int]:
+        """Where in the encoded bytes each record ends."""
+        return list(accumulate(OVERHEAD + len(payload) for each in self.records for payload in each.payloads))
 
 
 class SegmentWriter:
@@ -134,13 +163,13 @@ class SegmentWriter:
                 # Without a segment, try for a new one every so often.
                 batch = self._queue.get(timeout=None if self._file else self._settings.stall_ms / 4000)
             except Empty:
-                batch = Batch(b"", (), self._last)
+                batch = Batch((), self._last)
             self.busy_since = self._clock.monotonic()
             if batch is None:
                 break
             if self._file is None:
                 self._recover()
-            if batch.data:
+            if batch.records:
                 self._keep(batch)
             self.busy_since = None
         with suppress(OSError):
@@ -149,27 +178,30 @@ class SegmentWriter:
 
     def _keep(self, batch: Batch) -> None:
         """Write a batch, after a new segment was begun where it does not fit; acknowledge what is kept of it."""
-        good, before, error = 0, self._size, None
+        before, error = self._size, None
+        data = batch.encode(self.salt)
+        good, size = sum(len(each.payloads) for each in batch.records), len(data)
         try:
-            if not self._empty and self._size + len(batch.data) > self._settings.segment_bytes:
+            if not self._empty and self._size + size > self._settings.segment_bytes:
                 self._finish()
                 self._open()
                 before = self._size
             if self._file is None:
                 raise OSError(errno.EIO, "there is no segment to write to")
-            self._put(self._file, batch.data)
+            self._put(self._file, data)
             if self._power:
                 self._file.sync()
-            good = len(batch.ends)
         except OSError as caught:
             error = caught
-            whole = bisect_right(batch.ends, self._size - before)
+            ends = batch.ends()
+            whole = bisect_right(ends, self._size - before)
             good = 0 if self._power else whole
+            size = ends[good - 1] if good else 0
             self._empty = self._empty and not whole
             self._give_up()
         self._empty = self._empty and not good
         self._last = batch.last
-        self._acknowledge(good, batch.ends[good - 1] if good else 0, error)
+        self._acknowledge(good, size, error)
 
     def _put(self, file: SegmentFile, data: bytes) -> None:
         left = memoryview(data)
