@@ -11,6 +11,7 @@ from quorate import plugins
 from quorate.codecs.snapshot import EndpointRoute, StrategyRoute
 from quorate.core.combine.base import Combiner
 from quorate.core.plan.base import Plan
+from quorate.core.record import Recorder
 from quorate.core.select.assign import draw, unit_uniform
 from quorate.core.select.base import Policy
 from quorate.core.types import FloatArray, Scalar, Source, State
@@ -108,6 +109,9 @@ class LoadedEndpoint:
         self.fallback = tuple(self.strategies[name] for name in route.fallback)
         self.falls_back = bool(self.fallback) and route.on_member_failure == "fallback"
         self.everyone = tuple(range(len(pool.members)))
+        self.recorder = Recorder(
+            route.record.sample, route.record.omit, route.record.redact, sticky=self.sticky, secret=secret
+        )
         self._no_state = self.policy.initial()
         # Who knew the salt could compute the arm of every unit: a blind endpoint's is a secret.
         self._salt = f"{secret} {route.name}" if self.blind else route.name

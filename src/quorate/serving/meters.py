@@ -24,6 +24,7 @@ class Meters:
         self._member_duration: dict[str, Histogram] = {}
         self._flaws: dict[str, tuple[Counter, Counter]] = {}
         self._restarts: dict[str, int] = {}
+        self._journaled: dict[str, int] = {}
         self.in_flight = counters.gauge("quorate_in_flight")
         self.ready = counters.gauge("quorate_ready")
         self.snapshot = counters.gauge("quorate_snapshot_version")
@@ -105,8 +106,24 @@ class Meters:
                 state.set(float(member.breaker.state))
                 if isinstance(member.unit, HostUnit):
                     self._restarted(member.name, member.unit.host.restarts)
+        self.journaled(journal)
         self._pending.set(journal.pending_bytes)
         self._lag.set(journal.lag)
+
+    def journaled(self, journal: Journal) -> None:
+        """Bring the journal's counts up to date; call it once more when it is closed."""
+        counts = journal.counters
+        told = {
+            ("quorate_journal_records_total", "result"): ("appended", "dropped", "late", "shed"),
+            ("quorate_journal_faults_total", "kind"): ("stalls", "errors"),
+        }
+        for (metric, label), names in told.items():
+            for name in names:
+                fresh = getattr(counts, name) - self._journaled.get(name, 0)
+                if fresh:
+                    self._journaled[name] = getattr(counts, name)
+                    value = {"appended": "kept", "stalls": "stall", "errors": "error"}.get(name, name)
+                    self._counters.counter(metric, **{label: value}).add(fresh)
 
     def _restarted(self, member: str, restarts: int) -> None:
         fresh = restarts - self._restarts.get(member, 0)

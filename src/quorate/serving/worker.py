@@ -129,6 +129,7 @@ class Worker:
             for chore in chores:
                 chore.cancel()
             await journal.close()
+            self._meters.journaled(journal)
             idempotency.close()
             plane.generation.release()
         return self._exit_code

@@ -41,6 +41,11 @@ METRICS: dict[str, Metric] = {
     "quorate_graph_fallbacks_total": Metric("counter", "Runs of separate members because the graph failed.", ("pool",)),
     "quorate_journal_pending_bytes": Metric("gauge", "Decisions waiting to be written.", (), True),
     "quorate_journal_lag_seconds": Metric("gauge", "Age of the oldest decision waiting to be written.", (), True),
+    "quorate_journal_records_total": Metric("counter", "Records, by what became of them.", ("result",)),
+    "quorate_journal_faults_total": Metric("counter", "Times the disk stalled or failed.", ("kind",)),
+    "quorate_journal_files_total": Metric(
+        "counter", "Journal files compacted, left as they are, deleted, shipped or failed to ship.", ("event",)
+    ),
     "quorate_in_flight": Metric("gauge", "Requests being answered.", (), True),
     "quorate_ready": Metric("gauge", "Whether the process answers: 1 or 0.", (), True),
     "quorate_snapshot_version": Metric("gauge", "The routing manifest in use.", (), True),
