@@ -4,7 +4,7 @@ import threading
 import numpy as np
 import pytest
 
-from quorate.codecs.snapshot import PolicyRoute, Routing, StrategyRoute
+from quorate.codecs.snapshot import PolicyRoute, RecordRoute, Routing, StrategyRoute
 from quorate.core.types import Status
 from quorate.errors import InvalidInput, NoQuorum, NotFound, Overloaded
 from quorate.serving.generation import Generation, Model
@@ -322,3 +322,19 @@ def test_a_pinned_generation_outlives_its_successor(house):
         generation.release()
         assert not pool.members[0].unit.closed
     assert pool.members[0].unit.closed
+
+
+def test_the_record_is_redacted_and_sampled_and_the_answer_is_not(house):
+    pool = house.pool(a=house.inline(0.2), b=house.inline(0.4))
+    policy = PolicyRoute("fixed", {"strategy": "average"}, sticky="user")
+    record = RecordRoute(sample=0.0, redact={"user": "hash", "email": "remove"})
+    endpoint = house.endpoint(pool, [MEAN], policy, record=record)
+    decision = house.predict(endpoint, context={"user": "ann", "email": "a@b", "k": 1})
+    assert (dict(decision.context), decision.unit) == ({"user": "ann", "email": "a@b", "k": 1}, "ann")
+    assert decision.outputs.shape == (1, 2, 2)
+    kept = last(house)
+    assert set(kept.context) == {"user", "k"}
+    assert kept.context["user"] == kept.unit
+    assert "ann" not in repr(kept)
+    assert kept.outputs.shape == (1, 2, 0)
+    np.testing.assert_array_equal(kept.answer, decision.answer)
