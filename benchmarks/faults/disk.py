@@ -49,23 +49,13 @@ class Worker:
         self.project = project
         life, self._life = os.pipe()
         self._ready, ready = os.pipe()
-        arguments = [
-            "--home",
-            str(project),
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--slot",
-            "0",
-            "--drain-s",
-            "2",
-        ]
+        where = ["--home", str(project), "--host", "127.0.0.1", "--port", str(port)]
+        arguments = [*where, "--slot", "0", "--drain-s", "2", "--life-fd", str(life), "--ready-fd", str(ready)]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])}
         self.log = project / "worker.log"
         with self.log.open("wb") as log:
             self.process: subprocess.Popen[str] = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.faults.worker", *arguments, *pipes],
+                [sys.executable, "-m", "benchmarks.faults.worker", *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
