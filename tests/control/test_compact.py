@@ -110,6 +110,7 @@ def test_only_what_is_complete_and_ingested_is_finished(tmp_path: Path) -> None:
     assert not finished(sealed, None)
     assert finished(sealed, read(sealed.path))
     whole = read(open_.path)
+    assert not finished(sealed, Progress(2, 10**6, sealed=True))  # that was another journal, in this place
     newest = list(scan(open_.path))[-1]
     assert not finished(open_, Progress(1, newest.offset))  # a record is not ingested yet
     with open_.path.open("r+b") as file:

@@ -40,9 +40,15 @@ class Compacted:
 
 def finished(segment: Segment, done: Progress | None) -> bool:
     """Whether the segment will never grow again and all of it that can be read was ingested."""
-    if done is None:
+    if done is None or _created(segment.path) != done.created:  # of another journal in this place
         return False
     return done.sealed or (_unlocked(segment.path) and not any(True for _ in scan(segment.path, done.offset)))
+
+
+def _created(path: Path) -> int | None:
+    with path.open("rb") as file:
+        header = scan(file.read(HEADER_SIZE)).header
+    return None if header is None else header.created
 
 
 def _unlocked(path: Path) -> bool:
