@@ -93,8 +93,8 @@ class IdSource:
         """The next ``count`` ids as text, all of the same millisecond; what :meth:`take` would give, for less.
 
         >>> from quorate.clock import SystemClock
-        >>> IdSource(3, 1, SystemClock()).take_many(2)[1][-17:]
-        '0000-010000000001'
+        >>> IdSource(3, 1, SystemClock()).take_many(2)[1][-12:]
+        '010000000001'
         """
         if count < 1:
             return []

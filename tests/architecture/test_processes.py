@@ -6,7 +6,18 @@ import sys
 
 import pytest
 
-FORBIDDEN = ("sqlalchemy", "scipy.stats", "pandas", "pandera", "onnx", "sklearn", "torch", "pydantic", "fastapi")
+FORBIDDEN = (
+    "sqlalchemy",
+    "scipy.stats",
+    "pandas",
+    "pandera",
+    "onnx",
+    "sklearn",
+    "torch",
+    "pydantic",
+    "fastapi",
+    "pyarrow",
+)
 
 
 def imported_by(statements: str) -> list[str]:

@@ -281,3 +281,52 @@ def test_a_lost_blob_is_found_before_it_is_served(project: Any) -> None:
     path.unlink()
     [problem] = _problems(project, _endpoint("s: {kind: mean}"))
     assert problem.message == "'a:1' has lost its file model.py; restore the registry or register it again."
+
+
+def test_what_is_recorded_and_how_journals_are_kept(project: Any) -> None:
+    text = _endpoint(
+        "s: {kind: mean}",
+        "    record: {sample: 0.1, omit: [context], redact: {user: hash, email: remove}}\n"
+        "journal: {keep_days: 30, keep_bytes: 1GiB, keep_until_shipped: true, ship: {command: [cp, '{path}', x]}}\n",
+    )
+    routing = _routing(project, text)
+    record, journal = routing.endpoints[0].record, routing.journal
+    assert (record.sample, record.omit, record.redact) == (0.1, ("context",), {"user": "hash", "email": "remove"})
+    assert (journal.keep_days, journal.keep_bytes, journal.keep_until_shipped) == (30, 2**30, True)
+    assert journal.ship is not None
+    assert (journal.ship.to, journal.ship.command) == (None, ("cp", "{path}", "x"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("journal: {keep_until_shipped: true}", "nothing is shipped; set journal.ship"),
+        ("journal: {ship: {attempts: 3}}", "has one of 'to' and 'command'; got neither"),
+        ("journal: {ship: {to: x, command: [cp]}}", "has one of 'to' and 'command'; got both"),
+    ],
+)
+def test_journals_that_cannot_be_kept_so(project: Any, settings: str, message: str) -> None:
+    [problem] = _problems(project, _endpoint("s: {kind: mean}", f"{settings}\n"))
+    assert message in str(problem)
+
+
+def test_a_policy_that_learns_needs_what_is_recorded(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from quorate import plugins
+
+    monkeypatch.setattr(plugins.load("policies", "fixed"), "learns", True)
+    record = "    record: {sample: 0.5, redact: {user: remove, age: hash}}\n"
+    wrong = [str(problem) for problem in _problems(project, _endpoint("s: {kind: mean}", record))]
+    assert len(wrong) == 2
+    assert "record.sample is 0.5, but its policy 'fixed' learns" in wrong[0]
+    assert "redact removes 'user', but its policy 'fixed' learns" in wrong[1]
+    _routing(project, _endpoint("s: {kind: mean}", "    record: {redact: {user: hash}}\n"))
+
+
+def test_a_unit_that_is_not_recorded_is_told(project: Any) -> None:
+    text = _endpoint(
+        "s: {kind: mean}",
+        "    policy: {kind: split, weights: {s: 1}, sticky: context.user}\n    record: {redact: {user: remove}}\n",
+    )
+    project.write(text)
+    config, _ = read_config(project.home)
+    assert any("with 'hash' they could" in notice for notice in resolve(config, project.registry).notices)

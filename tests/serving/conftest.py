@@ -133,15 +133,15 @@ class FakeJournal:
     def accepts(self) -> bool:
         return not self.blocked
 
-    def append(self, payload: bytes, kind: Any, *, on_full: str) -> asyncio.Future[None] | None:
+    def append(self, payload: bytes, kind: Any, *, on_full: str) -> asyncio.Future[bool] | None:
         if self.blocked and on_full == "shed":
             raise Overloaded("full.")
         if self.blocked:
             self.counters.dropped += 1
             return None
         self.records.append(payload)
-        kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        kept.set_result(None)
+        kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        kept.set_result(True)
         return kept
 
 

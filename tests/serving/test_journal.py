@@ -33,7 +33,7 @@ class Bench:
         self.journal = Journal(folder, slot, settings, SystemClock(), self.errors.append, create=self.disk.create)
         self.journal.start()
 
-    def append(self, payload: bytes, on_full: str = "shed") -> asyncio.Future[None] | None:
+    def append(self, payload: bytes, on_full: str = "shed") -> asyncio.Future[bool] | None:
         self.journal.ids.take()
         return self.journal.append(payload, on_full=on_full)
 

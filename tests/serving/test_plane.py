@@ -4,7 +4,7 @@ import threading
 import numpy as np
 import pytest
 
-from quorate.codecs.snapshot import CacheRoute, PolicyRoute, Routing, StrategyRoute
+from quorate.codecs.snapshot import CacheRoute, PolicyRoute, RecordRoute, Routing, StrategyRoute
 from quorate.core.types import Decision, Status
 from quorate.errors import InvalidInput, NoQuorum, NotFound, Overloaded
 from quorate.serving.cost import Cost
@@ -409,3 +409,19 @@ def test_observers_are_told_every_decision_that_was_answered(house):
         house.predict(house.endpoint(pool, [ALL]))
     assert seen[0] is decision
     assert [one.error for one in seen] == [None, "no_quorum"]
+
+
+def test_the_record_is_redacted_and_sampled_and_the_answer_is_not(house):
+    pool = house.pool(a=house.inline(0.2), b=house.inline(0.4))
+    policy = PolicyRoute("fixed", {"strategy": "average"}, sticky="user")
+    record = RecordRoute(sample=0.0, redact={"user": "hash", "email": "remove"})
+    endpoint = house.endpoint(pool, [MEAN], policy, record=record)
+    decision = house.predict(endpoint, context={"user": "ann", "email": "a@b", "k": 1})
+    assert (dict(decision.context), decision.unit) == ({"user": "ann", "email": "a@b", "k": 1}, "ann")
+    assert decision.outputs.shape == (1, 2, 2)
+    kept = last(house)
+    assert set(kept.context) == {"user", "k"}
+    assert kept.context["user"] == kept.unit
+    assert "ann" not in repr(kept)
+    assert kept.outputs.shape == (1, 2, 0)
+    np.testing.assert_array_equal(kept.answer, decision.answer)

@@ -16,8 +16,10 @@ from quorate.spec.model import (
     Plugged,
     PolicySpec,
     PoolSpec,
+    RecordSpec,
     Section,
     ServerSpec,
+    ShipSpec,
     StrategySpec,
 )
 
@@ -31,6 +33,8 @@ SECTIONS: dict[str, type[Section]] = {
     "Server": ServerSpec,
     "Limits": LimitsSpec,
     "Journal": JournalSpec,
+    "Records": RecordSpec,
+    "Shipping": ShipSpec,
 }
 
 
@@ -52,6 +56,8 @@ def test_every_setting_is_a_row_with_its_default(part: str, section: type[Sectio
         assert meaning
         if field.is_required():
             assert default == "required"
+        elif isinstance(field.default, Section):
+            assert default == "see there"
         elif field.default is not None:
             assert _value(default) == field.default
 
@@ -60,7 +66,7 @@ def _value(text: str) -> Any:
     limits = f"{{pools: {{}}, endpoints: {{}}, limits: {{body_bytes: {text.strip('`')}}}}}"
     if text.strip("`").endswith("MiB"):
         return load(limits).spec.limits.body_bytes
-    found = {"`[]`": (), "`false`": False, "`true`": True}.get(text)
+    found = {"`[]`": (), "`{}`": {}, "`[outputs]`": ("outputs",), "`false`": False, "`true`": True}.get(text)
     if found is not None:
         return found
     return int(text.strip("`")) if text.strip("`").isdigit() else text.strip("`")

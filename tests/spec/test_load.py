@@ -89,7 +89,8 @@ def _replaced(old: str, new: str) -> str:
             16,
             (
                 "There is no setting 'deadlne_ms' in endpoints.main; expected one of caller_may_choose, deadline_ms, "
-                "fallback, on_full, on_member_failure, policy, pool, quorum, strategies; did you mean 'deadline_ms'?"
+                "fallback, on_full, on_member_failure, policy, pool, quorum, record, strategies; did you mean "
+                "'deadline_ms'?"
             ),
         ),
         (

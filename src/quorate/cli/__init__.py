@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("quorate.cli.report", "Compare an endpoint's strategies on its traffic and outcomes."),
     "export": ("quorate.cli.export", "Write a strategy, members and combiner, as one ONNX file."),
     "decisions": ("quorate.cli.decisions", "Show a decision by its id."),
+    "journal": ("quorate.cli.journal", "See what is kept of decisions; compact, ship and prune it."),
     "doctor": ("quorate.cli.doctor", "Say what is wrong with this installation, project and store."),
 }
 

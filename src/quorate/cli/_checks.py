@@ -20,8 +20,11 @@ from typing import Literal
 from quorate.app import CONSOLE_NEEDS
 from quorate.clock import SystemClock
 from quorate.codecs import journal, snapshot
+from quorate.codecs.lookup import INDEX, OUTCOMES
+from quorate.codecs.sidecar import Sidecar
 from quorate.control.apply import read_config
 from quorate.control.diff import diff
+from quorate.control.keeping import Kept
 from quorate.control.resolve import resolve
 from quorate.errors import QuorateError, StoreError
 from quorate.home import Home
@@ -247,11 +250,36 @@ def journals(patient: Patient) -> Iterator[Finding]:
             lost = sum(damage.length for damage in scan.damage)
             what = f"{path.parent.name}/{path.name} has {lost} damaged bytes; what is around them is read."
             yield Finding(area, "fail", what, "See to the disk; a backup may have these bytes.")
+    yield from _kept(patient.home)
     torn_note = f"; {torn} end in a torn record, as after a crash or while writing" if torn else ""
     yield Finding(area, "ok", f"{records} records in {segments} segments{torn_note}.")
     free = shutil.disk_usage(_existing(folder)).free
     level: Level = "fail" if free < NO_DISK else "warn" if free < LOW_DISK else "ok"
     yield Finding(area, level, f"{free / 2**30:.1f} GiB of disk are free.", "" if level == "ok" else "Make room.")
+
+
+def _kept(home: Home) -> Iterator[Finding]:
+    """Compacted files whose index can be read, and whether shipping works."""
+    area, kept, good = "journal", Kept.read(home), 0
+    for path in sorted(home.journal.glob("*/*.parquet")):
+        if path.name.endswith(OUTCOMES):
+            continue
+        index = path.with_suffix(INDEX)
+        try:
+            Sidecar(index.read_bytes())
+            good += 1
+        except (QuorateError, OSError) as error:
+            yield Finding(area, "fail", f"{path.parent.name}/{index.name}: {error}", "Restore it from a backup.")
+    if good:
+        yield Finding(area, "ok", f"{good} compacted files.")
+    if kept.ship_error is not None:
+        what = f"Shipping fails ({kept.ship_failures} times so far, {kept.aside} files set aside): {kept.ship_error}"
+        yield Finding(
+            area, "warn", what, "See to the target; it is tried again by itself, or by `quorate journal ship`."
+        )
+    if kept.held:
+        what = f"{kept.held} files should be deleted but are pinned or not shipped."
+        yield Finding(area, "warn", what, "`quorate journal status` shows the pins.")
 
 
 def telemetry(patient: Patient) -> Iterator[Finding]:

@@ -99,6 +99,11 @@ def parse_name(name: str) -> tuple[int, int] | None:
     return found if found[0] <= MAX_BOOT and found[1] <= MAX_SEQUENCE and segment_name(*found) == name else None
 
 
+def parse_stem(name: str) -> tuple[int, int] | None:
+    """``(boot, first sequence)`` of any file that belongs to a segment, whatever became of it; None for others."""
+    return parse_name(name.partition(".")[0] + ".qj")
+
+
 def encode_header(header: Header) -> bytes:
     """The first bytes of a segment."""
     body = _HEADER.pack(MAGIC, FORMAT, *header)

@@ -1,4 +1,7 @@
-"""Finding decisions in the journal by their id, without an index on disk: the id says where the record lies."""
+"""Finding decisions in the journal by their id: the id says in which file the record lies.
+
+A segment is a ``.qj`` file, or, once compacted, a ``.parquet`` file with a ``.qx`` index beside it.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,16 @@ from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
+from quorate.codecs import columnar
 from quorate.codecs import decision as decision_codec
-from quorate.codecs.journal import RecordKind, parse_name, read_record, scan
+from quorate.codecs.journal import RecordKind, parse_stem, read_record, scan
+from quorate.codecs.sidecar import Outline, Sidecar
 from quorate.core.types import Decision
 from quorate.ids import DecisionId
+
+COMPACTED = ".parquet"
+OUTCOMES = ".outcomes.parquet"
+INDEX = ".qx"
 
 
 class Segment(NamedTuple):
@@ -22,6 +31,15 @@ class Segment(NamedTuple):
     boot: int
     first: int
     path: Path
+
+    @property
+    def compacted(self) -> bool:
+        """Whether it is columns now."""
+        return self.path.suffix == COMPACTED
+
+    def beside(self, suffix: str) -> Path:
+        """The file of the same segment with that suffix."""
+        return self.path.with_name(self.path.name.partition(".")[0] + suffix)
 
 
 class _Index:
@@ -57,12 +75,16 @@ class JournalReader:
     def __init__(self, root: Path, *, cached: int = 16) -> None:
         self._root = root
         self._cached = cached
-        self._indexes: OrderedDict[Path, _Index] = OrderedDict()
+        self._indexes: OrderedDict[Path, _Index | Sidecar] = OrderedDict()
         self._listed: dict[int, list[Segment]] = {}
         self._lock = Lock()
 
     def segments(self) -> list[Segment]:
-        """Every segment there is, by slot, and in the order written."""
+        """Every segment that is not compacted, by slot, and in the order written."""
+        return [segment for segment in self.files() if not segment.compacted]
+
+    def files(self) -> list[Segment]:
+        """Every segment there is, compacted or not, by slot, and in the order written."""
         try:
             slots = sorted(int(folder.name) for folder in self._root.iterdir() if folder.name.isdecimal())
         except FileNotFoundError:
@@ -73,19 +95,31 @@ class JournalReader:
         """The decision of that id, or None if it is not (or not yet, or no longer) in the journal.
 
         Raises :class:`~quorate.errors.InvalidInput` for what is not an id, and
-        :class:`~quorate.errors.JournalError` for a record of a release too new to read.
+        :class:`~quorate.errors.JournalError` for a record of a release too new to read, or one in a compacted file
+        where the extra ``arrow`` is not installed.
         """
+        found = self._find(decision_id)
+        return found.whole() if isinstance(found, _Columns) else found
+
+    def outline(self, decision_id: str | DecisionId) -> Outline | None:
+        """What an outcome for the decision of that id must fit, or None; needs no extra. Raises as :meth:`find`."""
+        found = self._find(decision_id)
+        if isinstance(found, Decision):
+            return Outline(found.endpoint, found.output_kind, found.classes, found.rows)
+        return found.outline if found is not None else None
+
+    def _find(self, decision_id: str | DecisionId) -> Decision | _Columns | None:
         wanted = DecisionId.parse(decision_id) if isinstance(decision_id, str) else decision_id
         with self._lock:
             known = self._segment(wanted, self._listed.get(wanted.slot, []))
-            decision = self._read(known, wanted) if known is not None else None
-            if decision is None:
-                # The list may be old: a segment was begun, or removed, since.
+            found = self._read(known, wanted) if known is not None else None
+            if found is None:
+                # The list may be old: a segment was begun, compacted or removed since.
                 self._listed[wanted.slot] = self._list(wanted.slot)
                 fresh = self._segment(wanted, self._listed[wanted.slot])
                 if fresh is not None and fresh != known:
-                    decision = self._read(fresh, wanted)
-        return decision
+                    found = self._read(fresh, wanted)
+        return found
 
     def _list(self, slot: int) -> list[Segment]:
         folder = self._root / str(slot)
@@ -93,16 +127,26 @@ class JournalReader:
             names = sorted(path.name for path in folder.iterdir())
         except FileNotFoundError:
             return []
-        return [Segment(slot, *parts, folder / name) for name in names if (parts := parse_name(name))]
+        listed: dict[tuple[int, int], Segment] = {}
+        for name in names:
+            _, dot, suffix = name.partition(".")
+            parts = parse_stem(name) if dot + suffix in (".qj", COMPACTED) else None
+            # While both are there the segment is the one that counts: "parquet" sorts before "qj".
+            if parts is not None:
+                listed[parts] = Segment(slot, *parts, folder / name)
+        return list(listed.values())
 
     def _segment(self, wanted: DecisionId, listed: list[Segment]) -> Segment | None:
         """The last segment of the boot that begins at or before the sequence."""
         at = bisect_left(listed, (wanted.boot, wanted.sequence + 1), key=lambda s: (s.boot, s.first)) - 1
         return listed[at] if at >= 0 and listed[at].boot == wanted.boot else None
 
-    def _read(self, segment: Segment, wanted: DecisionId) -> Decision | None:
+    def _read(self, segment: Segment, wanted: DecisionId) -> Decision | _Columns | None:
         try:
-            index = self._index(segment.path)
+            index = self._index(segment)
+            if isinstance(index, Sidecar):
+                row = index.row(wanted)
+                return None if row is None else _Columns(segment.path, row, index.outline(row))
             offset = index.offset(wanted.sequence)
             record = None if offset is None else read_record(segment.path, offset)
         except FileNotFoundError:
@@ -113,12 +157,29 @@ class JournalReader:
         decision = decision_codec.decode(record.payload)
         return decision if decision.id == str(wanted) else None
 
-    def _index(self, path: Path) -> _Index:
+    def _index(self, segment: Segment) -> _Index | Sidecar:
+        path = segment.path
         index = self._indexes.get(path)
         if index is None:
-            index = self._indexes[path] = _Index()
+            index = Sidecar(segment.beside(INDEX).read_bytes()) if segment.compacted else _Index()
+            self._indexes[path] = index
         self._indexes.move_to_end(path)
         while len(self._indexes) > self._cached:
             self._indexes.popitem(last=False)
-        index.update(path)
+        if isinstance(index, _Index):
+            index.update(path)
         return index
+
+
+class _Columns(NamedTuple):
+    """A decision in a compacted file, not read yet."""
+
+    path: Path
+    row: int
+    outline: Outline
+
+    def whole(self) -> Decision | None:
+        try:
+            return columnar.read_decision(self.path, self.row)
+        except FileNotFoundError:
+            return None

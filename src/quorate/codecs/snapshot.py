@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -99,6 +99,14 @@ class CacheRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seconds: float
 
 
+class RecordRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What of a decision is recorded; see ``core/record.py``."""
+
+    sample: float = 1.0
+    omit: tuple[Literal["outputs", "context"], ...] = ("outputs",)
+    redact: dict[str, Literal["remove", "hash"]] = {}
+
+
 class EndpointRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One endpoint at one revision."""
 
@@ -115,6 +123,7 @@ class EndpointRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     queue_ms: float | None = None
     max_in_flight: int | None = None
     cache: CacheRoute | None = None
+    record: RecordRoute = RecordRoute()
 
 
 class KeyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,13 +146,27 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idle_s: float = 75.0
 
 
+class ShipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where finished journal files are copied: a folder or URL, or a command with ``{path}`` and ``{name}`` in it."""
+
+    to: str | None = None
+    command: tuple[str, ...] | None = None
+    attempts: int = 8
+    timeout_s: float = 300.0
+
+
 class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How decisions are kept; see ``serving/journal.py``."""
+    """How decisions are kept; workers write by the first four (``serving/journal.py``), control keeps by the others."""
 
     durability: str = "process"
     segment_bytes: int = 16 * 1024 * 1024
     pending_bytes: int = 32 * 1024 * 1024
     stall_ms: float = 1000.0
+    compact: bool = True
+    keep_days: float | None = None
+    keep_bytes: int | None = None
+    keep_until_shipped: bool = False
+    ship: ShipSettings | None = None
 
 
 class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,7 +12,7 @@ import math
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -52,8 +52,18 @@ def ingest_lock(home: Home) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def follow(home: Home, database: Database, stop: threading.Event, *, every_s: float = 1.0) -> None:
-    """Ingest what comes until ``stop`` is set, trying again every ``every_s`` seconds; errors are logged."""
+def follow(
+    home: Home,
+    database: Database,
+    stop: threading.Event,
+    *,
+    every_s: float = 1.0,
+    tidy: Callable[[], None] = lambda: None,
+) -> None:
+    """Ingest what comes until ``stop`` is set, trying again every ``every_s`` seconds; errors are logged.
+
+    ``tidy`` is called after each time, while the lock is held.
+    """
     ingest = Ingest(JournalReader(home.journal), database)
     while not stop.is_set():
         with ingest_lock(home) as mine:
@@ -62,6 +72,10 @@ def follow(home: Home, database: Database, stop: threading.Event, *, every_s: fl
                     ingest.catch_up()
                 except (QuorateError, OSError) as error:
                     log.error("Journals cannot be ingested, trying again: %s", error)
+                try:
+                    tidy()
+                except (QuorateError, OSError) as error:
+                    log.error("Journals cannot be compacted or deleted, trying again: %s", error)
                 stop.wait(every_s)
         stop.wait(every_s)
 

@@ -19,6 +19,7 @@ from quorate.codecs.snapshot import (
     MemberRoute,
     PolicyRoute,
     PoolRoute,
+    RecordRoute,
     Routing,
     StrategyRoute,
 )
@@ -69,7 +70,7 @@ def resolve(config: Config, registry: Registry) -> Resolved:
             pools=tuple(pool.route for pool in pools.values() if pool is not None),
             endpoints=tuple(endpoint for endpoint in endpoints if endpoint is not None),
             limits=Limits(**spec.limits.model_dump()),
-            journal=JournalSettings(**spec.journal.model_dump()),
+            journal=msgspec.convert(spec.journal.model_dump(), JournalSettings),
             hosts=spec.server.allowed_hosts,
         ),
         tuple(resolver.notices),
@@ -164,6 +165,7 @@ class _Resolver:
             queue_ms=spec.queue_ms,
             max_in_flight=spec.max_in_flight,
             cache=CacheRoute(**spec.cache.model_dump()) if spec.cache is not None else None,
+            record=msgspec.convert(spec.record.model_dump(), RecordRoute),
         )
 
     def _policy(self, endpoint: str, spec: EndpointSpec, policy: PolicySpec | None) -> PolicyRoute | None:
@@ -176,8 +178,32 @@ class _Resolver:
             plugin(tuple(spec.strategies), msgspec.convert(params, plugin.Params)).check()
         except (QuorateError, msgspec.ValidationError) as error:
             self._plugin_problem(path, error)
+        else:
+            self._record(endpoint, spec, policy, learns=plugin.learns)
         sticky = None if policy.sticky is None else policy.sticky.removeprefix("context.")
         return PolicyRoute(kind=policy.kind, params=params, blind=policy.blind, sticky=sticky)
+
+    def _record(self, endpoint: str, spec: EndpointSpec, policy: PolicySpec, *, learns: bool) -> None:
+        """What is not recorded cannot be learned from, or compared by."""
+        record, path = spec.record, ("endpoints", endpoint, "record")
+        if learns and record.sample < 1:
+            self._report(
+                (*path, "sample"),
+                f"endpoints.{endpoint}.record.sample is {record.sample:g}, but its policy '{policy.kind}' learns from "
+                "whole decisions. Set it to 1, or take a policy that does not learn.",
+            )
+        removed = sorted(key for key, how in record.redact.items() if how == "remove")
+        if learns and removed:
+            self._report(
+                (*path, "redact", removed[0]),
+                f"endpoints.{endpoint}.record.redact removes '{removed[0]}', but its policy '{policy.kind}' learns "
+                "from the context. Set it to hash, or take a policy that does not learn.",
+            )
+        if policy.sticky is not None and policy.sticky.removeprefix("context.") in removed:
+            self.notices.append(
+                f"endpoints.{endpoint} assigns by {policy.sticky} and does not record it, so decisions cannot be "
+                "grouped by unit; with 'hash' they could."
+            )
 
     def _strategy(
         self, endpoint: str, name: str, spec: EndpointSpec, strategy: StrategySpec, pool: _Pool

@@ -19,6 +19,7 @@ from quorate.codecs.lookup import JournalReader
 from quorate.control.access import Access
 from quorate.control.api import Services, create_app
 from quorate.control.ingest import follow
+from quorate.control.keeping import Keeper, keep_shipping
 from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.store.database import Database
@@ -50,7 +51,7 @@ def serve(
     try:
         journal = JournalReader(home.journal)
         app = create_app(Services(home, Registry(home.registry, clock), database, journal, clock, workers), access)
-        with _ingesting(home, database):
+        with _ingesting(home, database, clock, counters):
             asyncio.run(_run(app, _listen(host, port), counters, life_fd=life_fd, ready_fd=ready_fd))
     finally:
         counters.close()
@@ -58,16 +59,27 @@ def serve(
 
 
 @contextmanager
-def _ingesting(home: Home, database: Database) -> Iterator[None]:
-    """Ingest the journals in a thread of its own while the block runs."""
+def _ingesting(home: Home, database: Database, clock: Clock, counters: Counters) -> Iterator[None]:
+    """Ingest and keep the journals in threads of their own while the block runs."""
     stop = threading.Event()
-    thread = threading.Thread(target=follow, args=(home, database, stop), name="ingest", daemon=True)
-    thread.start()
+
+    def count(event: str, number: int) -> None:
+        counters.counter("quorate_journal_files_total", event=event).add(number)
+
+    keeper = Keeper(home, database, clock, count=count)
+    threads = [
+        threading.Thread(target=follow, args=(home, database, stop), kwargs={"tidy": keeper.tidy}, name="ingest"),
+        threading.Thread(target=keep_shipping, args=(home, keeper, stop), name="ship"),
+    ]
+    for thread in threads:
+        thread.daemon = True
+        thread.start()
     try:
         yield
     finally:
         stop.set()
-        thread.join(DRAIN_S)  # what it has not finished by then is one transaction, and rolled back
+        for thread in threads:
+            thread.join(DRAIN_S)  # what it has not finished by then is rolled back, or done again
 
 
 async def _run(app: ASGIApp, listener: socket.socket, counters: Counters, *, life_fd: int, ready_fd: int) -> None:

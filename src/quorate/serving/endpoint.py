@@ -12,6 +12,7 @@ from quorate.codecs.snapshot import EndpointRoute, StrategyRoute
 from quorate.core.combine.base import Combiner
 from quorate.core.plan.all_at_once import AllAtOnce
 from quorate.core.plan.base import Plan
+from quorate.core.record import Recorder
 from quorate.core.select.assign import draw, unit_uniform
 from quorate.core.select.base import Policy
 from quorate.core.types import FloatArray, Scalar, Source, State, StatusArray
@@ -145,6 +146,9 @@ class LoadedEndpoint:
         self.fallback = tuple(self.strategies[name] for name in route.fallback)
         self.falls_back = bool(self.fallback) and route.on_member_failure == "fallback"
         self.everyone = tuple(range(len(pool.members)))
+        self.recorder = Recorder(
+            route.record.sample, route.record.omit, route.record.redact, sticky=self.sticky, secret=secret
+        )
         self._no_state = self.policy.initial()
         self._constant = self._weights({}) if self.policy.constant else None
         # Who knew the salt could compute the arm of every unit: a blind endpoint's is a secret.

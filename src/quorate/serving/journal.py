@@ -41,8 +41,8 @@ class JournalCounters:
 class _Entry:
     """Records that were appended together; ``future`` is None when nobody waits for them.
 
-    A ``many`` future gets the number of the first records that are kept; the other kind is for one record, and fails
-    when that is shed.
+    A ``many`` future gets the number of the first records that are kept; the other kind is for one record: it
+    fails when that is shed, and tells whether it is kept.
     """
 
     __slots__ = ("first", "future", "kind", "many", "on_full", "payloads", "size")
@@ -69,7 +69,7 @@ class _Entry:
         """All its records are kept, or their answers may go anyway."""
         future = self.future
         if future is not None and not future.done():
-            future.set_result(len(self.payloads) if self.many else None)
+            future.set_result(len(self.payloads) if self.many else True)
 
 
 class Journal:
@@ -138,8 +138,8 @@ class Journal:
 
     def append(
         self, payload: bytes, kind: RecordKind = RecordKind.DECISION, *, on_full: str = "drop"
-    ) -> asyncio.Future[None] | None:
-        """Hand a record to the writer; wait for the future (if any) before answering.
+    ) -> asyncio.Future[bool] | None:
+        """Hand a record to the writer; wait for the future (if any) before answering: False means it was dropped.
 
         A decision must be appended right after its id was taken from ``ids``, without an ``await`` between.
         Where the record cannot be kept, ``on_full`` decides: ``drop`` counts it and lets the answer go,
@@ -339,7 +339,7 @@ class Journal:
         elif lost and entry.on_full == "shed":
             future.set_exception(_overloaded())
         else:
-            future.set_result(None)
+            future.set_result(not lost)
 
 
 def _overloaded() -> Overloaded:

@@ -14,7 +14,8 @@ from quorate.clock import Clock
 from quorate.codecs import outcome as outcome_codec
 from quorate.codecs.journal import RecordKind
 from quorate.codecs.lookup import JournalReader
-from quorate.core.types import Decision, Outcome
+from quorate.codecs.sidecar import Outline
+from quorate.core.types import Outcome
 from quorate.errors import InvalidInput, Overloaded
 from quorate.ids import DecisionId
 from quorate.serving.background import Background
@@ -79,8 +80,8 @@ class OutcomeDesk:
             ],
         }
 
-    def _find(self, ids: Iterable[str]) -> dict[str, Decision | None]:
-        return {decision_id: self._reader.find(decision_id) for decision_id in ids}
+    def _find(self, ids: Iterable[str]) -> dict[str, Outline | None]:
+        return {decision_id: self._reader.outline(decision_id) for decision_id in ids}
 
     async def _keep(self, outcomes: list[Outcome]) -> list[Outcome]:
         """Journal the outcomes that say anything new; those are returned.
@@ -152,7 +153,7 @@ def parse(item: Mapping[str, Any], *, now: float, path: str) -> Outcome:
     )
 
 
-def check(outcome: Outcome, decision: Decision, *, path: str) -> None:
+def check(outcome: Outcome, decision: Outline, *, path: str) -> None:
     """Raise :class:`InvalidInput` if the outcome cannot be about this decision."""
     if outcome.row >= decision.rows:
         raise InvalidInput(

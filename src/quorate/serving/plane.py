@@ -334,10 +334,13 @@ class Plane:
         dropped = self.journal.counters.dropped
         try:
             kept = self.journal.append(
-                decision_codec.encode(decision), RecordKind.DECISION, on_full=endpoint.route.on_full
+                decision_codec.encode(endpoint.recorder.record(decision)),
+                RecordKind.DECISION,
+                on_full=endpoint.route.on_full,
             )
             if kept is not None:
-                await kept
+                if not await kept:
+                    self.meters.dropped(endpoint.name)
             elif self.journal.counters.dropped > dropped:
                 self.meters.dropped(endpoint.name)
         except Overloaded:

@@ -6,6 +6,7 @@ Records are framed and checksummed here too, so that the event loop does not spe
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ from quorate.codecs.journal import (
     encode_header,
     encode_record,
     frame,
-    parse_name,
+    parse_stem,
     segment_name,
 )
 from quorate.codecs.snapshot import JournalSettings
@@ -39,6 +40,9 @@ class SegmentFile:
         """Create it; ``FileExistsError`` if there is one of that name."""
         self.path = path
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        # Whoever can lock a segment that has a header knows that nobody will write to it again.
+        with suppress(OSError):
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def write(self, data: memoryview) -> int:
         """Write a prefix of ``data``; its length."""
@@ -149,7 +153,8 @@ class SegmentWriter:
 
     def _begin_boot(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        found = [parse_name(path.name) for path in self._folder.iterdir()]
+        # Whatever became of a segment (compacted, deleted with a mark in its place), its boot is never begun again.
+        found = [parse_stem(path.name) for path in self._folder.iterdir()]
         self.boot = max((name[0] for name in found if name), default=-1) + 1
         while True:
             try:

@@ -12,6 +12,7 @@ from quorate.spec.parameters import plugin_models
 
 NAME = r"^[a-z0-9][a-z0-9._-]{0,127}$"
 REF = r"^[a-z0-9][a-z0-9._-]{0,127}(:[1-9][0-9]{0,8}|@[a-z0-9][a-z0-9._-]{0,127})?$"
+CONTEXT_KEY = r"^[A-Za-z0-9_.-]{1,100}$"
 STICKY = r"^context\.[A-Za-z0-9_.-]{1,100}$"
 SIZE = r"^[1-9][0-9]{0,8} ?(B|kB|MB|GB|KiB|MiB|GiB)$"
 MAX_BYTES = 2**60  # above what SIZE can say, so that the published schema refuses exactly what is refused here
@@ -156,6 +157,22 @@ class CacheSpec(Section):
     seconds: Annotated[float, Field(gt=0, le=86_400 * 365, description="An older answer is not used.")] = 300.0
 
 
+class RecordSpec(Section):
+    """What of a decision is written to the journal."""
+
+    sample: Annotated[
+        float, Field(ge=0, le=1, description="Share of decisions that are recorded whole; chosen by their id.")
+    ] = 1.0
+    omit: Annotated[
+        tuple[Literal["outputs", "context"], ...],
+        Field(min_length=1, description="What the others are recorded without: members' outputs, the context."),
+    ] = ("outputs",)
+    redact: Annotated[
+        dict[Annotated[str, Field(pattern=CONTEXT_KEY)], Literal["remove", "hash"]],
+        Field(description="Context keys that are removed, or replaced by a keyed hash, before anything is written."),
+    ] = {}
+
+
 class EndpointSpec(Section):
     """A pool, strategies and a policy under one name, with guards."""
 
@@ -197,6 +214,9 @@ class EndpointSpec(Section):
         Literal["shed", "drop"],
         Field(description="When decisions cannot be written: refuse requests, or answer and drop the record."),
     ] = "drop"
+    record: Annotated[RecordSpec, Field(description="What of a decision is recorded: sampling and redaction.")] = (
+        RecordSpec()
+    )
 
 
 class ServerSpec(Section):
@@ -233,6 +253,22 @@ class LimitsSpec(Section):
     ] = 75.0
 
 
+class ShipSpec(Section):
+    """Where finished journal files are copied."""
+
+    to: Annotated[
+        str | None, Field(min_length=1, max_length=2000, description="A folder, or a URL that fsspec knows.")
+    ] = None
+    command: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...] | None,
+        Field(min_length=1, description="A command instead, with {path} and {name} in its arguments."),
+    ] = None
+    attempts: Annotated[
+        int, Field(ge=1, le=1000, description="Failures in a row after which a file is set aside for an hour.")
+    ] = 8
+    timeout_s: Annotated[float, Field(gt=0, le=86_400, description="Seconds that the command may take.")] = 300.0
+
+
 class JournalSpec(Section):
     """How decisions are kept."""
 
@@ -245,6 +281,17 @@ class JournalSpec(Section):
     stall_ms: Annotated[
         float, Field(gt=0, le=600_000, description="A write that takes longer counts as a full disk.")
     ] = 1000.0
+    compact: Annotated[bool, Field(description="Turn finished segments into Parquet files; needs the extra arrow.")] = (
+        True
+    )
+    keep_days: Annotated[
+        float | None, Field(gt=0, le=36_500, description="Days that decisions are kept; for ever by default.")
+    ] = None
+    keep_bytes: Annotated[
+        Size | None, Field(description="Bytes that the journals of all slots may take; any number by default.")
+    ] = None
+    keep_until_shipped: Annotated[bool, Field(description="Delete only what was shipped.")] = False
+    ship: Annotated[ShipSpec | None, Field(description="Copy finished files elsewhere.")] = None
 
 
 class Spec(Section):

@@ -55,6 +55,7 @@ def problems(config: Config) -> Iterator[ConfigError]:
             ("server", "control_port"),
             f"server.port and server.control_port are both {spec.server.port}; give them different ports.",
         )
+    yield from _journal(config)
     models: dict[str, str] = {}
     for pool_name, pool in spec.pools.items():
         names = [model_name(ref) for ref in pool.members]
@@ -75,6 +76,19 @@ def problems(config: Config) -> Iterator[ConfigError]:
                 "Rename the endpoint.",
             )
         yield from _endpoint(config, path, endpoint)
+
+
+def _journal(config: Config) -> Iterator[ConfigError]:
+    journal, problem = config.spec.journal, config.origin.problem
+    ship = journal.ship
+    if journal.keep_until_shipped and ship is None:
+        yield problem(
+            ("journal", "keep_until_shipped"),
+            "journal.keep_until_shipped is set, but nothing is shipped; set journal.ship, or leave it out.",
+        )
+    if ship is not None and (ship.to is None) == (ship.command is None):
+        got = "neither" if ship.to is None else "both"
+        yield problem(("journal", "ship"), f"journal.ship has one of 'to' and 'command'; got {got}.")
 
 
 def _endpoint(config: Config, path: Path, endpoint: EndpointSpec) -> Iterator[ConfigError]:

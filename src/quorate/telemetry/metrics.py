@@ -84,6 +84,9 @@ METRICS: dict[str, Metric] = {
     "quorate_journal_shed_total": Metric("counter", "Records refused because they could not be written."),
     "quorate_journal_stalls_total": Metric("counter", "Times that a write of the journal took too long."),
     "quorate_journal_errors_total": Metric("counter", "Writes of the journal that failed."),
+    "quorate_journal_files_total": Metric(
+        "counter", "Journal files compacted, left as they are, deleted, shipped or failed to ship.", ("event",)
+    ),
     "quorate_in_flight": Metric("gauge", "Requests being answered.", (), True),
     "quorate_connections": Metric("gauge", "Open connections of callers.", (), True),
     "quorate_received_bytes_total": Metric("counter", "Bytes received on the inference port.", (), True),

@@ -1,0 +1,352 @@
+"""Decisions and outcomes as Parquet files: what sealed segments are compacted to. Needs the extra ``arrow``.
+
+One row per record, in the order of the segment. Every field comes back bit for bit. Arrays are lists of numbers with
+their shape beside them: ``outputs`` is ``[output_rows, members, width]`` in row-major order, ``status``
+``[output_rows, members]``, ``answer`` ``[answer_rows, answer_width]`` (both None where there was no answer).
+``context`` is JSON; where a number in it is not finite, which JSON cannot say, ``context_packed`` has it as
+MessagePack. The metadata key ``quorate.format`` of the schema is the format's version.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from quorate.core.types import Decision, MemberRun, Outcome, Scalar, Status
+from quorate.errors import JournalError
+
+FORMAT = 1
+READS = (1,)
+ROW_GROUP = 4096
+_KEY = b"quorate.format"
+
+_PLAIN = {
+    "endpoint": "string", "revision": "int64", "state_version": "int64", "source": "string", "arrived": "float64",
+    "queue_ms": "float64", "latency_ms": "float64", "assigned": "string", "served": "string", "degraded": "bool_",
+    "rows": "int64", "input_digest": "binary", "output_kind": "string", "unit": "string", "error": "string",
+    "abstained": "bool_", "capture": "string", "request_id": "string", "idempotency_key": "string",
+    "traceparent": "string",
+}  # fmt: skip
+"""Fields of a decision that are columns as they are."""
+
+_OUTCOME = {
+    "decision": "string", "row": "int64", "truth_label": "string", "truth_value": "float64", "truth_integer": "int64",
+    "rewards": "rewards", "source": "string", "at": "float64", "received": "float64",
+}  # fmt: skip
+
+
+def available() -> bool:
+    """Whether the extra is installed."""
+    return find_spec("pyarrow") is not None
+
+
+@functools.cache
+def _arrow() -> tuple[Any, Any]:
+    try:
+        pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+    except ModuleNotFoundError as error:
+        raise JournalError(
+            "Compacted journal files are Parquet, which needs the extra 'arrow'; run: pip install 'quorate[arrow]'."
+        ) from error
+    return pyarrow, parquet
+
+
+@functools.cache
+def _decision_types() -> dict[str, Any]:
+    pa, _ = _arrow()
+    texts = pa.list_(pa.string())
+    return {
+        "sequence": pa.uint64(),
+        "id": pa.string(),
+        **{name: getattr(pa, kind)() for name, kind in _PLAIN.items()},
+        "context": pa.string(),
+        "context_packed": pa.binary(),
+        "strategies": texts,
+        "propensities": pa.list_(pa.float64()),
+        "member_names": texts,
+        "member_versions": pa.list_(pa.int64()),
+        "member_status": pa.list_(pa.int8()),
+        "member_latency_ms": pa.list_(pa.float64()),
+        "member_reasons": texts,
+        "members": pa.int32(),
+        "width": pa.int32(),
+        "output_rows": pa.int32(),
+        "outputs": pa.list_(pa.float32()),
+        "status": pa.list_(pa.int8()),
+        "answer_rows": pa.int32(),
+        "answer_width": pa.int32(),
+        "answer": pa.list_(pa.float32()),
+        "classes": texts,
+    }
+
+
+@functools.cache
+def _outcome_types() -> dict[str, Any]:
+    pa, _ = _arrow()
+    rewards = pa.map_(pa.string(), pa.float64())
+    kinds = {name: rewards if kind == "rewards" else getattr(pa, kind)() for name, kind in _OUTCOME.items()}
+    return {"sequence": pa.uint64(), **kinds}
+
+
+def decisions_table(rows: Sequence[tuple[int, Decision]], origin: Mapping[str, int]) -> Any:
+    """Decisions with their sequences as a table; ``origin`` says which segment they are from (slot, boot …)."""
+    decisions = [decision for _, decision in rows]
+    columns: dict[str, Any] = {name: [getattr(d, name) for d in decisions] for name in ("id", *_PLAIN)}
+    columns["sequence"] = [sequence for sequence, _ in rows]
+    packed = [_odd(d.context) for d in decisions]
+    columns["context"] = [
+        msgspec.json.encode(d.context if type(d.context) is dict else dict(d.context)).decode() for d in decisions
+    ]
+    columns["context_packed"] = [
+        msgspec.msgpack.encode(dict(d.context)) if odd else None for d, odd in zip(decisions, packed, strict=True)
+    ]
+    columns["strategies"] = [d.strategies for d in decisions]
+    columns["classes"] = [d.classes for d in decisions]
+    for column, name in _MEMBER.items():
+        columns[column] = [[getattr(run, name) for run in d.members] for d in decisions]
+    shapes = np.array([d.outputs.shape for d in decisions], np.int32).reshape(-1, 3)
+    columns |= {"output_rows": shapes[:, 0], "members": shapes[:, 1], "width": shapes[:, 2]}
+    columns["answer_rows"] = [None if d.answer is None else d.answer.shape[0] for d in decisions]
+    columns["answer_width"] = [None if d.answer is None else d.answer.shape[1] for d in decisions]
+    columns["outputs"] = _lists([d.outputs for d in decisions], np.dtype("<f4"))
+    columns["status"] = _lists([d.status for d in decisions], np.dtype("i1"))
+    none = np.zeros(0, "<f4")
+    columns["answer"] = _lists([none if d.answer is None else d.answer for d in decisions], np.dtype("<f4"))
+    columns["propensities"] = _lists([np.array(d.propensities, "<f8") for d in decisions], np.dtype("<f8"))
+    return _table(_decision_types(), columns, origin)
+
+
+_MEMBER = {
+    "member_names": "name",
+    "member_versions": "version",
+    "member_status": "status",
+    "member_latency_ms": "latency_ms",
+    "member_reasons": "reason",
+}
+
+# Dictionaries are for text only: they would take one NaN for another.
+_DECISION_ENCODINGS = {
+    "id": "DELTA_BYTE_ARRAY",
+    "sequence": "DELTA_BINARY_PACKED",
+    "outputs.list.element": "BYTE_STREAM_SPLIT",
+    "answer.list.element": "BYTE_STREAM_SPLIT",
+    "arrived": "BYTE_STREAM_SPLIT",
+    "queue_ms": "BYTE_STREAM_SPLIT",
+    "latency_ms": "BYTE_STREAM_SPLIT",
+    "propensities.list.element": "BYTE_STREAM_SPLIT",
+    "member_latency_ms.list.element": "BYTE_STREAM_SPLIT",
+}
+_OUTCOME_ENCODINGS = {
+    "decision": "DELTA_BYTE_ARRAY",
+    "sequence": "DELTA_BINARY_PACKED",
+    "truth_value": "PLAIN",
+    "rewards.key_value.value": "PLAIN",
+    "at": "BYTE_STREAM_SPLIT",
+    "received": "BYTE_STREAM_SPLIT",
+}
+
+
+def outcomes_table(rows: Sequence[tuple[int, Outcome]], origin: Mapping[str, int]) -> Any:
+    """Outcomes with their sequences as a table."""
+    outcomes = [outcome for _, outcome in rows]
+    columns: dict[str, Any] = {name: [getattr(o, name) for o in outcomes] for name in ("decision", "row", "source")}
+    columns |= {name: [getattr(o, name) for o in outcomes] for name in ("at", "received")}
+    columns["sequence"] = [sequence for sequence, _ in rows]
+    for column, kind in (("truth_label", str), ("truth_value", float), ("truth_integer", int)):
+        columns[column] = [o.truth if isinstance(o.truth, kind) else None for o in outcomes]
+    columns["rewards"] = [list(o.rewards.items()) for o in outcomes]
+    return _table(_outcome_types(), columns, origin)
+
+
+def read_decisions(path: Path) -> Iterator[tuple[int, Decision]]:
+    """All decisions of a file with their sequences; :class:`JournalError` if it cannot be read."""
+    with _open(path) as file:
+        for group in range(file.num_row_groups):
+            yield from _decisions(file.read_row_group(group))
+
+
+def read_decision(path: Path, row: int) -> Decision | None:
+    """The decision in row ``row`` of a file; None if it has fewer. Reads one row group."""
+    with _open(path) as file:
+        for group in range(file.num_row_groups):
+            size = file.metadata.row_group(group).num_rows
+            if row < size:
+                table = file.read_row_group(group).slice(row, 1)
+                return next(decision for _, decision in _decisions(table))
+            row -= size
+    return None
+
+
+def read_outcomes(path: Path) -> Iterator[tuple[int, Outcome]]:
+    """All outcomes of a file with their sequences."""
+    with _open(path) as file:
+        for group in range(file.num_row_groups):
+            columns = file.read_row_group(group).to_pydict()
+            for i, sequence in enumerate(columns["sequence"]):
+                truths = (columns[name][i] for name in ("truth_label", "truth_value", "truth_integer"))
+                yield (
+                    sequence,
+                    Outcome(
+                        decision=columns["decision"][i],
+                        row=columns["row"][i],
+                        truth=next((truth for truth in truths if truth is not None), None),
+                        rewards=dict(columns["rewards"][i]),
+                        source=columns["source"][i],
+                        at=columns["at"][i],
+                        received=columns["received"][i],
+                    ),
+                )
+
+
+def _odd(context: Mapping[str, Scalar]) -> bool:
+    return any(type(value) is float and value - value != 0 for value in context.values())
+
+
+def _lists(arrays: Sequence[NDArray[Any]], dtype: np.dtype[Any]) -> Any:
+    """Arrays as one list column, without a Python object per number."""
+    pa, _ = _arrow()
+    offsets = np.zeros(len(arrays) + 1, np.int32)
+    np.cumsum([array.size for array in arrays], out=offsets[1:])
+    flat = [np.ascontiguousarray(array, dtype).reshape(-1) for array in arrays]
+    values = np.concatenate(flat) if flat else np.zeros(0, dtype)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
+
+
+def write(file: BinaryIO, table: Any) -> None:
+    """Write a table of ours as a Parquet file with checksums; :class:`JournalError` if that cannot be done."""
+    pa, parquet = _arrow()
+    encodings = _DECISION_ENCODINGS if "outputs" in table.column_names else _OUTCOME_ENCODINGS
+    try:
+        parquet.write_table(
+            table,
+            file,
+            row_group_size=ROW_GROUP,
+            compression="zstd",
+            use_dictionary=_TEXTS,
+            column_encoding=encodings,
+            write_page_checksum=True,
+        )
+    except pa.ArrowException as error:
+        raise JournalError(f"Records cannot be written as columns: {error}.") from error
+
+
+def verify(path: Path, table: Any) -> None:
+    """Raise :class:`JournalError` unless the file holds the table, bit for bit."""
+    with _open(path) as file:
+        found = file.read()
+    if found.schema != table.schema or found.num_rows != table.num_rows:
+        raise JournalError(f"{path.name} was not written as it should be.")
+    for name in table.column_names:
+        if not found[name].equals(table[name]) and _bits(found[name]) != _bits(table[name]):
+            raise JournalError(f"{path.name} was not written as it should be: column '{name}' differs.")
+
+
+def _bits(column: Any) -> tuple[bytes, ...]:
+    """A column's content without the rule that NaN is unequal to itself."""
+    pa, _ = _arrow()
+    whole = _whole(column)
+    if pa.types.is_list(whole.type):
+        starts = whole.offsets.to_numpy()
+        inner = whole.values.slice(int(starts[0]), int(starts[-1] - starts[0]))
+        return (np.diff(starts).tobytes(), whole.is_valid().to_numpy(zero_copy_only=False).tobytes(), *_bits(inner))
+    values = whole.to_numpy(zero_copy_only=False)
+    if values.dtype.hasobject:
+        return (repr(whole.to_pylist()).encode(),)
+    return (values.tobytes(), whole.is_valid().to_numpy(zero_copy_only=False).tobytes())
+
+
+def _whole(column: Any) -> Any:
+    """A column, or an array, as one array."""
+    pa, _ = _arrow()
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
+def _table(types: Mapping[str, Any], columns: Mapping[str, Any], origin: Mapping[str, int]) -> Any:
+    pa, _ = _arrow()
+    metadata = {f"quorate.{key}".encode(): str(value).encode() for key, value in origin.items()}
+    try:
+        arrays = [
+            columns[name] if isinstance(columns[name], pa.Array) else pa.array(columns[name], kind)
+            for name, kind in types.items()
+        ]
+        schema = pa.schema(list(types.items()), {_KEY: str(FORMAT).encode()} | metadata)
+        return pa.Table.from_arrays(arrays, schema=schema)
+    except (pa.ArrowException, OverflowError) as error:
+        raise JournalError(f"Records cannot be written as columns: {error}.") from error
+
+
+_TEXTS = [
+    "endpoint", "source", "assigned", "served", "output_kind", "unit", "error", "context", "strategies.list.element",
+    "member_names.list.element", "member_reasons.list.element", "classes.list.element", "capture",
+    "rewards.key_value.key", "truth_label",
+]  # fmt: skip
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    pa, parquet = _arrow()
+    try:
+        with path.open("rb") as raw, parquet.ParquetFile(raw, page_checksum_verification=True) as file:
+            found = (file.schema_arrow.metadata or {}).get(_KEY, b"none").decode()
+            if found not in map(str, READS):
+                raise JournalError(f"{path.name} has format {found}; this release reads {READS}. Upgrade Quorate.")
+            yield file
+    except pa.ArrowException as error:
+        raise JournalError(f"{path} cannot be read: {error}.") from error
+
+
+def _decisions(table: Any) -> Iterator[tuple[int, Decision]]:
+    numbers = ("outputs", "status", "answer", "propensities")
+    columns = {name: table[name].to_pylist() for name in table.column_names if name not in numbers}
+    outputs, status, answer, propensities = (_slices(table[name]) for name in numbers)
+    plain = [(name, columns[name]) for name in _PLAIN]
+    members = list(zip(*(columns[name] for name in _MEMBER), strict=True))
+    for i, sequence in enumerate(columns["sequence"]):
+        n, m, k = columns["output_rows"][i], columns["members"][i], columns["width"][i]
+        shape = (columns["answer_rows"][i], columns["answer_width"][i])
+        packed = columns["context_packed"][i]
+        context = msgspec.json.decode(columns["context"][i]) if packed is None else msgspec.msgpack.decode(packed)
+        yield (
+            sequence,
+            Decision(
+                id=columns["id"][i],
+                context=context,
+                strategies=tuple(columns["strategies"][i]),
+                propensities=tuple(propensities[i].tolist()),
+                members=_runs(members[i]),
+                outputs=outputs[i].reshape(n, m, k),
+                status=status[i].reshape(n, m),
+                answer=None if shape[0] is None else answer[i].reshape(shape),
+                classes=tuple(columns["classes"][i]),
+                **{name: values[i] for name, values in plain},
+            ),
+        )
+
+
+def _runs(columns: Iterable[Sequence[Any]]) -> tuple[MemberRun, ...]:
+    return tuple(
+        [
+            MemberRun(name, version, Status(status), ms, why)
+            for name, version, status, ms, why in zip(*columns, strict=True)
+        ]
+    )
+
+
+def _slices(column: Any) -> list[NDArray[Any]]:
+    """The lists of a column, as read-only arrays."""
+    whole = _whole(column)
+    ends = whole.offsets.to_numpy()
+    values = whole.values.to_numpy(zero_copy_only=False)
+    return [values[start:end] for start, end in pairwise(ends.tolist())]

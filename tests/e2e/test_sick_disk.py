@@ -1,0 +1,33 @@
+"""A worker whose disk is full, fails or stalls: refusals and losses are as documented, and counted exactly."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+if str(ROOT) not in sys.path:
+    sys.path.append(str(ROOT))
+
+from benchmarks.faults.disk import configure, run  # noqa: E402
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
+
+
+@pytest.mark.parametrize("endpoint", ["shed", "drop"])
+@pytest.mark.parametrize("fault", ["full", "fail", "stall", "small"])
+def test_what_is_lost_is_counted_and_nothing_else_is_lost(digits: Path, fault: str, endpoint: str) -> None:
+    configure(digits)
+    found = run(digits, fault, endpoint, root=ROOT, seconds=1.5, clients=3)
+    if found is None:
+        pytest.skip("no file system may be mounted here")
+    assert found.faults == []
+    if endpoint == "shed":
+        assert found.missing == 0
+        assert found.refused.total() > 0
+    else:
+        assert found.refused.total() == 0
+        assert found.answered["during"] > 0
+        assert found.missing > 0
