@@ -36,8 +36,8 @@ def export(home: Home, folder: Path) -> tuple[PoolFiles, Rows]:
     members = {write(m.name, next(iter(m.files.values()))): m.output_name for m in pool.members}
     scale = next(step["scale"] for step in pool.members[0].preprocess if step["kind"] == "normalise")
     fused = write("fused", pool.graph.digest)
-    outputs = tuple(pool.graph.outputs.values())
-    files = PoolFiles(pool.signature.output.classes, pool.graph.input_name, scale, members, fused, outputs)
+    (output,) = set(pool.graph.outputs.values())
+    files = PoolFiles(pool.signature.output.classes, pool.graph.input_name, scale, members, fused, output)
     assert pool.members[0].sample is not None
     raw, _ = sample.decode(blobs.read(pool.members[0].sample))
     files.save(folder / POOL)

@@ -18,7 +18,7 @@ VARIABLE = "QUORATE_BENCH_POOL"
 class PoolFiles(msgspec.Struct, frozen=True):
     """A pool of members that take pixels ``[n, h * w]``, times ``scale``, and answer probabilities ``[n, k]``.
 
-    ``members`` maps a model file to its output; ``fused`` is one file that has all of ``fused_outputs``.
+    ``members`` maps a model file to its output; ``fused`` is one file that has all of them in ``fused_output``.
     """
 
     classes: tuple[str, ...]
@@ -26,7 +26,7 @@ class PoolFiles(msgspec.Struct, frozen=True):
     scale: float
     members: Mapping[str, str]
     fused: str
-    fused_outputs: tuple[str, ...]
+    fused_output: str
 
     def save(self, path: Path) -> None:
         """Write it where :func:`from_environment` is told to look."""
@@ -61,15 +61,16 @@ class FusedSession:
         self._input = pool.input
         self._scale = np.float32(pool.scale)
         self._session = open_session(pool.fused)
-        self._outputs = list(pool.fused_outputs)
+        self._outputs = [pool.fused_output]
 
     def probabilities(self, instances: Sequence[Any]) -> NDArray[np.float32]:
         """Mean probabilities ``[n, k]`` of nested lists of pixels."""
-        return _mean(self.run({self._input: _pixels(instances, self._scale)}))
+        stacked = self.run({self._input: _pixels(instances, self._scale)})
+        return _mean([stacked[:, member] for member in range(stacked.shape[1])])
 
-    def run(self, feed: dict[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        """The graph alone: every member's output."""
-        outputs: list[NDArray[np.float32]] = self._session.run(self._outputs, feed)
+    def run(self, feed: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """The graph alone: every member's output ``[n, m, k]``."""
+        outputs: NDArray[np.float32] = self._session.run(self._outputs, feed)[0]
         return outputs
 
 

@@ -19,13 +19,21 @@ from quorate.registry.manifest import Manifest
 ROWS = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
 
 
-def _onnx(project: Any, name: str, seed: int, *, rows: bool = True, preprocess: list[Any] | None = None) -> Manifest:
+def _onnx(
+    project: Any,
+    name: str,
+    seed: int,
+    *,
+    rows: bool = True,
+    preprocess: list[Any] | None = None,
+    tensor_name: str = "input",
+) -> Manifest:
     """Register a linear model with softmax as ONNX."""
     weights = np.random.default_rng(seed).normal(size=(4, 2)).astype(np.float32)
     graph = helper.make_graph(
-        [helper.make_node("MatMul", ["input", "w"], ["z"]), helper.make_node("Softmax", ["z"], ["p"])],
+        [helper.make_node("MatMul", [tensor_name, "w"], ["z"]), helper.make_node("Softmax", ["z"], ["p"])],
         name,
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [None, 4])],
+        [helper.make_tensor_value_info(tensor_name, TensorProto.FLOAT, [None, 4])],
         [helper.make_tensor_value_info("p", TensorProto.FLOAT, [None, 2])],
         [helper.make_tensor("w", TensorProto.FLOAT, [4, 2], weights.tobytes(), raw=True)],
     )
@@ -37,7 +45,7 @@ def _onnx(project: Any, name: str, seed: int, *, rows: bool = True, preprocess: 
         name=name,
         format="onnx",
         signature=Signature("array", (tensor,), OutputSpec("scores", ("no", "yes"))),
-        tensors=(tensor,),
+        tensors=(TensorSpec(tensor_name, "float32", (None, 4)),),
         output_name="p",
         preprocess=preprocess or [],
         sample=project.registry.blobs.put(sample.encode({"input": ROWS}, output)) if rows else None,
@@ -62,7 +70,7 @@ def test_onnx_members_are_fused(pool: Any) -> None:
     assert pool.apply().notices == ()
     graph = _graph(pool)
     assert set(graph.outputs) == {"x", "y"}
-    assert graph.input_name == "input"
+    assert (graph.input_name, graph.members) == ("input", ("x", "y"))
     assert pool.registry.blobs.has(graph.digest)
 
 
@@ -118,19 +126,55 @@ def test_without_the_onnx_package_the_reason_is_told(pool: Any, monkeypatch: pyt
     assert _graph(pool) is None
 
 
-def test_a_graph_that_answers_differently_is_refused(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def _refuse(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Let every graph with that member fail the gate."""
     from quorate.runtimes import compile as compiler
 
-    def differs(*_: Any) -> float:
-        raise ParityError("Member 'y' answers differently in the fused graph.")
+    verified = compiler.compile_verified
 
-    monkeypatch.setattr(compiler, "verify_graph", differs)
+    def differs(members: Any, rows: Any) -> Any:
+        if name in dict(members):
+            raise ParityError(f"Member '{name}' answers differently in the fused graph.", path=name)
+        return verified(members, rows)
+
+    monkeypatch.setattr(compiler, "compile_verified", differs)
+
+
+def test_a_graph_that_answers_differently_is_refused(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _refuse(monkeypatch, "y")
     [notice] = pool.apply().notices
     assert notice == (
         "pools.letters: the ONNX members run separately, not as one fused graph: "
         "Member 'y' answers differently in the fused graph."
     )
     assert _graph(pool) is None
+
+
+def test_a_member_that_stands_in_the_way_is_left_out(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _onnx(pool, "z", 4)
+    pool.write(pool.home.config.read_text().replace("[x, a, y]", "[y, x, a, z]"))
+    _refuse(monkeypatch, "y")
+    [notice] = pool.apply().notices
+    assert notice == (
+        "pools.letters: not all ONNX members are in the fused graph: Member 'y' answers differently in the fused graph."
+    )
+    assert _graph(pool).members == ("x", "z")
+
+
+def test_a_graph_of_the_previous_release_is_compiled_again(pool: Any) -> None:
+    pool.apply()
+    before = _graph(pool)
+    routing = snapshot.read(pool.home.snapshot)
+    old = msgspec.structs.replace(before, digest=pool.registry.blobs.put(b"of old"), members=())
+    known = (msgspec.structs.replace(routing.pools[0], graph=old),)
+    found, reason = fuse_module.fuse(msgspec.structs.replace(routing.pools[0], graph=None), pool.registry, known)
+    assert (found.graph, reason) == (before, None)
+
+
+def test_one_tensor_may_have_any_name(pool: Any) -> None:
+    _onnx(pool, "y", 2, tensor_name="X")
+    assert pool.apply().notices == ()
+    assert _graph(pool).members == ("x", "y")
 
 
 def test_without_rows_to_verify_on_there_is_no_graph(pool: Any) -> None:
@@ -152,12 +196,14 @@ def test_the_graph_is_no_reason_for_a_new_revision(pool: Any, monkeypatch: pytes
     assert _graph(pool) is not None
 
 
-def test_members_of_other_options_are_compiled_anew_and_rows_run_alone(pool: Any) -> None:
+def test_a_member_whose_rows_run_alone_is_left_out_of_the_graph(pool: Any) -> None:
+    _onnx(pool, "z", 4)
+    pool.write(pool.home.config.read_text().replace("[x, a, y]", "[x, a, y, z]"))
     pool.apply()
-    before = _graph(pool)
-    assert not before.alone
+    assert _graph(pool).members == ("x", "y", "z")
     newest = pool.registry.manifest("y:1")
     again = msgspec.structs.replace(newest, options={"rows": "alone"}, version=0, files={}, digest="", created=0.0)
     pool.registry.register(again, {"model.onnx": pool.registry.read_blob(newest.files["model.onnx"])})
-    pool.apply()
-    assert _graph(pool).alone
+    assert pool.apply().notices == ()
+    assert _graph(pool).members == ("x", "z")
+    assert not _graph(pool).alone

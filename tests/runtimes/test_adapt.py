@@ -101,7 +101,8 @@ def test_values_have_no_softmax(make_onnx: MakeOnnx) -> None:
 def fused(members: list[tuple[str, Artifact]], rows: np.ndarray) -> dict[str, np.ndarray]:
     graph = compile_pool(members)
     verify_graph(graph, members, {"input": rows})
-    return GraphSession(graph.model, graph.outputs, alone=graph.alone).run({"input": rows})
+    stacked = GraphSession(graph.model, graph.members).run({"input": rows})
+    return {name: stacked[:, place] for place, name in enumerate(graph.members)}
 
 
 def test_a_fused_graph_does_the_same(make_onnx: MakeOnnx) -> None:
@@ -109,23 +110,19 @@ def test_a_fused_graph_does_the_same(make_onnx: MakeOnnx) -> None:
         ("probabilities", make_onnx("probabilities", seed=1)),
         ("logits", make_onnx("logits", seed=2, nodes=LINEAR, activation="softmax")),
     ]
-    assert not compile_pool(members).alone
     found = fused(members, ROWS)
     for name, artifact in members:
         np.testing.assert_allclose(found[name], answers(artifact, ROWS), atol=1e-6)
 
 
-def test_one_member_that_must_run_alone_makes_the_graph_run_alone(make_onnx: MakeOnnx) -> None:
+def test_a_member_that_must_run_alone_is_not_fused(make_onnx: MakeOnnx) -> None:
     members = [
         ("plain", make_onnx("plain", seed=1)),
         ("quantised", make_onnx("quantised", seed=2, nodes=QUANTISED, activation="softmax", rows="alone")),
-        ("fixed", make_onnx("fixed", seed=3, shape=(1, 4), rows="alone")),
     ]
-    assert compile_pool(members).alone
-    for order in (members, members[::-1]):  # whose input the graph takes over
-        found = fused(order, ROWS)
-        for name, artifact in members:
-            np.testing.assert_allclose(found[name], one_by_one(artifact, ROWS), atol=1e-6)
+    with pytest.raises(FormatRefused, match="'quantised' cannot be fused: its rows must be run alone") as caught:
+        compile_pool(members)
+    assert caught.value.path == "quantised"
 
 
 def test_members_without_a_standard_operator_get_a_softmax_too(tmp_path: Path) -> None:

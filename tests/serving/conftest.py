@@ -57,14 +57,16 @@ class FakeSession(InProcessUnit):
 
 
 class FakeGraph:
-    """What a fused graph is to its unit."""
+    """What a fused graph is to its unit; ``answer`` gives the output of each of its ``members`` by name."""
 
-    def __init__(self, answer: Callable[[Tensors], dict[str, Any]]) -> None:
+    def __init__(self, members: Sequence[str], answer: Callable[[Tensors], dict[str, Any]]) -> None:
+        self.members = tuple(members)
         self.answer = answer
         self.closed = False
 
-    def run(self, inputs: Tensors) -> dict[str, Any]:
-        return self.answer(inputs)
+    def run(self, inputs: Tensors) -> np.ndarray:
+        outputs = self.answer(inputs)
+        return np.stack([outputs[name] for name in self.members], axis=1)
 
     def close(self) -> None:
         self.closed = True
@@ -251,7 +253,7 @@ class House:
         unit = None
         if graph is not None:
             order = list(members)
-            unit = GraphUnit(tuple(order.index(name) for name in fused), tuple(fused), 0, FakeGraph(graph))
+            unit = GraphUnit(tuple(order.index(name) for name in fused), 0, FakeGraph(fused, graph))
             unit.cost = Cost(0.1, 0.0)
         routes = tuple(member.route for member in loaded)
         return LoadedPool(

@@ -41,15 +41,22 @@ class MemberRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GraphRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """ONNX members of a pool fused into one graph: ``outputs`` maps member name to the graph's output tensor.
+    """ONNX members of a pool fused into one graph, whose one output has ``members`` on its second axis, in order.
 
-    ``alone``: it is run one row at a time, because one of its members must be.
+    ``outputs`` maps member name to the graph's output tensor. Where ``members`` is empty, the previous release compiled
+    the graph: it has a tensor for each member, and with ``alone`` is run one row at a time.
     """
 
     digest: str
     outputs: dict[str, str]
     input_name: str
     alone: bool = False
+    members: tuple[str, ...] = ()
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The members that the graph answers for, in the order of its answers."""
+        return self.members or tuple(self.outputs)
 
 
 class PoolRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -13,41 +15,54 @@ from quorate.core.types import Tensors
 from quorate.errors import QuorateError
 from quorate.preprocess import Pipeline
 from quorate.registry.registry import Registry
+from quorate.runtimes import adapt
+
+log = logging.getLogger("quorate.compile")
 
 
 def fuse(pool: PoolRoute, registry: Registry, known: Sequence[PoolRoute]) -> tuple[PoolRoute, str | None]:
-    """The pool with a fused graph where two or more ONNX members are fed alike; else why there is none.
+    """The pool with a fused graph where two or more ONNX members are fed alike; else, or for some of them, why not.
 
     A graph of the same members in ``known`` pools is used again. A fused graph answers as its members do on their
-    held-out rows, or it is refused; then the members run separately, and the reason is returned.
+    held-out rows, or it is refused. A member that stands in its way is left out and runs by itself, and so do all
+    where there is no graph; then the reason is returned.
     """
     group = _fed_alike(pool.members)
-    if len(group) < 2:
-        return pool, None
-    graph = _compiled_before(group, registry, known)
-    if graph is None:
+    left_out: list[str] = []
+    while len(group) >= 2:
+        graph = _compiled_before(group, registry, known)
         try:
-            graph = _compile(group, registry)
+            graph = graph or _compile(pool.name, group, registry)
         except ModuleNotFoundError as error:
             return pool, _reason(pool, f"the package '{error.name}' is not installed")
         except QuorateError as error:
-            return pool, _reason(pool, str(error).rstrip("."))
-    return msgspec.structs.replace(pool, graph=graph), None
+            why = str(error).rstrip(".")
+            if len(group) == 2 or error.path not in {member.name for member in group}:
+                return pool, _reason(pool, "; ".join([*left_out, why]))
+            group = [member for member in group if member.name != error.path]
+            left_out.append(why)
+            continue
+        told = f"pools.{pool.name}: not all ONNX members are in the fused graph: {'; '.join(left_out)}."
+        return msgspec.structs.replace(pool, graph=graph), told if left_out else None
+    return pool, None
 
 
 def _fed_alike(members: Sequence[MemberRoute]) -> list[MemberRoute]:
-    """The largest set of ONNX members with the same preprocessing and the same own inputs."""
+    """The largest set of ONNX members with the same preprocessing and the same own inputs, whose rows run together."""
     groups: dict[bytes, list[MemberRoute]] = defaultdict(list)
     for member in members:
-        if member.format == "onnx":
-            groups[msgspec.json.encode((member.preprocess, member.tensors), order="sorted")].append(member)
+        if member.format == "onnx" and member.options.get(adapt.ROWS) != adapt.ALONE:
+            tensors = member.tensors
+            if len(tensors) == 1:  # a model of one tensor takes it whatever its own name for it
+                tensors = (dataclasses.replace(tensors[0], name=""),)
+            groups[msgspec.json.encode((member.preprocess, tensors), order="sorted")].append(member)
     return max(groups.values(), key=len, default=[])
 
 
 def _compiled_before(group: Sequence[MemberRoute], registry: Registry, known: Sequence[PoolRoute]) -> GraphRoute | None:
     wanted = [_compiled_from(member) for member in group]
     for pool in known:
-        if pool.graph is not None and registry.blobs.has(pool.graph.digest):
+        if pool.graph is not None and pool.graph.members and registry.blobs.has(pool.graph.digest):
             fused = [_compiled_from(member) for member in pool.members if member.name in pool.graph.outputs]
             if fused == wanted:
                 return pool.graph
@@ -58,17 +73,26 @@ def _compiled_from(member: MemberRoute) -> tuple[object, ...]:
     return member.name, member.digest, member.output_name, member.options
 
 
-def _compile(group: Sequence[MemberRoute], registry: Registry) -> GraphRoute:
-    from quorate.runtimes.compile import compile_pool, verify_graph
+def _compile(pool: str, group: Sequence[MemberRoute], registry: Registry) -> GraphRoute:
+    from quorate.runtimes.compile import compile_verified
+    from quorate.runtimes.graph import STACKED
 
     members = [
         (member.name, registry.artifact(registry.manifest(f"{member.name}:{member.version}"))) for member in group
     ]
-    compiled = compile_pool(members)
-    verify_graph(compiled, members, _rows(group, registry))
-    digest = registry.blobs.put(compiled.model)
+    compiled = compile_verified(members, _rows(group, registry))
+    log.info(
+        "pools.%s: %d members in one graph; operators rewritten: %s; nodes shared: %d",
+        pool,
+        len(group),
+        ", ".join(f"{count} of '{name}'" for name, count in compiled.rewritten.items()) or "none",
+        compiled.shared,
+    )
     return GraphRoute(
-        digest=digest, outputs=dict(compiled.outputs), input_name=compiled.input_name, alone=compiled.alone
+        digest=registry.blobs.put(compiled.model),
+        outputs=dict.fromkeys(compiled.members, STACKED),
+        input_name=compiled.input_name,
+        members=compiled.members,
     )
 
 

@@ -163,13 +163,14 @@ class Loader:
         if route.graph is None:
             return None
         order = [member.name for member in route.members]
-        names = tuple(route.graph.outputs)
+        names = route.graph.order
         positions = tuple(order.index(name) for name in names)
         try:
             folder = self._blobs.checkout({GRAPH_FILE: route.graph.digest})
             graph = GraphSession(
                 folder / GRAPH_FILE,
-                route.graph.outputs,
+                names,
+                outputs=None if route.graph.members else route.graph.outputs,
                 name=f"pool {route.name}",
                 threads=1,
                 alone=route.graph.alone,
@@ -179,7 +180,7 @@ class Loader:
                 raise
             log.error("The fused graph of pool '%s' could not be loaded; its members run apart: %s", route.name, error)
             return None
-        return GraphUnit(positions, names, feeds[positions[0]], graph)
+        return GraphUnit(positions, feeds[positions[0]], graph)
 
     def _sample(self, route: PoolRoute) -> Mapping[str, Any]:
         for member in route.members:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -53,9 +53,9 @@ class SessionUnit(InProcessUnit):
 
 
 class Graph(Protocol):
-    """A fused graph, loaded: member name to output."""
+    """A fused graph, loaded: its members' outputs ``[n, m, k]``, in their order."""
 
-    def run(self, inputs: Tensors) -> Mapping[str, NDArray[Any]]: ...
+    def run(self, inputs: Tensors) -> NDArray[Any]: ...
 
     def close(self) -> None: ...
 
@@ -63,13 +63,13 @@ class Graph(Protocol):
 class GraphUnit(InProcessUnit):
     """All ONNX members of a pool in one graph; each run gives every member's output."""
 
-    def __init__(self, members: tuple[int, ...], names: tuple[str, ...], feed: int, graph: Graph) -> None:
+    def __init__(self, members: tuple[int, ...], feed: int, graph: Graph) -> None:
         super().__init__(members, feed)
-        self._positions = dict(zip(names, members, strict=True))
         self._graph = graph
 
     def run(self, tensors: Tensors) -> dict[int, Any]:
-        return {self._positions[name]: output for name, output in self._graph.run(tensors).items()}
+        stacked = self._graph.run(tensors)
+        return {position: stacked[:, place] for place, position in enumerate(self.members)}
 
     def close(self) -> None:
         self._graph.close()

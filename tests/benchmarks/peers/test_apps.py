@@ -18,6 +18,7 @@ from benchmarks.peers.limit import ANSWER_BYTES, echo, runs_per_second
 from benchmarks.peers.pool import VARIABLE, FiveSessions, FusedSession, PoolFiles, from_environment
 from quorate.core.types import Artifact, OutputSpec, Signature, TensorSpec
 from quorate.runtimes.compile import compile_pool
+from quorate.runtimes.graph import STACKED
 
 CLASSES = tuple("0123456789")
 TENSOR = TensorSpec("input", "float32", (None, 64))
@@ -38,7 +39,7 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PoolFiles:
         1 / 255,
         {str(artifact.folder / "model.onnx"): OUTPUT for _, artifact in members},
         str(tmp_path / "fused.onnx"),
-        tuple(graph.outputs.values()),
+        STACKED,
     )
     files.save(tmp_path / "pool.json")
     monkeypatch.setenv(VARIABLE, str(tmp_path / "pool.json"))
