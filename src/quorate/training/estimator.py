@@ -1,4 +1,4 @@
-"""Members from scikit-learn classifiers."""
+"""Members from classifiers of scikit-learn, LightGBM and XGBoost."""
 
 from __future__ import annotations
 
@@ -8,18 +8,27 @@ from typing import Any
 
 from quorate.core.types import FloatArray, OutputSpec, Tensors
 from quorate.errors import InvalidInput
+from quorate.training import boosters
 from quorate.training.export import INPUT, Exported, answers, output_spec, to_artifact
 from quorate.training.trainer import Rows
 
 
 @dataclass(frozen=True)
 class Estimator:
-    """One member from an unfitted scikit-learn classifier, which gets float32 ``[n, k]`` and labels as text."""
+    """One member from an unfitted classifier, which gets float32 ``[n, k]`` and labels as text.
+
+    ``libraries`` are completed by what the estimator itself comes from. LightGBM and XGBoost give the same model from
+    the same rows if the estimator says so (``n_jobs=1``; LightGBM: ``deterministic=True``).
+    """
 
     name: str
     estimator: Any
     libraries: tuple[str, ...] = ("scikit-learn", "skl2onnx")
     cost: float = 1.0
+
+    def __post_init__(self) -> None:
+        found = dict.fromkeys((*self.libraries, *boosters.distributions(self.estimator)))
+        object.__setattr__(self, "libraries", tuple(found))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -39,8 +48,11 @@ class Estimator:
                     path="estimator",
                 )
             weighted["sample_weight"] = rows.weights * len(rows)
-        fitted = clone(self.estimator).fit(_matrix(rows.inputs), rows.labels, **weighted)
+        codes = boosters.takes_codes(self.estimator)
+        fitted = clone(self.estimator).fit(_matrix(rows.inputs), rows.truth if codes else rows.labels, **weighted)
         spec = output_spec(fitted)
+        if codes and spec.classes == tuple(map(str, range(len(rows.classes)))):
+            spec = OutputSpec("scores", classes=rows.classes)
         if spec != OutputSpec("scores", classes=rows.classes):
             raise InvalidInput(
                 f"'{self.name}' learned the classes {', '.join(spec.classes)}; the signature has "

@@ -1,4 +1,7 @@
-"""From a fitted scikit-learn estimator to an artifact: ONNX where it answers the same, else skops with the reason."""
+"""From a fitted estimator to an artifact: ONNX where it answers the same, else skops with the reason.
+
+Estimators of LightGBM and XGBoost count among scikit-learn's, also inside its pipelines.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from quorate.core.types import FloatArray, OutputSpec, TensorSpec
 from quorate.errors import InvalidInput
 from quorate.runtimes.onnx import open_session
 from quorate.runtimes.signature import one_line
+from quorate.training import boosters
 from quorate.training.parity import TOLERANCE, compare
 
 INPUT = "input"
@@ -115,6 +119,7 @@ def _to_onnx(estimator: Any, features: int) -> tuple[bytes, str]:
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType
 
+    boosters.register_converters(estimator)
     classifier = is_classifier(estimator)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what matters is whether it answers the same, which is checked

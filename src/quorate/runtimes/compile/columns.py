@@ -33,12 +33,14 @@ class _NotThisGraph(Exception):
     """A region that cannot, or need not, be written otherwise."""
 
 
-def vectorise(graph: onnx.GraphProto, opset: int, widths: Mapping[str, int], finite: Iterable[str]) -> int:
+def vectorise(
+    graph: onnx.GraphProto, opset: int, widths: Mapping[str, int], finite: Iterable[str], stem: str = ""
+) -> int:
     """Write column-wise regions anew, in place; returns how many nodes there are less.
 
     ``widths`` are the numbers of columns of float32 matrices, by tensor; ``finite`` are tensors that are finite
-    wherever the model's answer is. Only what leads to a concatenation is looked at; a graph in which that saves nothing
-    stays.
+    wherever the model's answer is. New names begin with ``stem``. Only what leads to a concatenation is looked at; a
+    graph in which that saves nothing stays.
     """
     reader = Reader(graph, widths)
     region = reader.region()
@@ -47,7 +49,7 @@ def vectorise(graph: onnx.GraphProto, opset: int, widths: Mapping[str, int], fin
     made = {node.output[0] for node in region}  # which tells a node from others
     outside = [node for node in graph.node if node.output[0] not in made]
     wanted = made & parts.consumers(outside, graph.output).keys()
-    build = parts.Builder(graph, "columns/", opset)
+    build = parts.Builder(graph, f"{stem}columns/", opset)
     try:
         _Writer(build, reader, frozenset(finite)).write({name: reader.columns[name] for name in sorted(wanted)})
     except _NotThisGraph:

@@ -48,8 +48,8 @@ def compile_pool(members: Members, rows: Tensors | None = None) -> CompiledGraph
     Only what a member's own output needs is kept of it. With ``rows``, real ones, operators that ONNX Runtime is
     slow at are written otherwise (:mod:`~quorate.runtimes.compile.svm`, :mod:`~quorate.runtimes.compile.columns`) in
     every member that then answers those rows as before (:data:`~quorate.runtimes.compile.parity.REWRITTEN`); the
-    others stay as they are. :class:`FormatRefused`, with the reason and the member's name as its path, if members cannot be
-    fused: other formats or tensors, rows that must run alone, operator sets that do not agree, more than 2 GiB.
+    others stay as they are. :class:`FormatRefused`, with the reason and the member's name as its path, if members
+    cannot be fused: other formats or tensors, rows that must run alone, operator sets that do not agree, over 2 GiB.
     """
     _check(members)
     models = {name: parts.read(name, artifact) for name, artifact in members}
@@ -119,9 +119,9 @@ def _rewrite(
     """Rewrite a member's slow operators, in place, if it then answers ``rows`` as before; how many were replaced."""
     name, artifact = member
     graph = type(model.graph).FromString(model.graph.SerializeToString())
-    machines, scores = svm.rewrite(graph, versions[""])
+    machines, scores = svm.rewrite(graph, versions[""], f"{name}/")
     widths = svm.widths(graph, scores)
-    saved = columns.vectorise(graph, versions[""], widths, scores) if widths else 0
+    saved = columns.vectorise(graph, versions[""], widths, scores, f"{name}/") if widths else 0
     if not machines and not saved:
         return 0
     try:

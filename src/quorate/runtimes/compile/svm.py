@@ -59,12 +59,12 @@ class _Machine:
         return self.node.input[0], self.kernel, *shape, self.vectors.shape[1]
 
 
-def rewrite(graph: onnx.GraphProto, opset: int) -> tuple[int, tuple[str, ...]]:
+def rewrite(graph: onnx.GraphProto, opset: int, stem: str = "") -> tuple[int, tuple[str, ...]]:
     """Rewrite a graph's machines, in place; how many there were, and the tensors of decision values made for them.
 
-    ``opset`` is the version of the standard operators that the graph may use. Machines that are not understood stay,
-    and those of two classes whose label is read: how it follows from decision values differs between releases of
-    ONNX Runtime.
+    ``opset`` is the version of the standard operators that the graph may use, ``stem`` what new names begin with.
+    Machines that are not understood stay, and those of two classes whose label is read: how it follows from decision
+    values differs between releases of ONNX Runtime.
     """
     readers = parts.consumers(graph.node, graph.output)
     groups: dict[tuple[object, ...], list[_Machine]] = {}
@@ -74,7 +74,7 @@ def rewrite(graph: onnx.GraphProto, opset: int) -> tuple[int, tuple[str, ...]]:
             groups.setdefault(machine.group, []).append(machine)
     if not groups:
         return 0, ()
-    build = parts.Builder(graph, "svm/", opset)
+    build = parts.Builder(graph, f"{stem}svm/", opset)
     replaced: dict[str, list[onnx.NodeProto]] = {}  # by the node's last output
     scores = []
     for machines in groups.values():
