@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 
 from quorate.app import Launch, Overrides, prepare
 from quorate.clock import SystemClock
+from quorate.control.export import Exported, export_strategy
+from quorate.control.resolve import resolve
 from quorate.core.types import OutputSpec, Signature, TensorSpec
 from quorate.errors import ConfigError, InvalidInput, NotReady, RegistryError
 from quorate.home import Home
 from quorate.registry.blobs import digest_of
 from quorate.registry.registry import Registry
-from quorate.spec import build
+from quorate.spec import build, load
 from quorate.training.export import answers, output_spec, to_artifact
 from quorate.training.register import register_model
 
@@ -185,6 +187,21 @@ class Endpoint:
         self.pool.register(Registry(self.home.registry, SystemClock()))
         config.write_text(f"{_MARK}\n{yaml.safe_dump(self.config, sort_keys=False)}")
         return self.home
+
+    def export(self, path: str | Path, strategy: str | None = None) -> Exported:
+        """Save, and write one strategy, members and combiner, as one ONNX file; the one that answers if none is named.
+
+        What it takes and answers is in :func:`quorate.control.export.export_strategy`, as are the errors.
+        """
+        home = self.save()
+        registry = Registry(home.registry, SystemClock())
+        routing = resolve(load(home.config.read_bytes(), home.config.name), registry).routing
+        if strategy is None:
+            policy = self.config["endpoints"][self.name].get("policy")
+            strategy = policy if isinstance(policy, str) else None
+        exported = export_strategy(routing, registry, self.name, strategy)
+        Path(path).write_bytes(exported.model)
+        return exported
 
     def serve(
         self,

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "endpoints": ("quorate.cli.endpoints", "List the endpoints that are served, and their revisions."),
     "keys": ("quorate.cli.keys", "Create, list and revoke API keys."),
     "report": ("quorate.cli.report", "Compare an endpoint's strategies on its traffic and outcomes."),
+    "export": ("quorate.cli.export", "Write a strategy, members and combiner, as one ONNX file."),
     "decisions": ("quorate.cli.decisions", "Show a decision by its id."),
     "doctor": ("quorate.cli.doctor", "Say what is wrong with this installation, project and store."),
 }

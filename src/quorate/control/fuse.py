@@ -52,11 +52,16 @@ def _fed_alike(members: Sequence[MemberRoute]) -> list[MemberRoute]:
     groups: dict[bytes, list[MemberRoute]] = defaultdict(list)
     for member in members:
         if member.format == "onnx" and member.options.get(adapt.ROWS) != adapt.ALONE:
-            tensors = member.tensors
-            if len(tensors) == 1:  # a model of one tensor takes it whatever its own name for it
-                tensors = (dataclasses.replace(tensors[0], name=""),)
-            groups[msgspec.json.encode((member.preprocess, tensors), order="sorted")].append(member)
+            groups[fed_by(member)].append(member)
     return max(groups.values(), key=len, default=[])
+
+
+def fed_by(member: MemberRoute) -> bytes:
+    """Equal for members that can be given the same tensors: how they are preprocessed, and what they take."""
+    tensors = member.tensors
+    if len(tensors) == 1:  # a model of one tensor takes it whatever its own name for it
+        tensors = (dataclasses.replace(tensors[0], name=""),)
+    return msgspec.json.encode((member.preprocess, tensors), order="sorted")
 
 
 def _compiled_before(group: Sequence[MemberRoute], registry: Registry, known: Sequence[PoolRoute]) -> GraphRoute | None:
@@ -97,12 +102,20 @@ def _compile(pool: str, group: Sequence[MemberRoute], registry: Registry) -> Gra
 
 
 def _rows(group: Sequence[MemberRoute], registry: Registry) -> Tensors:
-    """Held-out rows, preprocessed; those of the first member that has some."""
+    """The held-out rows of the first member that has some."""
     for member in group:
-        if member.sample is not None:
-            raw, _ = sample_codec.decode(registry.read_blob(member.sample))
-            return Pipeline.from_spec(member.preprocess).apply(raw, max_pixels=Limits().image_pixels)
+        found = held_out(member, registry)
+        if found is not None:
+            return found
     raise QuorateError("none of its members has held-out rows to verify the graph on; register them with a sample")
+
+
+def held_out(member: MemberRoute, registry: Registry) -> Tensors | None:
+    """A member's held-out rows, preprocessed; None where it came without."""
+    if member.sample is None:
+        return None
+    raw, _ = sample_codec.decode(registry.read_blob(member.sample))
+    return Pipeline.from_spec(member.preprocess).apply(raw, max_pixels=Limits().image_pixels)
 
 
 def _reason(pool: PoolRoute, why: str) -> str:

@@ -24,7 +24,7 @@ from quorate.core.types import FloatArray, OutputSpec, State, StatusArray
 from quorate.errors import ConfigError
 
 # Several float32 steps at any share, and less than the distance of two shares up to a million members.
-_WINNER = 1e-6
+WINNER = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,5 +69,5 @@ class Vote(Combiner):
         share = average(outputs.argmax(axis=2)[:, :, None] == classes, status)
         # Shares differ by at least 1/m, soft means by at most 1: half an m-th of them never outweighs a vote.
         winner = (share + soft * (0.5 / outputs.shape[1])).argmax(axis=1)
-        answer: NDArray[np.float64] = (1.0 - _WINNER) * share + _WINNER * (winner[:, None] == classes)
+        answer: NDArray[np.float64] = (1.0 - WINNER) * share + WINNER * (winner[:, None] == classes)
         return answer.astype(np.float32)

@@ -180,7 +180,7 @@ class Builder:
         from onnx import numpy_helper
 
         name = self._name("w")
-        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self.weights.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def reduced(self, operator: str, tensor: str) -> str:
