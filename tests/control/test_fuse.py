@@ -115,10 +115,10 @@ def test_members_that_are_fed_differently_are_not_fused(pool: Any) -> None:
 def test_without_the_onnx_package_the_reason_is_told(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     imported = builtins.__import__
 
-    def without_onnx(name: str, *args: Any) -> Any:
+    def without_onnx(name: str, *args: Any, **named: Any) -> Any:
         if name == "onnx":
             raise ModuleNotFoundError("No module named 'onnx'", name="onnx")
-        return imported(name, *args)
+        return imported(name, *args, **named)
 
     monkeypatch.setattr(builtins, "__import__", without_onnx)
     [notice] = pool.apply().notices

@@ -400,6 +400,8 @@ def test_a_degraded_answer_is_not_kept(house):
     pool = house.pool(a=house.inline(0.9), b=house.inline(lambda t: 1 / 0))
     endpoint = house.endpoint(pool, [StrategyRoute("mean", "mean", ("a", "b"), 1)], cache=CacheRoute(10, 1000, 60.0))
     assert [house.predict(endpoint).source for _ in range(2)] == ["policy", "policy"]
+
+
 def test_observers_are_told_every_decision_that_was_answered(house):
     seen = []
     house.plane.observers.append(seen.append)

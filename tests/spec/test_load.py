@@ -88,9 +88,9 @@ def _replaced(old: str, new: str) -> str:
             "deadlne_ms",
             16,
             (
-                "There is no setting 'deadlne_ms' in endpoints.main; expected one of caller_may_choose, deadline_ms, "
-                "fallback, on_full, on_member_failure, policy, pool, quorum, record, strategies; did you mean "
-                "'deadline_ms'?"
+                "There is no setting 'deadlne_ms' in endpoints.main; expected one of cache, caller_may_choose, "
+                "deadline_ms, fallback, max_in_flight, on_full, on_member_failure, policy, pool, queue_ms, quorum, record, "
+                "strategies; did you mean 'deadline_ms'?"
             ),
         ),
         (

@@ -111,7 +111,10 @@ class Worker:
         gc.collect()
         gc.freeze()  # what is loaded stays; collections need not walk it
         give_back_memory()
-        chores = [asyncio.create_task(self._tick(plane, journal, server)), asyncio.create_task(self._follow(plane, server))]
+        chores = [
+            asyncio.create_task(self._tick(plane, journal, server)),
+            asyncio.create_task(self._follow(plane, server)),
+        ]
         self._watch_supervisor()
         self._serving = True
         self._meters.ready.set(1)

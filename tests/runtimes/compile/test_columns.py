@@ -139,3 +139,25 @@ def test_columns_of_unknown_tensors_stay() -> None:
     graph = graph_of(*platt(range(WIDTH)), WIDTH)
     assert vectorise(graph, 17, {}, ()) == 0
     assert len(graph.node) == 25
+
+
+def test_columns_of_several_tensors_are_put_side_by_side() -> None:
+    """As of the folds of a calibrated model, each of which has its own scores."""
+    nodes, weights, ends = [], {**INDICES, **ONE}, []
+    for fold, (operator, places) in enumerate((("Neg", (0, 1)), ("Exp", (3, 2, 1)), ("Neg", (2,)))):
+        nodes.append(helper.make_node(operator, ["x"], [f"f{fold}"]))
+        for i in places:
+            name = f"{fold}{i}"
+            nodes += [
+                helper.make_node("ArrayFeatureExtractor", [f"f{fold}", f"i{i}"], [f"c{name}"], domain="ai.onnx.ml"),
+                helper.make_node("Exp", [f"c{name}"], [f"e{name}"]),
+                helper.make_node("Add", [f"e{name}", "one"], [f"d{name}"]),
+                helper.make_node("Div", ["one", f"d{name}"], [f"p{name}"]),
+            ]
+            ends.append(f"p{name}")
+    nodes.append(helper.make_node("Concat", ends, ["y"], axis=1))
+    graph = graph_of(nodes, weights, len(ends))
+    before = run(graph)
+    assert vectorise(graph, 17, {"f0": WIDTH, "f1": WIDTH, "f2": WIDTH}, ()) > 10
+    assert [node.op_type for node in graph.node].count("Sigmoid") == 1
+    np.testing.assert_allclose(run(graph), before, atol=2e-7)

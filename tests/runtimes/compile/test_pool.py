@@ -272,3 +272,48 @@ def test_values_are_compared_by_their_size_and_nan_is_like_nan(make_onnx: MakeOn
     assert 0 < verify_graph(compile_pool([("m", near)]), [("m", alone)], ROWS) < 1e-6
     with pytest.raises(ParityError):
         verify_graph(compile_pool([("m", far)]), [("m", alone)], ROWS)
+
+
+def test_doubles_and_values_without_an_axis_become_one_matrix(make_onnx: MakeOnnx) -> None:
+    """float64 ``[n, 1]`` as some exporters answer, and float32 ``[n]``."""
+    values = Signature("array", (TensorSpec("input", "float32", (None, 4)),), OutputSpec("values", names=("y",)))
+    label = helper.make_node("ArgMax", ["a"], ["label"], axis=1, keepdims=0)
+    product = helper.make_node("MatMul", ["input", "w"], ["a"])
+    double = (
+        product,
+        helper.make_node("ReduceSum", ["a"], ["s"], keepdims=1, axes=[1]),
+        helper.make_node("Cast", ["s"], ["scores"], to=TensorProto.DOUBLE),
+        label,
+    )
+    flat = (product, helper.make_node("ReduceSum", ["a"], ["scores"], keepdims=0, axes=[1]), label)
+
+    def answers(kind: int, shape: list[int | None]) -> Callable[[onnx.ModelProto], Any]:
+        def edit(proto: onnx.ModelProto) -> None:
+            proto.graph.output[0].CopyFrom(helper.make_tensor_value_info("scores", kind, shape))
+
+        return edit
+
+    declared = {"signature": values}
+    members = [
+        ("double", edited(make_onnx("double", opset=12, nodes=double, declared=declared), answers(11, [None, 1]))),
+        ("flat", edited(make_onnx("flat", opset=12, nodes=flat, declared=declared, seed=1), answers(1, [None]))),
+    ]
+    graph = compile_pool(members)
+    assert verify_graph(graph, members, ROWS) == 0.0
+    got = GraphSession(graph.model, graph.members).run(ROWS)
+    assert (got.shape, got.dtype) == ((7, 2, 1), np.float32)
+
+
+def test_members_may_call_their_one_tensor_as_they_like(make_onnx: MakeOnnx) -> None:
+    def renamed(proto: onnx.ModelProto) -> None:
+        proto.graph.input[0].name = proto.graph.node[0].input[0] = "b"  # as another member's weight is called
+
+    tensors = (TensorSpec("b", "float32", (None, 4)),)
+    other = edited(make_onnx("other", seed=1, declared={"tensors": tensors}), renamed)
+    proto = onnx.load(other.folder / "m.onnx")
+    proto.graph.initializer[1].name = proto.graph.node[1].input[1] = "bias"
+    onnx.save(proto, other.folder / "m.onnx")
+    members = [("plain", make_onnx("plain")), ("other", other)]
+    for order in (members, members[::-1]):
+        graph = compile_pool(order)
+        assert verify_graph(graph, order, ROWS) <= 1e-6

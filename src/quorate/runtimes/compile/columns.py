@@ -158,6 +158,8 @@ class _Writer:
             return str(bias)
         products = []
         total = ""
+        if all(len(column.terms) == 1 for column in columns):
+            total, vectors = self._picked(columns), []
         for vector in vectors:
             picked = self._selection(vector, columns)
             if picked is None:
@@ -183,12 +185,25 @@ class _Writer:
         terms = self._terms(vector, columns)
         if any(len(each) != 1 for each in terms):
             return None
-        places = [place for ((_, place, _),) in terms]
-        scale = np.asarray([coefficient for ((_, _, coefficient),) in terms], np.float32)
-        name = vector.name
-        if places != list(range(vector.width)):
-            name = self._build.node("Gather", [name, self._build.weight(np.asarray(places))], axis=1)
-        return name if (scale == 1).all() else self._build.node("Mul", [name, self._build.weight(scale[None])])
+        return self._picked([Affine(((number, coefficient),)) for ((number, _, coefficient),) in terms])
+
+    def _picked(self, columns: Sequence[Affine]) -> str:
+        """Columns of one term each, picked from the vectors they are in, and scaled."""
+        runs: list[tuple[_Vector, list[int]]] = []
+        for column in columns:
+            vector, place = self._at[column.terms[0][0]]
+            if not runs or runs[-1][0] != vector:
+                runs.append((vector, []))
+            runs[-1][1].append(place)
+        pieces = [
+            vector.name
+            if places == list(range(vector.width))
+            else self._build.node("Gather", [vector.name, self._build.weight(np.asarray(places))], axis=1)
+            for vector, places in runs
+        ]
+        name = pieces[0] if len(pieces) == 1 else self._build.node("Concat", pieces, axis=1)
+        scale = np.asarray([[column.terms[0][1] for column in columns]], np.float32)
+        return name if (scale == 1).all() else self._build.node("Mul", [name, self._build.weight(scale)])
 
     def _matrix(self, vector: _Vector, columns: Sequence[Affine]) -> NDArray[np.float32]:
         terms = self._terms(vector, columns)

@@ -51,7 +51,7 @@ def with_combiner(
             f"{', '.join(sorted(kind.kind for kind in _ATTACH))}."
         )
     model = onnx.load_from_string(graph.model)
-    opset = _raise_opset(model)
+    opset = _opset_of(model)
     build = Builder(model.graph, "combiner/", opset)
     answer = attach(build, combiner, state, len(graph.members))
     name = PROBABILITIES if output.kind == "scores" else VALUES
@@ -74,8 +74,8 @@ def with_combiner(
     return serialised
 
 
-def _raise_opset(model: onnx.ModelProto) -> int:
-    """The version of the standard operators, which the fused graph always has."""
+def _opset_of(model: onnx.ModelProto) -> int:
+    """The version of the standard operators; :class:`FormatRefused` where it is too old for a combiner's nodes."""
     found: int = next(entry.version for entry in model.opset_import if not entry.domain)
     if found < _OPSET:
         raise FormatRefused(

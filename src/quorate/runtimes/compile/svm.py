@@ -100,8 +100,8 @@ def _binary(machine: _Machine) -> bool:
 
 
 def _labels(attributes: Mapping[str, Any]) -> Sequence[Any]:
-    found: Sequence[Any] = attributes.get("classlabels_strings") or attributes.get("classlabels_ints") or ()
-    return found
+    found = (attributes.get(f"classlabels_{kind}") for kind in ("strings", "ints", "int64s"))
+    return next((labels for labels in found if labels), ())
 
 
 def _machine(node: onnx.NodeProto) -> _Machine | None:
