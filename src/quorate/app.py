@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 CONSOLE_NEEDS = ("nicegui", "httpx")
 """What the extra ``console`` brings."""
+GRPC_NEEDS = ("grpc", "google.protobuf")
+"""What the extra ``grpc`` brings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,14 @@ class Overrides:
     console: bool | None = None
     workers: int | None = None
     insecure: bool = False
+    grpc_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
     """A project that is ready to be served; ``lock`` is an open descriptor that the supervisor must inherit.
 
-    ``console_port`` is None where the page is not served.
+    ``console_port`` is None where the page is not served, ``grpc_port`` where gRPC is not.
     """
 
     plan: LaunchPlan
@@ -61,6 +64,7 @@ class Launch:
     port: int
     control_port: int
     console_port: int | None
+    grpc_port: int | None = None
 
     @property
     def argv(self) -> list[str]:
@@ -104,39 +108,61 @@ def _prepare(home: Home, config: Config, overrides: Overrides, lock: int) -> Lau
     control_port = free_port(
         host, server.control_port if overrides.control_port is None else overrides.control_port, "server.control_port"
     )
+    grpc_port = _grpc_port(host, server.grpc_port if overrides.grpc_port is None else overrides.grpc_port)
     workers = overrides.workers or server.workers
     common = ["--home", str(home.root), "--host", host, "--drain-s", str(server.drain_s)]
     if overrides.insecure:
         common.append("--insecure")
     command = (sys.executable, "-P", "-m", "quorate.app")
-    children = [
-        ChildPlan(f"worker {slot}", (*command, "worker", *common, "--port", str(port), "--slot", str(slot)))
-        for slot in range(workers)
-    ]
+    work = (*command, "worker", *common, "--port", str(port))
+    if grpc_port is not None:
+        work = (*work, "--grpc-port", str(grpc_port))
+    children = [ChildPlan(f"worker {slot}", (*work, "--slot", str(slot))) for slot in range(workers)]
     control = (*command, "control", *common, "--port", str(control_port), "--workers", str(workers))
     children.append(ChildPlan("control", control))
     notices = list(applied.notices)
     console_port = None
     if server.console if overrides.console is None else overrides.console:
         wanted = server.console_port if overrides.console_port is None else overrides.console_port
-        console_port = _console_port(host, wanted, (port, control_port), notices)
+        console_port = _console_port(host, wanted, (port, control_port, grpc_port), notices)
     if console_port is not None:
         page = (*command, "console", *common, *_console(host, port, control_port, console_port, routing))
         children.append(ChildPlan("console", page, essential=False))
     plan = LaunchPlan(
         tuple(children),
-        message=_welcome(home, routing, host, port, control_port, console_port),
+        message=_welcome(home, routing, host, port, control_port, console_port, grpc_port),
         drain_s=server.drain_s,
         pid_file=str(home.run / "supervisor.pid"),
     )
     plan_file = home.run / "launch.json"
     plan.save(plan_file)
-    return Launch(plan, plan_file, lock, tuple(notices), host, port, control_port, console_port)
+    return Launch(plan, plan_file, lock, tuple(notices), host, port, control_port, console_port, grpc_port)
 
 
-def _console_port(host: str, port: int, taken: tuple[int, ...], notices: list[str]) -> int | None:
+def _grpc_port(host: str, port: int | None) -> int | None:
+    """Where gRPC can be served; None where nobody asked for it, :class:`ConfigError` where it cannot."""
+    if port is None:
+        return None
+    if any(missing(name) for name in GRPC_NEEDS):
+        raise ConfigError(
+            "gRPC was asked for, but the extra 'grpc' is not installed; pip install 'quorate[grpc]' adds it, or leave "
+            "server.grpc_port and --grpc-port out.",
+            path="server.grpc_port",
+        )
+    return free_port(host, port, "server.grpc_port")
+
+
+def missing(module: str) -> bool:
+    """Whether a module, or the package that it would be in, is not installed."""
+    try:
+        return importlib.util.find_spec(module) is None
+    except ModuleNotFoundError:
+        return True
+
+
+def _console_port(host: str, port: int, taken: tuple[int | None, ...], notices: list[str]) -> int | None:
     """Where the page can be served; None, and a notice, where it cannot: that is no reason not to serve models."""
-    if any(importlib.util.find_spec(name) is None for name in CONSOLE_NEEDS):
+    if any(missing(name) for name in CONSOLE_NEEDS):
         notices.append(
             "There is no page: the extra 'console' is not installed; pip install 'quorate[console]' adds it."
         )
@@ -204,7 +230,15 @@ def free_port(host: str, port: int, setting: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def _welcome(home: Home, routing: Routing, host: str, port: int, control_port: int, console_port: int | None) -> str:
+def _welcome(
+    home: Home,
+    routing: Routing,
+    host: str,
+    port: int,
+    control_port: int,
+    console_port: int | None,
+    grpc_port: int | None,
+) -> str:
     shown = _shown(host)
     lines = [
         "",
@@ -215,6 +249,8 @@ def _welcome(home: Home, routing: Routing, host: str, port: int, control_port: i
     ]
     if console_port is not None:
         lines.insert(4, f"  console    http://{shown}:{console_port}    (the page: try it, watch it)")
+    if grpc_port is not None:
+        lines.insert(4, f"  grpc       {shown}:{grpc_port}           (Open Inference Protocol)")
     if not routing.keys:
         lines.append("  No API keys: everyone who reaches these ports may use them. `quorate keys create` adds one.")
     if routing.endpoints:
@@ -287,6 +323,7 @@ def _worker(args: argparse.Namespace) -> None:
         insecure=args.insecure,
         life_fd=args.life_fd,
         ready_fd=args.ready_fd,
+        grpc_port=args.grpc_port,
     )
     main(settings, SystemClock())
 
@@ -336,6 +373,7 @@ def main(argv: Sequence[str]) -> None:
         child.add_argument("--ready-fd", type=int, required=True)
         if kind == "worker":
             child.add_argument("--slot", type=int, required=True)
+            child.add_argument("--grpc-port", type=int)
         if kind == "control":
             child.add_argument("--workers", type=int, default=0)
         if kind == "console":

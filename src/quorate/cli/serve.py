@@ -22,6 +22,9 @@ def command(
     console_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port of the page; 0: any free one.")
     ] = None,
+    grpc_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Serve gRPC on this port too; 0: any free one.")
+    ] = None,
     console: Annotated[bool | None, typer.Option(help="Serve the page, or not; server.console by default.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, max=1024, help="Worker processes.")] = None,
     insecure: Annotated[bool, typer.Option(help="Serve other machines without API keys.")] = False,
@@ -35,6 +38,7 @@ def command(
         console=console,
         workers=workers,
         insecure=insecure,
+        grpc_port=grpc_port,
     )
     launch = prepare(Home(project.resolve()), overrides)
     for notice in launch.notices:

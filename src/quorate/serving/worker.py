@@ -17,7 +17,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -38,6 +38,9 @@ from quorate.telemetry.counters import Counters
 from quorate.web.auth import require_keys
 from quorate.web.protocol import Protocol
 
+if TYPE_CHECKING:
+    from quorate.serving.grpc.server import GrpcServer
+
 log = logging.getLogger("quorate.serving")
 
 TICK = 0.1
@@ -50,7 +53,10 @@ EXIT_LANES_STUCK = 75  # EX_TEMPFAIL: the supervisor starts this slot again
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What a worker is told at start. ``life_fd`` ends when the supervisor is gone; ``ready_fd`` is told once."""
+    """What a worker is told at start. ``life_fd`` ends when the supervisor is gone; ``ready_fd`` is told once.
+
+    Without a ``grpc_port`` there is no gRPC.
+    """
 
     home: Path
     slot: int
@@ -60,6 +66,7 @@ class WorkerSettings:
     insecure: bool
     life_fd: int
     ready_fd: int
+    grpc_port: int | None = None
 
 
 class Worker:
@@ -112,11 +119,15 @@ class Worker:
                 timeout_graceful_shutdown=max(1, int(self._settings.drain_s)),
             )
         )
+        remote = self._grpc(plane, idempotency, lambda: self._serving and not server.should_exit)
         listener = listen(self._settings.host, self._settings.port)
         gc.collect()
         gc.freeze()  # what is loaded stays; collections need not walk it
         give_back_memory()
         chores = [asyncio.create_task(self._tick(plane, server, journal)), asyncio.create_task(self._follow(plane))]
+        if remote is not None:
+            await remote.start()
+            chores.append(asyncio.create_task(self._drain_grpc(remote, server)))
         self._watch_supervisor(server)
         self._serving = True
         self._meters.ready.set(1)
@@ -126,12 +137,34 @@ class Worker:
         finally:
             self._serving = False
             self._meters.ready.set(0)
+            if remote is not None:
+                await remote.stop(self._settings.drain_s)  # returns at once where it has stopped already
             for chore in chores:
                 chore.cancel()
             await journal.close()
             idempotency.close()
             plane.generation.release()
         return self._exit_code
+
+    def _grpc(self, plane: Plane, idempotency: IdempotencyTable, ready: Callable[[], bool]) -> GrpcServer | None:
+        if self._settings.grpc_port is None:
+            return None
+        from quorate.serving.grpc.server import GrpcServer  # the extra is imported only where it is used
+
+        return GrpcServer(
+            plane,
+            host=self._settings.host,
+            port=self._settings.grpc_port,
+            idempotency=idempotency,
+            ready=ready,
+            telemetry=self._home.telemetry,
+        )
+
+    async def _drain_grpc(self, remote: GrpcServer, server: uvicorn.Server) -> None:
+        """Drain beside HTTP, from the moment that a signal or housekeeping asks for it."""
+        while not server.should_exit:
+            await asyncio.sleep(TICK)
+        await remote.stop(self._settings.drain_s)
 
     def _watch_supervisor(self, server: uvicorn.Server) -> None:
         def drain() -> None:
