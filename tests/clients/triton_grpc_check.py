@@ -1,6 +1,6 @@
 """The stock Triton gRPC client against a server: ``triton_grpc_check.py ADDRESS ENDPOINT MEMBER PIXELS EXPECTED PAGE``.
 
-Run by ``make check-clients`` in an environment of its own, which has tritonclient and not Quorate. PAGE is docs/grpc.md,
+Run by ``make check-clients`` in an environment of its own, with tritonclient and without Quorate. PAGE is docs/grpc.md,
 whose example for this client runs too.
 """
 

@@ -31,9 +31,11 @@ SERVICE = "inference.GRPCInferenceService"
 EXTENSIONS = ("model_repository", "statistics")
 CALLS = 1024
 """Calls under way at once in a worker; one more is refused before its message is read."""
+WAY_BACK_MS = 5.0
+ROUNDING = 0.01
 WAY_BACK = 0.1
-WAY_BACK_MAX_MS = 5.0
-"""Part of what a client's deadline leaves that is kept for the answer's way back, milliseconds at most."""
+"""What is kept of a client's deadline, a tenth at most: time for the answer's way back, and what gRPC may have added
+when it sent the deadline as a timeout of few digits, rounded up."""
 
 
 class Repository(Protocol):
@@ -297,7 +299,7 @@ def sooner(max_ms: float | None, remaining: float | None) -> float | None:
     if remaining is None:
         return max_ms
     left = remaining * 1000
-    left = max(0.0, left - min(WAY_BACK_MAX_MS, left * WAY_BACK))
+    left -= min(WAY_BACK_MS + left * ROUNDING, left * WAY_BACK)
     return left if max_ms is None else min(left, max_ms)
 
 
