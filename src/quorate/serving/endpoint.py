@@ -139,9 +139,7 @@ class LoadedEndpoint:
         self.cache: AnswerCache | None = None
         if route.cache is not None:
             kept = route.cache
-            self.cache = AnswerCache(
-                entries=kept.entries, max_bytes=kept.bytes, seconds=kept.seconds, clock=pool.clock
-            )
+            self.cache = AnswerCache(entries=kept.entries, max_bytes=kept.bytes, seconds=kept.seconds, clock=pool.clock)
         self.fallback = tuple(self.strategies[name] for name in route.fallback)
         self.falls_back = bool(self.fallback) and route.on_member_failure == "fallback"
         self.everyone = tuple(range(len(pool.members)))

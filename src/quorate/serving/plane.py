@@ -177,9 +177,7 @@ class Plane:
                 retry_after=backlog / 1000,
             )
 
-    async def _from_cache(
-        self, endpoint: LoadedEndpoint, choice: Choice, call: Call, answer: FloatArray
-    ) -> Decision:
+    async def _from_cache(self, endpoint: LoadedEndpoint, choice: Choice, call: Call, answer: FloatArray) -> Decision:
         """The decision of an answer that was kept: no member runs."""
         pool = endpoint.pool
         execution = self._execution(pool, None, call, 0.0, 0.0, endpoint.name)
