@@ -115,3 +115,10 @@ bench-page: $(VENV)/.dev  ## Measure the page in a browser: first paint, upload 
 
 screenshots: $(VENV)/.dev  ## Take the pictures of docs/console.md again; ARGS="--project FOLDER" for another pool.
 	$(BIN)/python docs/screenshots.py $(ARGS)
+
+.PHONY: grpc
+
+PROTOS := $(wildcard src/quorate/serving/grpc/*.proto)
+
+grpc: $(VENV)/.dev  ## Compile the gRPC protocol files anew.
+	$(BIN)/python -m grpc_tools.protoc --proto_path=src --python_out=src --pyi_out=src $(PROTOS)

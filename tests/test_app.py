@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from quorate import app
+from quorate.errors import ConfigError
 
 
 @pytest.fixture(autouse=True)
@@ -27,3 +28,15 @@ def test_the_page_takes_a_free_port() -> None:
         port = probe.getsockname()[1]
     assert app._console_port("127.0.0.1", port, (1, 2), notices) == port
     assert notices == []
+
+
+def test_there_is_no_grpc_unless_it_is_asked_for() -> None:
+    assert app._grpc_port("127.0.0.1", None) is None
+    assert app._grpc_port("127.0.0.1", 0) not in (None, 0)
+
+
+def test_grpc_without_its_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "GRPC_NEEDS", ("no_such_package.part",))
+    with pytest.raises(ConfigError, match="pip install 'quorate\\[grpc\\]'") as raised:
+        app._grpc_port("127.0.0.1", 8003)
+    assert raised.value.path == "server.grpc_port"

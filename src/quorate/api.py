@@ -212,10 +212,12 @@ class Endpoint:
         console_port: int | None = None,
         console: bool | None = None,
         workers: int | None = None,
+        grpc_port: int | None = None,
         block: bool = True,
     ) -> Server:
         """Save and serve; returns when the server has stopped, or with ``block=False`` as soon as it is ready."""
-        server = Server(prepare(self.save(), Overrides(host, port, control_port, console_port, console, workers)))
+        overrides = Overrides(host, port, control_port, console_port, console, workers, grpc_port=grpc_port)
+        server = Server(prepare(self.save(), overrides))
         if block:
             server.wait()
         return server
@@ -229,6 +231,7 @@ class Server:
         self.url = f"http://{shown}:{launch.port}"
         self.control_url = f"http://{shown}:{launch.control_port}"
         self.console_url = None if launch.console_port is None else f"http://{shown}:{launch.console_port}"
+        self.grpc_address = None if launch.grpc_port is None else f"{shown}:{launch.grpc_port}"
         life_read, self._life = os.pipe()
         try:
             self._process = subprocess.Popen(

@@ -34,6 +34,8 @@ log = logging.getLogger("quorate")
 
 CONSOLE_NEEDS = ("nicegui", "httpx")
 """What the extra ``console`` brings."""
+GRPC_NEEDS = ("grpc", "google.protobuf")
+"""What the extra ``grpc`` brings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +51,14 @@ class Overrides:
     insecure: bool = False
     log_format: str | None = None
     access_log: bool | None = None
+    grpc_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
     """A project that is ready to be served; ``lock`` is an open descriptor that the supervisor must inherit.
 
-    ``console_port`` is None where the page is not served.
+    ``console_port`` is None where the page is not served, ``grpc_port`` where gRPC is not.
     """
 
     plan: LaunchPlan
@@ -66,6 +69,7 @@ class Launch:
     port: int
     control_port: int
     console_port: int | None
+    grpc_port: int | None = None
 
     @property
     def argv(self) -> list[str]:
@@ -109,6 +113,7 @@ def _prepare(home: Home, config: Config, overrides: Overrides, lock: int) -> Lau
     control_port = free_port(
         host, server.control_port if overrides.control_port is None else overrides.control_port, "server.control_port"
     )
+    grpc_port = _grpc_port(host, server.grpc_port if overrides.grpc_port is None else overrides.grpc_port)
     workers = overrides.workers or server.workers
     log_format = overrides.log_format or server.log_format
     common = ["--home", str(home.root), "--host", host, "--drain-s", str(server.drain_s), "--log-format", log_format]
@@ -116,30 +121,30 @@ def _prepare(home: Home, config: Config, overrides: Overrides, lock: int) -> Lau
         common.append("--insecure")
     access = ["--access-log"] if (server.access_log if overrides.access_log is None else overrides.access_log) else []
     command = (sys.executable, "-P", "-m", "quorate.app")
-    children = [
-        ChildPlan(f"worker {slot}", (*command, "worker", *common, *access, "--port", str(port), "--slot", str(slot)))
-        for slot in range(workers)
-    ]
+    work = (*command, "worker", *common, *access, "--port", str(port))
+    if grpc_port is not None:
+        work = (*work, "--grpc-port", str(grpc_port))
+    children = [ChildPlan(f"worker {slot}", (*work, "--slot", str(slot))) for slot in range(workers)]
     control = (*command, "control", *common, "--port", str(control_port), "--workers", str(workers))
     children.append(ChildPlan("control", control))
     notices = [*applied.notices, *_no_traces()]
     console_port = None
     if server.console if overrides.console is None else overrides.console:
         wanted = server.console_port if overrides.console_port is None else overrides.console_port
-        console_port = _console_port(host, wanted, (port, control_port), notices)
+        console_port = _console_port(host, wanted, (port, control_port, grpc_port), notices)
     if console_port is not None:
         page = (*command, "console", *common, *_console(host, port, control_port, console_port, routing))
         children.append(ChildPlan("console", page, essential=False))
     plan = LaunchPlan(
         tuple(children),
-        message=_welcome(home, routing, host, port, control_port, console_port),
+        message=_welcome(home, routing, host, port, control_port, console_port, grpc_port),
         drain_s=server.drain_s,
         pid_file=str(home.run / "supervisor.pid"),
         log_format=log_format,
     )
     plan_file = home.run / "launch.json"
     plan.save(plan_file)
-    return Launch(plan, plan_file, lock, tuple(notices), host, port, control_port, console_port)
+    return Launch(plan, plan_file, lock, tuple(notices), host, port, control_port, console_port, grpc_port)
 
 
 def _no_traces() -> list[str]:
@@ -149,9 +154,30 @@ def _no_traces() -> list[str]:
     return [traces.MISSING] if traces.sampling(os.environ) is not None and not traces.installed() else []
 
 
-def _console_port(host: str, port: int, taken: tuple[int, ...], notices: list[str]) -> int | None:
+def _grpc_port(host: str, port: int | None) -> int | None:
+    """Where gRPC can be served; None where nobody asked for it, :class:`ConfigError` where it cannot."""
+    if port is None:
+        return None
+    if any(missing(name) for name in GRPC_NEEDS):
+        raise ConfigError(
+            "gRPC was asked for, but the extra 'grpc' is not installed; pip install 'quorate[grpc]' adds it, or leave "
+            "server.grpc_port and --grpc-port out.",
+            path="server.grpc_port",
+        )
+    return free_port(host, port, "server.grpc_port")
+
+
+def missing(module: str) -> bool:
+    """Whether a module, or the package that it would be in, is not installed."""
+    try:
+        return importlib.util.find_spec(module) is None
+    except ModuleNotFoundError:
+        return True
+
+
+def _console_port(host: str, port: int, taken: tuple[int | None, ...], notices: list[str]) -> int | None:
     """Where the page can be served; None, and a notice, where it cannot: that is no reason not to serve models."""
-    if any(importlib.util.find_spec(name) is None for name in CONSOLE_NEEDS):
+    if any(missing(name) for name in CONSOLE_NEEDS):
         notices.append(
             "There is no page: the extra 'console' is not installed; pip install 'quorate[console]' adds it."
         )
@@ -219,7 +245,15 @@ def free_port(host: str, port: int, setting: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def _welcome(home: Home, routing: Routing, host: str, port: int, control_port: int, console_port: int | None) -> str:
+def _welcome(
+    home: Home,
+    routing: Routing,
+    host: str,
+    port: int,
+    control_port: int,
+    console_port: int | None,
+    grpc_port: int | None,
+) -> str:
     shown = _shown(host)
     lines = [
         "",
@@ -230,6 +264,8 @@ def _welcome(home: Home, routing: Routing, host: str, port: int, control_port: i
     ]
     if console_port is not None:
         lines.insert(4, f"  console    http://{shown}:{console_port}    (the page: try it, watch it)")
+    if grpc_port is not None:
+        lines.insert(4, f"  grpc       {shown}:{grpc_port}           (Open Inference Protocol)")
     if not routing.keys:
         lines.append("  No API keys: everyone who reaches these ports may use them. `quorate keys create` adds one.")
     if routing.endpoints:
@@ -303,6 +339,7 @@ def _worker(args: argparse.Namespace) -> None:
         life_fd=args.life_fd,
         ready_fd=args.ready_fd,
         access_log=args.access_log,
+        grpc_port=args.grpc_port,
     )
     main(settings, SystemClock())
 
@@ -354,6 +391,7 @@ def main(argv: Sequence[str]) -> None:
         if kind == "worker":
             child.add_argument("--slot", type=int, required=True)
             child.add_argument("--access-log", action="store_true")
+            child.add_argument("--grpc-port", type=int)
         if kind == "control":
             child.add_argument("--workers", type=int, default=0)
         if kind == "console":

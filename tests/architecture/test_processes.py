@@ -54,6 +54,11 @@ def test_a_worker_imports_nothing_heavy(statements: str) -> None:
     assert not forbidden(imported_by(statements))
 
 
+def test_a_worker_imports_optional_packages_only_where_they_are_used() -> None:
+    roots = {module.partition(".")[0] for module in imported_by("import quorate.app, quorate.serving.worker")}
+    assert not roots & {"grpc", "google", "pyarrow", "opentelemetry"}
+
+
 def test_importing_quorate_imports_nothing_but_the_standard_library() -> None:
     roots = {module.partition(".")[0] for module in imported_by("import quorate")}
     assert roots - set(sys.stdlib_module_names) == {"quorate"}

@@ -23,6 +23,7 @@ ENVIRONMENTS = ROOT / ".venvs"
 ENDPOINT, MEMBER = "digits", "mlp"
 STRATEGY = "soft-vote"
 READY_WITHIN = 90
+FREE_PORTS = ["--port", "0", "--control-port", "0", "--grpc-port", "0"]
 
 
 class Server:
@@ -39,18 +40,18 @@ class Server:
         self._log = folder / "serve.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*quorate, "serve", str(project), "--port", "0", "--control-port", "0", "--no-console"],
+                [*quorate, "serve", str(project), *FREE_PORTS, "--no-console"],
                 stderr=log,
                 stdout=log,
             )
-        self.url, self.control = self._ready()
+        self.url, self.control, self.grpc = self._ready()
 
     def _ready(self) -> list[str]:
         deadline = time.monotonic() + READY_WITHIN
         while time.monotonic() < deadline and self._process.poll() is None:
             found = re.findall(r"^  (?:inference|control) +(http://\S+)", self._log.read_text(), re.M)
             if len(found) == 2:
-                return found
+                return [*found, *re.findall(r"^  grpc +(\S+)", self._log.read_text(), re.M)]
             time.sleep(0.1)
         sys.exit(f"The server did not start:\n{self._log.read_text()}")
 
@@ -96,8 +97,14 @@ def clients(server: Server, folder: Path) -> None:
     for name in ("triton", "kserve"):
         python = ENVIRONMENTS / name / "bin" / "python"
         script = ROOT / "tests" / "clients" / f"{name}_check.py"
-        arguments = [server.url, ENDPOINT, MEMBER, str(folder / "pixels.json"), str(folder / "expected.json")]
-        subprocess.run([python, script, *arguments], check=True)
+        arguments = [ENDPOINT, MEMBER, str(folder / "pixels.json"), str(folder / "expected.json")]
+        subprocess.run([python, script, server.url, *arguments], check=True)
+        if subprocess.run([python, "-c", "import grpc, google.protobuf"], capture_output=True, check=False).returncode:
+            print(f"NOT RUN: the gRPC checks of {name}; requirements/clients-{name}.txt has no grpcio and protobuf")
+            continue
+        script = script.with_name(f"{name}_grpc_check.py")
+        more = [str(ROOT / "docs" / "grpc.md")] if name == "triton" else []
+        subprocess.run([python, script, server.grpc, *arguments, *more], check=True)
 
 
 def api(server: Server, folder: Path) -> None:

@@ -203,6 +203,11 @@ def test_a_fitted_state_is_resolved_to_its_files(project: Any) -> None:
             "server.port and server.control_port are both 9; give them different ports.",
         ),
         (
+            _endpoint("s: {kind: mean}", "server: {grpc_port: 8001}\n"),
+            8,
+            "server.control_port and server.grpc_port are both 8001; give them different ports.",
+        ),
+        (
             _endpoint("s: {kind: mean}", members="[a, digits]"),
             2,
             "pools.letters: 'digits:1' does not have the signature of 'a:1': its classes are [0, 1], not [no, yes].",

@@ -139,6 +139,12 @@ def test_parameters_are_options_and_context() -> None:
     assert (found.strategy, found.max_ms, found.context) == (None, 50, {})
 
 
+@pytest.mark.parametrize(("max_ms", "timeout", "expected"), [(20, 50_000, 20), (80, 50_000, 50), (80, None, 80)])
+def test_the_smaller_of_two_limits_counts(max_ms: float, timeout: int | None, expected: float) -> None:
+    given = {"max_ms": max_ms, "timeout": timeout}
+    assert decode(ARRAY, tensor(data=[1, 2, 3, 4]), parameters=given).max_ms == expected
+
+
 def test_what_the_protocol_adds_is_tolerated() -> None:
     found = decode(ARRAY, tensor(data=[1, 2, 3, 4], parameters={"hint": "x"}), id="7", more=1, outputs=[])
     assert found.request.id == "7"

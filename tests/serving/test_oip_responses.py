@@ -12,7 +12,8 @@ from quorate.codecs.snapshot import Limits
 from quorate.core.types import OutputSpec, Signature, TensorSpec
 from quorate.errors import InvalidInput
 from quorate.serving import oip_responses
-from quorate.serving.oip import DATATYPES, InferRequest, decode
+from quorate.serving.oip import InferRequest, decode
+from quorate.serving.oip_tensors import DATATYPES
 
 SCORES = OutputSpec("scores", ("no", "maybe", "yes"))
 VALUES = OutputSpec("values", names=("price", "weight"))

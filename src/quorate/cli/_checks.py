@@ -301,6 +301,8 @@ def ports(patient: Patient) -> Iterator[Finding]:
     server = patient.config.spec.server if patient.config else ServerSpec()
     running = _running(patient.home)
     listed = [("server.port", server.port), ("server.control_port", server.control_port)]
+    if server.grpc_port is not None:
+        listed.append(("server.grpc_port", server.grpc_port))
     if server.console:
         listed.append(("server.console_port", server.console_port))
     for setting, port in listed:

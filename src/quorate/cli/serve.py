@@ -30,6 +30,9 @@ def command(
     console_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port of the page; 0: any free one.")
     ] = None,
+    grpc_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Serve gRPC on this port too; 0: any free one.")
+    ] = None,
     console: Annotated[bool | None, typer.Option(help="Serve the page, or not; server.console by default.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, max=1024, help="Worker processes.")] = None,
     insecure: Annotated[bool, typer.Option(help="Serve other machines without API keys.")] = False,
@@ -51,6 +54,7 @@ def command(
         insecure=insecure,
         log_format=None if log_format is None else log_format.value,
         access_log=access_log,
+        grpc_port=grpc_port,
     )
     launch = prepare(Home(project.resolve()), overrides)
     for notice in launch.notices:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from quorate.core.types import FloatArray, OutputSpec, Signature
 from quorate.errors import InvalidInput
-from quorate.serving.oip import NUMPY, InferRequest, RequestOutput
+from quorate.serving.oip import InferRequest, RequestOutput
+from quorate.serving.oip_tensors import NUMPY, to_bytes
 
 _OF = {dtype.name: name for name, dtype in NUMPY.items()} | {"str": "BYTES", "bytes": "BYTES"}
 _encode = msgspec.json.Encoder().encode
@@ -72,23 +73,12 @@ def encode(
     outputs = []
     tail: list[bytes] = []
     for index, one in enumerate(asked):
-        if one.name not in names:
-            raise InvalidInput(
-                f"There is no output '{one.name[:64]}'; expected {', '.join(names)}.", path=f"outputs[{index}].name"
-            )
-        for parameter in one.parameters:
-            if parameter != "binary_data":
-                raise InvalidInput(
-                    f"There is no output parameter '{parameter[:64]}'; expected binary_data.",
-                    path=f"outputs[{index}].parameters",
-                )
+        check_output(one.name, one.parameters, index, names)
         binary = one.parameters.get("binary_data", default)
-        if not isinstance(binary, bool):
-            raise InvalidInput("binary_data must be true or false.", path=f"outputs[{index}].parameters.binary_data")
-        array = _output(one.name, answer, output)
+        array = output_tensor(one.name, answer, output)
         entry: dict[str, Any] = {"name": one.name, "datatype": names[one.name][0], "shape": list(array.shape)}
         if binary:
-            data = _pack(array)
+            data = to_bytes(array)
             entry["parameters"] = {"binary_data_size": len(data)}
             tail.append(data)
         else:
@@ -110,16 +100,27 @@ def check_outputs(infer: InferRequest, output: OutputSpec, *, blind: bool) -> No
     encode(infer, name="", version="", answer=blank, output=output, blind=blind, parameters={})
 
 
-def _output(name: str, answer: FloatArray, output: OutputSpec) -> NDArray[Any]:
+def check_output(name: str, parameters: Mapping[str, Any], index: int, names: Mapping[str, Any]) -> None:
+    """Raise :class:`InvalidInput` for an output, or a parameter of one, that cannot be asked for."""
+    if name not in names:
+        raise InvalidInput(
+            f"There is no output '{name[:64]}'; expected {', '.join(names)}.", path=f"outputs[{index}].name"
+        )
+    for parameter in parameters:
+        if parameter != "binary_data":
+            raise InvalidInput(
+                f"There is no output parameter '{parameter[:64]}'; expected binary_data.",
+                path=f"outputs[{index}].parameters",
+            )
+    if not isinstance(parameters.get("binary_data", False), bool):
+        raise InvalidInput("binary_data must be true or false.", path=f"outputs[{index}].parameters.binary_data")
+
+
+def output_tensor(name: str, answer: FloatArray, output: OutputSpec) -> NDArray[Any]:
+    """One output of an answer ``[n, k]``: float32, or objects that are bytes."""
     if name == "label":
         return np.array([output.classes[i].encode() for i in answer.argmax(axis=1)], object)
     if name == "confidence":
         confidence: FloatArray = np.max(answer, axis=1)
         return confidence
     return answer
-
-
-def _pack(array: NDArray[Any]) -> bytes:
-    if array.dtype == object:
-        return b"".join(len(v).to_bytes(4, "little") + v for v in array.tolist())
-    return np.ascontiguousarray(array, "<f4").tobytes()

@@ -19,14 +19,24 @@ async def once(
     key: str,
     digest: bytes,
 ) -> Reply:
+    """Answer an HTTP request at most once per caller and idempotency key; see :func:`at_most_once`.
+
+    ``digest`` is of the request's body.
+    """
+    asked = request.path.encode() + b"\0" + request.query + b"\0" + digest
+    return await at_most_once(table, answer, caller=caller, key=key, asked=asked)
+
+
+async def at_most_once(
+    table: IdempotencyTable, answer: Callable[[], Awaitable[Reply]], *, caller: str | None, key: str, asked: bytes
+) -> Reply:
     """Answer at most once per caller and idempotency key: a retry gets the first answer, from any worker.
 
-    ``digest`` is of the request's body. :class:`Conflict` while the first request is being answered,
+    ``asked`` is what tells requests apart. :class:`Conflict` while the first request is being answered,
     :class:`InvalidInput` where the key was used for another; a request that fails gives the key back.
     """
     key = f"{caller or ''} {key}"  # a key holds no blank
-    fingerprint = hashlib.sha256(request.path.encode() + b"\0" + request.query + b"\0" + digest).digest()
-    claim = await table.claim(key, fingerprint)
+    claim = await table.claim(key, hashlib.sha256(asked).digest())
     match claim:
         case Replay(status, headers, body):
             return status, [*headers, (b"idempotency-replayed", b"true")], body

@@ -9,23 +9,21 @@ from typing import Any
 import msgspec
 
 from quorate import __version__
-from quorate.core.types import Decision
 from quorate.errors import (
     InvalidInput,
     NoQuorum,
-    NotFound,
     NotReady,
     QuorateError,
     TooLarge,
     UnsupportedMediaType,
 )
-from quorate.serving import answers, oip, oip_responses
+from quorate.serving import answers, oip, oip_models, oip_responses
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.forms import FormReader, query_options
-from quorate.serving.generation import Model
 from quorate.serving.http import BINARY, HTML, JSON, Reply, Request, allow, no_route
 from quorate.serving.idempotency import IdempotencyTable
 from quorate.serving.inputs import InputReader
+from quorate.serving.oip_models import Target
 from quorate.serving.once import once
 from quorate.serving.outcomes import OutcomeDesk
 from quorate.serving.plane import Call, Plane
@@ -227,8 +225,7 @@ class RestApp:
             case [] | [""]:
                 allow(request, "GET")
                 about = {
-                    "name": "quorate",
-                    "version": __version__,
+                    **oip_models.SERVER,
                     "extensions": ["binary_tensor_data", "model_repository"],
                 }
                 return 200, [JSON], _encode(about)
@@ -255,17 +252,7 @@ class RestApp:
                 or not isinstance(asked.get("ready", False), bool)
             ):
                 raise InvalidInput('The body is {} or {"ready": true}.', path="ready")
-        generation = self._plane.generation
-        found = [
-            {"name": e.name, "version": str(e.route.revision), "state": "READY", "reason": ""}
-            for e in generation.endpoints.values()
-        ]
-        found += [
-            {"name": name, "version": str(version), "state": "READY", "reason": ""}
-            for name, versions in generation.models.items()
-            for version in versions
-        ]
-        return 200, [JSON], _encode(found)
+        return 200, [JSON], _encode(oip_models.index(self._plane.generation))
 
     async def _models(self, request: Request, rest: list[str]) -> Reply:
         version: str | None = None
@@ -283,25 +270,14 @@ class RestApp:
         allow(request, "POST" if action == "infer" else "GET")
         caller = self._authorise(request, "predict")
         self._need_ready()
-        generation = self._plane.generation
-        target: LoadedEndpoint | Model
-        endpoint = generation.endpoints.get(name)
-        if endpoint is None:
-            target = generation.model(name, version)
-        else:
-            if version is not None and version != str(endpoint.route.revision):
-                raise NotFound(
-                    f"Endpoint '{name}' is at revision {endpoint.route.revision}; got version '{version[:32]}'.",
-                    path="model_version",
-                )
-            target = endpoint
+        target = oip_models.target(self._plane.generation, name, version)
         if action == "infer":
             return await self._infer(request, target, caller)
         if action == "ready":
             return 200, [JSON], _encode({"name": name, "ready": True})
-        return 200, [JSON], _encode(_metadata(target))
+        return 200, [JSON], _encode(oip_models.metadata(target))
 
-    async def _infer(self, request: Request, target: LoadedEndpoint | Model, caller: str | None) -> Reply:
+    async def _infer(self, request: Request, target: Target, caller: str | None) -> Reply:
         key = header.idempotency_key(request.headers.get(b"idempotency-key"))
         if request.media_type not in ("application/json", "application/octet-stream", ""):
             raise UnsupportedMediaType(
@@ -309,7 +285,7 @@ class RestApp:
                 path="Content-Type",
             )
         body = await self._body(request)
-        blind = isinstance(target, LoadedEndpoint) and target.blind
+        blind = oip_models.is_blind(target)
         signature = target.pool.route.signature
         infer = oip.decode(
             body, request.headers.get(b"inference-header-content-length"), signature, self._plane.generation.limits
@@ -332,23 +308,16 @@ class RestApp:
         )
 
         async def answer() -> Reply:
-            if isinstance(target, Model):
-                output = await self._plane.run_model(target, call)
-                name, version, parameters = target.member.name, target.member.version, dict[str, Any]()
-            else:
-                decision = await self._plane.predict(target, call)
-                request.decision = decision.id
-                assert decision.answer is not None  # noqa: S101 - predict raises otherwise
-                output, name, version = decision.answer, target.name, target.route.revision
-                parameters = _parameters(decision, blind=blind)
+            answered = await oip_models.answer(self._plane, target, call)
+            request.decision = answered.decision
             body, head = oip_responses.encode(
                 infer.request,
-                name=name,
-                version=str(version),
-                answer=output,
+                name=answered.name,
+                version=answered.version,
+                answer=answered.output,
                 output=signature.output,
                 blind=blind,
-                parameters=parameters,
+                parameters=answered.parameters,
             )
             if head is None:
                 return 200, [JSON], body
@@ -388,21 +357,3 @@ class RestApp:
             (wrong,) = taken["rejected"]
             raise InvalidInput(wrong["detail"], path=(wrong["path"] or "").removeprefix("[0]").lstrip(".") or "body")
         return 202, [JSON], _encode(taken)
-
-
-def _metadata(target: LoadedEndpoint | Model) -> dict[str, Any]:
-    signature = target.pool.route.signature
-    if isinstance(target, Model):
-        member = target.member
-        return oip_responses.metadata(
-            member.name, [str(member.version)], f"quorate_{member.route.format}", signature, blind=False
-        )
-    return oip_responses.metadata(
-        target.name, [str(target.route.revision)], "quorate_ensemble", signature, blind=target.blind
-    )
-
-
-def _parameters(decision: Decision, *, blind: bool) -> dict[str, Any]:
-    if blind:
-        return {"decision_id": decision.id}
-    return {"decision_id": decision.id, "strategy": decision.served, "degraded": decision.degraded}

@@ -17,7 +17,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quorate.clock import Clock
 from quorate.codecs import snapshot
@@ -38,6 +38,9 @@ from quorate.telemetry import logs, tracing
 from quorate.telemetry.counters import Counters
 from quorate.web.auth import require_keys
 
+if TYPE_CHECKING:
+    from quorate.serving.grpc.server import GrpcServer
+
 log = logging.getLogger("quorate.serving")
 
 TICK = 0.1
@@ -50,7 +53,10 @@ EXIT_LANES_STUCK = 75  # EX_TEMPFAIL: the supervisor starts this slot again
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What a worker is told at start. ``life_fd`` ends when the supervisor is gone; ``ready_fd`` is told once."""
+    """What a worker is told at start. ``life_fd`` ends when the supervisor is gone; ``ready_fd`` is told once.
+
+    Without a ``grpc_port`` there is no gRPC.
+    """
 
     home: Path
     slot: int
@@ -61,6 +67,7 @@ class WorkerSettings:
     life_fd: int
     ready_fd: int
     access_log: bool = False
+    grpc_port: int | None = None
 
 
 class Worker:
@@ -107,6 +114,7 @@ class Worker:
             ready=lambda: self._serving,
         )
         server = HttpServer(app.handle, clock=self._clock, limits=connection_limits(plane))
+        remote = self._grpc(plane, idempotency)
         listener = listen(self._settings.host, self._settings.port)
         gc.collect()
         gc.freeze()  # what is loaded stays; collections need not walk it
@@ -119,11 +127,16 @@ class Worker:
         self._serving = True
         self._meters.ready.set(1)
         await server.start(listener)
+        if remote is not None:
+            await remote.start()
         self._meters.time_collections()
         tell(self._settings.ready_fd)
         try:
             await self._leaving.wait()
-            await server.drain(self._settings.drain_s)
+            drains: list[Awaitable[Any]] = [server.drain(self._settings.drain_s)]
+            if remote is not None:
+                drains.append(remote.stop(self._settings.drain_s))
+            await asyncio.gather(*drains)
         finally:
             self._serving = False
             self._meters.ready.set(0)
@@ -136,6 +149,20 @@ class Worker:
             if tracer is not None and not tracer.close():
                 log.warning("Some spans could not be exported before the end.")
         return self._exit_code
+
+    def _grpc(self, plane: Plane, idempotency: IdempotencyTable) -> GrpcServer | None:
+        if self._settings.grpc_port is None:
+            return None
+        from quorate.serving.grpc.server import GrpcServer  # the extra is imported only where it is used
+
+        return GrpcServer(
+            plane,
+            host=self._settings.host,
+            port=self._settings.grpc_port,
+            idempotency=idempotency,
+            ready=lambda: self._serving,
+            telemetry=self._home.telemetry,
+        )
 
     def _watch_supervisor(self) -> None:
         loop = asyncio.get_running_loop()

@@ -225,6 +225,7 @@ class ServerSpec(Section):
     host: Annotated[str, Field(min_length=1, max_length=255, description="Address all ports listen on.")] = "127.0.0.1"
     port: Annotated[Port, Field(description="Inference port.")] = 8000
     control_port: Annotated[Port, Field(description="Control port.")] = 8001
+    grpc_port: Annotated[Port | None, Field(description="Port of gRPC; none: no gRPC.")] = None
     console: Annotated[bool, Field(description="Serve the page.")] = True
     console_port: Annotated[Port, Field(description="Port of the page.")] = 8002
     workers: Annotated[int, Field(ge=1, le=1024, description="Worker processes.")] = 1

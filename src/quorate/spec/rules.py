@@ -56,6 +56,12 @@ def problems(config: Config) -> Iterator[ConfigError]:
             f"server.port and server.control_port are both {spec.server.port}; give them different ports.",
         )
     yield from _journal(config)
+    for name in ("port", "control_port"):
+        if spec.server.grpc_port == getattr(spec.server, name):
+            yield problem(
+                ("server", "grpc_port"),
+                f"server.{name} and server.grpc_port are both {spec.server.grpc_port}; give them different ports.",
+            )
     models: dict[str, str] = {}
     for pool_name, pool in spec.pools.items():
         names = [model_name(ref) for ref in pool.members]

@@ -86,11 +86,16 @@ def problem(error: BaseException, *, request_id: str) -> Response:
 
 def oip_problem(error: BaseException, *, request_id: str) -> Response:
     """The same error as the Open Inference Protocol wants it: ``{"error": detail}``."""
+    body = msgspec.json.encode({"error": sentence(error)})
+    return _respond(error, b"application/json", body, request_id)
+
+
+def sentence(error: BaseException) -> str:
+    """The error as one line: the field that is wrong, where there is one, and what is wrong with it."""
     _, _, code = status_of(error)
     detail = _detail(error, code)
     path = error.path if isinstance(error, QuorateError) and code != "internal" else None
-    body = msgspec.json.encode({"error": f"{_text(path, 500)}: {detail}" if path else detail})
-    return _respond(error, b"application/json", body, request_id)
+    return f"{_text(path, 500)}: {detail}" if path else detail
 
 
 def _respond(error: BaseException, media_type: bytes, body: bytes, request_id: str) -> Response:

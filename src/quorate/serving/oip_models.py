@@ -1,0 +1,85 @@
+"""Open Inference Protocol v2: what a generation serves under a name, and its answers; the same over REST and gRPC.
+
+Endpoints and models share one namespace. An endpoint's version is its revision.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from quorate import __version__
+from quorate.core.types import Decision, FloatArray, Scalar
+from quorate.errors import NotFound
+from quorate.serving import oip_responses
+from quorate.serving.endpoint import LoadedEndpoint
+from quorate.serving.generation import Generation, Model
+from quorate.serving.plane import Call, Plane
+
+Target = LoadedEndpoint | Model
+
+SERVER = {"name": "quorate", "version": __version__}
+
+
+class Answered(NamedTuple):
+    """An answer ``[n, k]``, the name and version that gave it, what is said about it, and its decision if it is one."""
+
+    name: str
+    version: str
+    output: FloatArray
+    parameters: dict[str, Scalar]
+    decision: str | None = None
+
+
+def target(generation: Generation, name: str, version: str | None) -> Target:
+    """The endpoint or model of that name and version; :class:`NotFound` says what there is."""
+    endpoint = generation.endpoints.get(name)
+    if endpoint is None:
+        return generation.model(name, version)
+    if version is not None and version != str(endpoint.route.revision):
+        raise NotFound(
+            f"Endpoint '{name}' is at revision {endpoint.route.revision}; got version '{version[:32]}'.",
+            path="model_version",
+        )
+    return endpoint
+
+
+def is_blind(found: Target) -> bool:
+    """Whether its answers are the label only."""
+    return isinstance(found, LoadedEndpoint) and found.blind
+
+
+def metadata(found: Target) -> dict[str, Any]:
+    """Name, versions, platform, inputs and outputs."""
+    signature = found.pool.route.signature
+    if isinstance(found, Model):
+        member = found.member
+        return oip_responses.metadata(
+            member.name, [str(member.version)], f"quorate_{member.route.format}", signature, blind=False
+        )
+    return oip_responses.metadata(
+        found.name, [str(found.route.revision)], "quorate_ensemble", signature, blind=found.blind
+    )
+
+
+def index(generation: Generation) -> list[dict[str, str]]:
+    """Every endpoint and every version of every model, with its state."""
+    found = [(e.name, str(e.route.revision)) for e in generation.endpoints.values()]
+    found += [(name, str(version)) for name, versions in generation.models.items() for version in versions]
+    return [{"name": name, "version": version, "state": "READY", "reason": ""} for name, version in found]
+
+
+async def answer(plane: Plane, found: Target, call: Call) -> Answered:
+    """Answer a call; a model answers for itself, without a decision."""
+    if isinstance(found, Model):
+        output = await plane.run_model(found, call)
+        return Answered(found.member.name, str(found.member.version), output, {})
+    decision = await plane.predict(found, call)
+    assert decision.answer is not None  # noqa: S101 - predict raises otherwise
+    parameters = _parameters(decision, blind=found.blind)
+    return Answered(found.name, str(found.route.revision), decision.answer, parameters, decision.id)
+
+
+def _parameters(decision: Decision, *, blind: bool) -> dict[str, Scalar]:
+    if blind:
+        return {"decision_id": decision.id}
+    return {"decision_id": decision.id, "strategy": decision.served, "degraded": decision.degraded}
