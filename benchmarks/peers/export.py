@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -42,5 +44,17 @@ def export(home: Home, folder: Path) -> tuple[PoolFiles, Rows]:
     raw, _ = sample.decode(blobs.read(pool.members[0].sample))
     files.save(folder / POOL)
     rows = [np.asarray(pixels).tolist() for pixels in raw["image"]]
-    (folder / BODIES).write_bytes(b"".join(msgspec.json.encode({"instances": [row]}) + b"\n" for row in rows))
+    (folder / BODIES).write_bytes(b"".join(body([row]) + b"\n" for row in rows))
     return files, rows
+
+
+def body(instances: Sequence[Any]) -> bytes:
+    """Rows as Quorate and the programs take them."""
+    return msgspec.json.encode({"instances": instances})
+
+
+def oip_body(instances: Sequence[Any]) -> bytes:
+    """Rows as the Open Inference Protocol has them, in JSON."""
+    pixels = np.asarray(instances)
+    tensor = {"name": "image", "shape": list(pixels.shape), "datatype": "UINT8", "data": pixels.ravel().tolist()}
+    return msgspec.json.encode({"inputs": [tensor], "outputs": [{"name": "probabilities"}]})

@@ -92,3 +92,14 @@ def _mean(outputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 def _pixels(instances: Sequence[Any], scale: np.float32) -> NDArray[np.float32]:
     return np.array(instances, np.float32).reshape(len(instances), -1) * scale
+
+
+def answer(model: Model, instances: Sequence[Any]) -> dict[str, Any]:
+    """The answer that all systems give, as plain objects."""
+    predictions = []
+    for row in model.probabilities(instances).tolist():
+        confidence = max(row)
+        label = model.classes[row.index(confidence)]
+        probabilities = dict(zip(model.classes, row, strict=True))
+        predictions.append({"label": label, "confidence": confidence, "probabilities": probabilities})
+    return {"predictions": predictions}

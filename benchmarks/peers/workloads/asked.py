@@ -1,0 +1,48 @@
+"""What the command line asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from benchmarks.harness.table import Row
+from benchmarks.peers.bench import Bench, Workload
+from benchmarks.peers.measured import Plan
+
+
+@dataclass(frozen=True)
+class Asked:
+    """``None`` where a workload decides itself. ``only``: names (or parts) of the systems to compare."""
+
+    pairs: int = 6
+    seconds: int = 2
+    seed: int = 1
+    workers: tuple[int, ...] | None = None
+    connections: tuple[int, ...] | None = None
+    levels: tuple[float, ...] = ()
+    only: tuple[str, ...] = ()
+    photographs: int = 0
+
+    def plan(self, *, levels: bool = False) -> Plan:
+        """Rounds; with the open loop where the workload has one."""
+        return Plan(self.pairs, self.seconds, self.seed, self.levels if levels else ())
+
+
+class Found(NamedTuple):
+    """Rows, and how many answers were not what they must be."""
+
+    rows: list[Row]
+    bad: int
+
+
+def run(work: Workload, asked: Asked, workers: Sequence[int], connections: Sequence[int], *, levels: bool) -> Found:
+    """One workload at each number of workers; the open loop runs at the last of them."""
+    rows: list[Row] = []
+    bad = 0
+    wanted = asked.workers or tuple(workers)
+    for count in wanted:
+        bench = Bench(work, asked.plan(levels=levels and count == wanted[-1]))
+        rows += bench.run(count, asked.connections or tuple(connections))
+        bad += bench.bad
+    return Found(rows, bad)
