@@ -54,6 +54,7 @@ class Server:
         self.port = port
         self._ready_within = ready_within
         self.started_in = 0.0
+        self.argv = tuple(argv)
         self._argv = [*pinned(cores), *argv]
         self._mark = mark
         self._marks = marks

@@ -15,10 +15,17 @@ from collections.abc import Callable, Sequence
 
 from benchmarks.harness import interrupt, machine, wrk
 from benchmarks.harness.table import FOLDER, Row, render, save
-from benchmarks.peers.workloads import rows
+from benchmarks.peers.workloads import many, photographs, protocol, rows
 from benchmarks.peers.workloads.asked import Asked, Found
 
-WORKLOADS: dict[str, Callable[[Asked], Found]] = {"a": rows.one, "b": rows.many}
+WORKLOADS: dict[str, Callable[[Asked], Found]] = {
+    "a": rows.one,
+    "b": rows.many,
+    "c": photographs.mobilenet,
+    "d": photographs.networks,
+    "e": protocol.measure,
+    "f": many.measure,
+}
 LEVELS = (0.5, 0.7, 0.9, 1.2)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from benchmarks.peers.pool import PoolFiles
+from benchmarks.peers.pool import PoolFiles, open_session
 from quorate.codecs import sample, snapshot
 from quorate.home import Home
 from quorate.registry.blobs import BlobStore
@@ -26,7 +26,7 @@ def export(home: Home, folder: Path) -> tuple[PoolFiles, Rows]:
     """
     pool = snapshot.read(home.snapshot).pools[0]
     blobs = BlobStore(home.registry)
-    if pool.graph is None or len(pool.graph.outputs) != len(pool.members):
+    if pool.graph is None or len(getattr(pool.graph, "order", pool.graph.outputs)) != len(pool.members):
         raise SystemExit("The digits pool has no fused graph of all its members; peers would run another model.")
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -38,7 +38,7 @@ def export(home: Home, folder: Path) -> tuple[PoolFiles, Rows]:
     members = {write(m.name, next(iter(m.files.values()))): m.output_name for m in pool.members}
     scale = next(step["scale"] for step in pool.members[0].preprocess if step["kind"] == "normalise")
     fused = write("fused", pool.graph.digest)
-    outputs = tuple(pool.graph.outputs.values())
+    outputs = tuple(output.name for output in open_session(fused).get_outputs())
     files = PoolFiles(pool.signature.output.classes, pool.graph.input_name, scale, members, fused, outputs)
     assert pool.members[0].sample is not None
     raw, _ = sample.decode(blobs.read(pool.members[0].sample))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import pickle
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
 from benchmarks.harness import digits
+from benchmarks.harness.examples import module
 from benchmarks.peers.pool import PoolFiles
 
 
@@ -18,7 +16,7 @@ def write(pool: PoolFiles, file: Path) -> Path:
     """Fit the five members as ``examples/digits/train.py`` does and pickle them with classes and scale."""
     cached = digits.TRAINED / "members.pickle"
     if not cached.exists():
-        train = _train_module()
+        train = module(digits.EXAMPLE, "train")
         data = train.digits.dataset()
         rows = data.take(train.digits.parts(data).train)
         pixels = np.asarray(rows.raw["image"], np.float32).reshape(len(rows.labels), -1) * np.float32(pool.scale)
@@ -26,13 +24,3 @@ def write(pool: PoolFiles, file: Path) -> Path:
         cached.write_bytes(pickle.dumps({"classes": pool.classes, "scale": pool.scale, "members": members}))
     file.write_bytes(cached.read_bytes())
     return file
-
-
-def _train_module() -> ModuleType:
-    sys.path.insert(0, str(digits.EXAMPLE.resolve()))
-    spec = importlib.util.spec_from_file_location("digits_train", digits.EXAMPLE / "train.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -18,7 +18,8 @@ VARIABLE = "QUORATE_BENCH_POOL"
 class PoolFiles(msgspec.Struct, frozen=True):
     """A pool of members that take pixels ``[n, h * w]``, times ``scale``, and answer probabilities ``[n, k]``.
 
-    ``members`` maps a model file to its output; ``fused`` is one file that has all of ``fused_outputs``.
+    ``members`` maps a model file to its output; ``fused`` is one file that has all of
+    ``fused_outputs``: one a member ``[n, k]``, or one of all members ``[n, m, k]``.
     """
 
     classes: tuple[str, ...]
@@ -65,7 +66,10 @@ class FusedSession:
 
     def probabilities(self, instances: Sequence[Any]) -> NDArray[np.float32]:
         """Mean probabilities ``[n, k]`` of nested lists of pixels."""
-        return _mean(self.run({self._input: _pixels(instances, self._scale)}))
+        outputs = self.run({self._input: _pixels(instances, self._scale)})
+        if len(outputs) == 1 and outputs[0].ndim == 3:
+            outputs = list(outputs[0].transpose(1, 0, 2))
+        return _mean(outputs)
 
     def run(self, feed: dict[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         """The graph alone: every member's output."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -123,7 +126,9 @@ def frameworks(environment: Mapping[str, str]) -> list[System]:
 
     def ray(bin_: Path, port: int, workers: int) -> list[str]:
         # Its sockets' paths have at most 107 characters, so its folder cannot be in build/.
-        return [str(bin_ / "python"), "-m", f"{module}.ray_app", str(port), str(workers), f"/tmp/qbench-{port}"]  # noqa: S108
+        folder = tempfile.mkdtemp(prefix="qb-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return [str(bin_ / "python"), "-m", f"{module}.ray_app", str(port), str(workers), folder]
 
     def gunicorn(bin_: Path, port: int, workers: int) -> list[str]:
         return [

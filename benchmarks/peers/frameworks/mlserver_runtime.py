@@ -1,8 +1,8 @@
 """MLServer: a runtime of its own with five sessions; it speaks the Open Inference Protocol.
 
 ``python -m benchmarks.peers.frameworks.mlserver_runtime PORT WORKERS GRPC_PORT METRICS_PORT FOLDER`` writes its
-settings and becomes ``mlserver start``. With one worker the models run in the server's process (``parallel_workers: 0``), else in
-processes of their own beside it.
+settings and becomes ``mlserver start``. With one worker the models run in the server's process
+(``parallel_workers: 0``), else in processes of their own beside it.
 """
 
 from __future__ import annotations
