@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 from benchmarks.harness import interrupt, machine, wrk
 from benchmarks.harness.table import FOLDER, Row, render, save
-from benchmarks.peers.workloads import many, photographs, protocol, rows
+from benchmarks.peers.workloads import added, many, photographs, protocol, rows
 from benchmarks.peers.workloads.asked import Asked, Found
 
 WORKLOADS: dict[str, Callable[[Asked], Found]] = {
@@ -25,6 +25,7 @@ WORKLOADS: dict[str, Callable[[Asked], Found]] = {
     "d": photographs.networks,
     "e": protocol.measure,
     "f": many.measure,
+    "g": added.measure,
 }
 LEVELS = (0.5, 0.7, 0.9, 1.2)
 

@@ -21,6 +21,7 @@ WITHOUT_JOURNAL = "Quorate, durability none"
 PLAIN, OIP = "plain", "oip"
 ENVIRONMENTS = Path(".venvs")
 FRAMEWORK_READY_WITHIN = 180.0
+REFUSALS = 20
 OIP_PATH = "/v2/models/digits/infer"
 
 Start = Callable[[int, Sequence[int] | None], Server]
@@ -160,6 +161,7 @@ def until_answers(ask: Callable[[], int], within: float) -> None:
     """Ask until the status is 200: a framework's port may be open before its models are loaded."""
     until = time.monotonic() + within
     status: object = None
+    errors = 0
     while status != 200:
         if time.monotonic() > until:
             raise RuntimeError(f"no answer within {within:g} s: {status}")
@@ -167,7 +169,8 @@ def until_answers(ask: Callable[[], int], within: float) -> None:
             status = ask()
         except OSError as error:
             status = error
-        if status in (400, 415, 422):
+        errors += status == 500
+        if status in (400, 415, 422) or errors == REFUSALS:
             raise RuntimeError(f"it refuses the request with {status}")
         if status != 200:
             time.sleep(0.1)
