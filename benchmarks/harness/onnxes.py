@@ -22,8 +22,8 @@ WIDTH, CLASSES = 16, ("a", "b", "c", "d")
 SIGNATURE = Signature("array", (TensorSpec("input", "float32", (None, WIDTH)),), OutputSpec("scores", classes=CLASSES))
 
 
-def linear(weights: NDArray[np.float32], bias: NDArray[np.float32] | None = None) -> bytes:
-    """``softmax(input @ weights + bias)`` as an ONNX file; weights ``[16, 4]``."""
+def linear(w: NDArray[np.float32], bias: NDArray[np.float32] | None = None) -> bytes:
+    """``softmax(input @ w + bias)`` as an ONNX file; ``w`` ``[16, 4]``."""
     from onnx import TensorProto, helper, numpy_helper
 
     bias = np.zeros(len(CLASSES), np.float32) if bias is None else bias
@@ -35,15 +35,20 @@ def linear(weights: NDArray[np.float32], bias: NDArray[np.float32] | None = None
         "linear",
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, [None, WIDTH])],
         [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, len(CLASSES)])],
-        [numpy_helper.from_array(weights.astype(np.float32), "w"), numpy_helper.from_array(bias, "b")],
+        [numpy_helper.from_array(w.astype(np.float32), "w"), numpy_helper.from_array(bias, "b")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     return bytes(model.SerializeToString())
 
 
+def weights(number: int) -> NDArray[np.float32]:
+    """The weights of random model ``number``."""
+    return np.random.default_rng(number).normal(size=(WIDTH, len(CLASSES))).astype(np.float32)
+
+
 def random(number: int) -> bytes:
     """Model ``number`` of any number of different ones."""
-    return linear(np.random.default_rng(number).normal(size=(WIDTH, len(CLASSES))).astype(np.float32))
+    return linear(weights(number))
 
 
 def register(registry: Registry, name: str, model: bytes) -> None:
@@ -51,7 +56,7 @@ def register(registry: Registry, name: str, model: bytes) -> None:
     register_model(registry, name=name, format="onnx", files={"model.onnx": model}, signature=SIGNATURE)
 
 
-def register_source(registry: Registry, name: str, source: str, entry: str = "predict") -> None:
+def register_source(registry: Registry, name: str, source: str, *, sample: NDArray[np.float32]) -> None:
     """A Python callable, which runs in a process of its own."""
     register_model(
         registry,
@@ -60,7 +65,8 @@ def register_source(registry: Registry, name: str, source: str, entry: str = "pr
         files={"member.py": source.encode()},
         signature=SIGNATURE,
         tensors=SIGNATURE.inputs,
-        options={"entry": entry},
+        options={"entry": "predict"},
+        sample_raw={"input": sample},
     )
 
 

@@ -14,9 +14,10 @@ import sys
 from collections.abc import Callable, Sequence
 
 from benchmarks.harness import interrupt, machine, wrk
+from benchmarks.harness.found import Found
 from benchmarks.harness.table import FOLDER, Row, render, save
 from benchmarks.peers.workloads import added, many, photographs, protocol, rows
-from benchmarks.peers.workloads.asked import Asked, Found
+from benchmarks.peers.workloads.asked import Asked
 
 WORKLOADS: dict[str, Callable[[Asked], Found]] = {
     "a": rows.one,

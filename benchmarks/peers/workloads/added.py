@@ -8,6 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from benchmarks.harness import digits, machine, openloop, wrk
+from benchmarks.harness.found import Found
 from benchmarks.harness.process import Server
 from benchmarks.harness.requests import NUMBER, Request, save
 from benchmarks.harness.table import FOLDER, LIMIT, QUORATE, Row
@@ -15,7 +16,7 @@ from benchmarks.peers.export import body, export
 from benchmarks.peers.latency import PARTS, breakdown, decisions
 from benchmarks.peers.measured import plural
 from benchmarks.peers.systems import quorate
-from benchmarks.peers.workloads.asked import Asked, Found
+from benchmarks.peers.workloads.asked import Asked
 from quorate.home import Home
 
 LOADS = (0.1, 0.7)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
+from benchmarks.harness.found import Found
 from benchmarks.harness.table import Row
 from benchmarks.peers.bench import Bench, Workload
 from benchmarks.peers.measured import Plan
@@ -27,13 +27,6 @@ class Asked:
     def plan(self, *, levels: bool = False) -> Plan:
         """Rounds; with the open loop where the workload has one."""
         return Plan(self.pairs, self.seconds, self.seed, self.levels if levels else ())
-
-
-class Found(NamedTuple):
-    """Rows, and how many answers were not what they must be."""
-
-    rows: list[Row]
-    bad: int
 
 
 def run(work: Workload, asked: Asked, workers: Sequence[int], connections: Sequence[int], *, levels: bool) -> Found:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness import onnxes
+from benchmarks.harness.found import Found
 from benchmarks.harness.requests import Request, save
 from benchmarks.harness.rounds import schedule
 from benchmarks.harness.table import FOLDER, LIMIT, QUORATE, Row
@@ -17,7 +18,7 @@ from benchmarks.peers.bench import Bench, Workload
 from benchmarks.peers.check import WrongAnswer, post
 from benchmarks.peers.export import body
 from benchmarks.peers.systems import System, quorate
-from benchmarks.peers.workloads.asked import Asked, Found
+from benchmarks.peers.workloads.asked import Asked
 
 ENDPOINTS, MEMBERS = 50, 4
 HOT = "p00"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import examples, machine
+from benchmarks.harness.found import Found
 from benchmarks.harness.process import Server
 from benchmarks.harness.requests import Request, save
 from benchmarks.harness.table import FOLDER, QUORATE, Row
@@ -19,7 +20,7 @@ from benchmarks.peers.export import body
 from benchmarks.peers.piped import VARIABLE, Piped, PipedFiles, export, reference
 from benchmarks.peers.pool import open_session
 from benchmarks.peers.systems import System, program, quorate
-from benchmarks.peers.workloads.asked import Asked, Found, run
+from benchmarks.peers.workloads.asked import Asked, run
 from quorate.home import Home
 
 RUN = FOLDER / "run"

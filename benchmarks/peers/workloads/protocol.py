@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness import digits, h2load
+from benchmarks.harness.found import Found
 from benchmarks.harness.process import Server, free_port
 from benchmarks.harness.requests import Request, save
 from benchmarks.harness.rounds import schedule
@@ -22,7 +23,7 @@ from benchmarks.peers.bench import Bench, Workload
 from benchmarks.peers.check import TOLERANCE, WrongAnswer
 from benchmarks.peers.systems import OIP_PATH, System, quorate, until_answers
 from benchmarks.peers.workloads import rows
-from benchmarks.peers.workloads.asked import Asked, Found
+from benchmarks.peers.workloads.asked import Asked
 
 REST, GRPC = "OIP, REST binary, one row", "OIP, gRPC, one row"
 MODEL = "digits"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import digits
+from benchmarks.harness.found import Found
 from benchmarks.harness.requests import Request, save
 from benchmarks.harness.table import FOLDER
 from benchmarks.peers import pickles
@@ -19,7 +20,7 @@ from benchmarks.peers.frameworks import PICKLES
 from benchmarks.peers.limit import ANSWER_BYTES
 from benchmarks.peers.pool import VARIABLE
 from benchmarks.peers.systems import ECHO, OIP, PLAIN, System, quorate, systems, until_answers
-from benchmarks.peers.workloads.asked import Asked, Found, run
+from benchmarks.peers.workloads.asked import Asked, run
 from quorate.home import Home
 
 ENCODE = {PLAIN: body, OIP: oip_body}

@@ -1,0 +1,1 @@
+"""What Quorate does when something breaks: members, clients, inputs, load, the disk."""
