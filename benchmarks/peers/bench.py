@@ -57,6 +57,7 @@ class Bench:
         self._available = machine.available()
         self._servers: dict[str, Server] = {}
         self._absent: dict[str, str] = {}
+        self._spread: dict[str, str] = {}
 
     def run(self, workers: int, connections: Sequence[int]) -> list[Row]:
         """Start every system with so many workers, check its answers, then measure at these numbers of connections."""
@@ -206,7 +207,9 @@ class Bench:
                 for name in order:
                     progress(f"open loop at {level:.0%}, round {number + 1} of {self.plan.pairs}: {name}")
                     runs[name].append(self._send(name, capacity[name] * level, self.plan.seed + number))
-            found += _open_rows(f"{title} at {level:.0%} of each system's own capacity", {n: runs[n] for n in names})
+            found += _open_rows(
+                f"{title} at {level:.0%} of each system's own capacity", {n: runs[n] for n in names}, self._spread
+            )
         progress("")
         return found
 
@@ -224,14 +227,21 @@ class Bench:
         ]
 
     def _send(self, name: str, rate: float, seed: int) -> openloop.Records:
+        server = self._servers[name]
+
+        def look() -> None:
+            time.sleep(self.plan.seconds / 2)
+            self._spread[name] = "/".join(map(str, sorted(server.connections().values(), reverse=True)))
+
         return openloop.drive(
-            self._servers[name].port,
+            server.port,
             self.requests(name),
             rate=rate,
             seconds=self.plan.seconds,
             connections=OPEN_CONNECTIONS,
             cores=self.cores and self.cores.generator,
             seed=seed,
+            during=look,
         )
 
 
@@ -241,12 +251,13 @@ def _capacity(closed: Sequence[Row], name: str) -> float:
     return median((at or rates)[-1].runs)
 
 
-def _open_rows(workload: str, runs: Mapping[str, Sequence[openloop.Records]]) -> list[Row]:
+def _open_rows(workload: str, runs: Mapping[str, Sequence[openloop.Records]], spread: Mapping[str, str]) -> list[Row]:
     found = []
     for name, records in runs.items():
         others = sum(sum(n for status, n in run.statuses().items() if status != 200) for run in records)
         late = max(openloop.percentile(run.late_ms(), 99) for run in records)
-        said = f"{records[0].offered:,.0f} sent a second; {others} not 200; generator late by p99 {late:.2g} ms"
+        said = f"{records[0].offered:,.0f} asked for a second; {others} not 200; connections {spread.get(name, '')}; "
+        said += f"generator late by p99 {late:.2g} ms"
         found.append(Row(workload, name, "answers", "1/s", tuple(run.rate for run in records), said))
     for q in (50, 99, 99.9):
         for name, records in runs.items():
