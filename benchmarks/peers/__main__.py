@@ -37,7 +37,7 @@ def options(argv: Sequence[str]) -> argparse.Namespace:
         prog="python -m benchmarks.peers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--workload", nargs="+", choices=WORKLOADS, default=list(WORKLOADS), help="which (all)")
-    parser.add_argument("--pairs", type=int, default=3, help="rounds; each measures every system once (%(default)s)")
+    parser.add_argument("--pairs", type=int, default=2, help="rounds; each measures every system once (%(default)s)")
     parser.add_argument("--seconds", type=int, default=2, help="of each measurement, whole (%(default)s)")
     parser.add_argument("--workers", type=int, nargs="+", help="worker processes (a: 1 3; c, d: as many as it can pin)")
     parser.add_argument("--connections", type=int, nargs="+", help="of the closed loop (a: 1 8 32 128)")

@@ -70,7 +70,7 @@ class Bench:
             with ExitStack() as stack:
                 for system in self.work.systems:
                     self._start(system, stack)
-                found = [row for count in connections for row in self._closed(count)]
+                found = [row for count in connections for row in self._closed(count, only=len(connections) == 1)]
                 found += self._memory()
                 return found + self._open(found)
         finally:
@@ -102,8 +102,9 @@ class Bench:
             return
         stack.push(mine.pop_all())
 
-    def _closed(self, connections: int) -> list[Row]:
-        samples = self._rounds(connections)
+    def _closed(self, connections: int, *, only: bool) -> list[Row]:
+        everybody = only or self.plan.everywhere or connections == CAPACITY_AT
+        samples = self._rounds(connections, everybody=everybody)
         workload = f"{self.work.title}, {plural(self.workers, 'worker')}, {plural(connections, 'connection')}"
         described = {system.name: system.note for system in self.work.systems if system.note}
         notes = {n: "; ".join(filter(None, [note(f), described.get(n)])) for n, f in samples.items()}
@@ -113,7 +114,8 @@ class Bench:
         if ECHO in samples:
             notes |= {LIMIT: "echo, then graph: 1 / (1/a + 1/b)"}
         served.pop(self.work.alone_name, None)
-        gone = [Row(workload, name, "answers", "1/s", (), why) for name, why in self._absent.items()]
+        absent = self._absent if everybody else {}
+        gone = [Row(workload, name, "answers", "1/s", (), why) for name, why in absent.items()]
         return [
             *rows(workload, "answers", "1/s", samples, lambda sample: sample.rate, notes),
             *gone,
@@ -134,9 +136,10 @@ class Bench:
             for e, a in zip(samples[ECHO], alone, strict=True)
         ]
 
-    def _rounds(self, connections: int) -> Samples:
+    def _rounds(self, connections: int, *, everybody: bool) -> Samples:
         found: Samples = defaultdict(list)
-        names = [*self._servers, *([self.work.alone_name] if self.work.alone else [])]
+        chosen = [s.name for s in self.work.systems if s.name in self._servers and (everybody or not s.framework)]
+        names = [*chosen, *([self.work.alone_name] if self.work.alone else [])]
         for number, order in enumerate(schedule(names, self.plan.pairs, self.plan.seed + connections)):
             for name in order:
                 progress(f"{plural(connections, 'connection')}, round {number + 1} of {self.plan.pairs}: {name}")

@@ -30,13 +30,15 @@ Samples = dict[str, list[Sample]]
 class Plan:
     """How long and how often: ``pairs`` rounds of ``seconds``, their order by ``seed``.
 
-    ``levels`` are shares of the capacity at which the open loop sends; none, then there is no open loop.
+    ``levels`` are shares of the capacity at which the open loop sends; none, then there is no open loop. Unless
+    ``everywhere``, serving frameworks are measured at 32 connections only.
     """
 
     pairs: int
     seconds: int
     seed: int
     levels: tuple[float, ...] = ()
+    everywhere: bool = False
 
 
 def rows(
