@@ -79,7 +79,10 @@ def fresh(name: str) -> tuple[Path, Registry]:
 
 def config(pools: Mapping[str, Sequence[str]], **endpoint: Any) -> dict[str, Any]:
     """An endpoint a pool, its name with ``ask-`` before it; a soft vote unless ``endpoint`` says otherwise."""
-    settings = {"strategies": {"soft-vote": {"kind": "vote", "voting": "soft"}}, "deadline_ms": 1000} | endpoint
+    settings: dict[str, Any] = {
+        "strategies": {"soft-vote": {"kind": "vote", "voting": "soft"}},
+        "deadline_ms": 1000,
+    } | endpoint
     settings.setdefault("policy", {"kind": "fixed", "strategy": next(iter(settings["strategies"]))})
     return {
         "pools": {name: {"task": "classification", "members": list(members)} for name, members in pools.items()},

@@ -34,7 +34,8 @@ class Records:
     @property
     def good(self) -> NDArray[np.bool_]:
         """Answers with status 200 that say what they must."""
-        return (self.rows["status"] == 200) & (self.rows["flags"] & _WRONG == 0)
+        found: NDArray[np.bool_] = (self.rows["status"] == 200) & (self.rows["flags"] & _WRONG == 0)
+        return found
 
     @property
     def wrong(self) -> int:

@@ -41,8 +41,9 @@ def svg(series: Series, *, title: str, x: str, y: str) -> str:
     for number, (name, line) in enumerate(series.items()):
         colour = COLOURS[number % len(COLOURS)]
         parts.append(f'<polyline fill="none" stroke="{colour}" points="{" ".join(map(place, line))}"/>')
-        height = TOP + 16 * (number + 1)
-        parts.append(f'<text x="{WIDTH - RIGHT + 10}" y="{height}" fill="{colour}">{escape(name)}</text>')
+        parts.append(
+            f'<text x="{WIDTH - RIGHT + 10}" y="{TOP + 16 * (number + 1)}" fill="{colour}">{escape(name)}</text>'
+        )
     return "\n".join([*parts, "</svg>", ""])
 
 

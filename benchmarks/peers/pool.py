@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -98,7 +98,16 @@ def _pixels(instances: Sequence[Any], scale: np.float32) -> NDArray[np.float32]:
     return np.array(instances, np.float32).reshape(len(instances), -1) * scale
 
 
-def answer(model: Model, instances: Sequence[Any]) -> dict[str, Any]:
+class Answers(Protocol):
+    """What answers rows with probabilities."""
+
+    classes: tuple[str, ...]
+
+    def probabilities(self, instances: Sequence[Any], /) -> NDArray[np.float32]:
+        """Probabilities ``[n, k]``."""
+
+
+def answer(model: Answers, instances: Sequence[Any]) -> dict[str, Any]:
     """The answer that all systems give, as plain objects."""
     predictions = []
     for row in model.probabilities(instances).tolist():

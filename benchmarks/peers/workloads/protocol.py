@@ -21,11 +21,12 @@ from benchmarks.harness.wrk import Load
 from benchmarks.peers import protocol
 from benchmarks.peers.bench import Bench, Workload
 from benchmarks.peers.check import TOLERANCE, WrongAnswer
+from benchmarks.peers.measured import plural
 from benchmarks.peers.systems import OIP_PATH, System, quorate, until_answers
 from benchmarks.peers.workloads import rows
 from benchmarks.peers.workloads.asked import Asked
 
-REST, GRPC = "OIP, REST binary, one row", "OIP, gRPC, one row"
+REST, GRPC = "Open Inference Protocol, REST binary, one row", "Open Inference Protocol, gRPC, one row"
 MODEL = "digits"
 RUN = FOLDER / "run"
 
@@ -96,7 +97,7 @@ class _Calls:
         self._workers = workers
         self._message = protocol.message(MODEL, pixels)
         self._file = RUN / "infer.grpc"
-        self._title = f"{GRPC}, {workers} worker(s), {self._connections} connections"
+        self._title = f"{GRPC}, {plural(workers, 'worker')}, {plural(self._connections, 'connection')}"
 
     @property
     def _connections(self) -> int:
