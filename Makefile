@@ -89,8 +89,35 @@ clean:  ## Remove what was built; models and decisions stay.
 
 .PHONY: browser check-alerts bench-peers bench-footprint bench-digits
 
-bench-peers: $(VENV)/.dev  ## Compare with what one writes by hand, in one table; ARGS="--pairs 10 --seconds 5" for longer.
+PEERS := $(patsubst %,.venvs/bench-%/.made,flask litserve mlserver bentoml ray)
+
+# A peer that cannot be installed is a row of the table that says so; the next run tries again.
+.venvs/bench-%/.made: requirements/bench-%.txt
+	@mkdir -p $(@D)
+	@if $(PYTHON) -m venv $(@D) && $(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --requirement $< 2>$(@D)/failed.txt; then rm -f $(@D)/failed.txt; touch $@; else tail -3 $(@D)/failed.txt; fi
+
+bench-peers: $(VENV)/.dev $(PEERS)  ## Compare with other servers and with the limit, in one table; ARGS="--workload a --pairs 10" for one.
 	$(BIN)/python -m benchmarks.peers $(ARGS)
+
+lock-bench: $(VENV)/.made  ## Pin the environments of the peers anew.
+	$(BIN)/python -m pip install --quiet uv
+	@grep -E '^(onnxruntime|msgspec)==' requirements/dev.txt > requirements/.same
+	printf '%s\n' litserve onnxruntime numpy msgspec | $(BIN)/uv pip compile $(LOCK) -c requirements/.same - -o requirements/bench-litserve.txt
+	printf '%s\n' mlserver 'uvloop<0.22' onnxruntime msgspec | $(BIN)/uv pip compile $(LOCK) -c requirements/.same - -o requirements/bench-mlserver.txt
+	printf '%s\n' bentoml onnxruntime msgspec | $(BIN)/uv pip compile $(LOCK) -c requirements/.same - -o requirements/bench-bentoml.txt
+	printf '%s\n' 'ray[serve]' onnxruntime msgspec | $(BIN)/uv pip compile $(LOCK) -c requirements/.same - -o requirements/bench-ray.txt
+	@grep -E '^scikit-learn==' requirements/dev.txt >> requirements/.same
+	printf '%s\n' flask gunicorn scikit-learn numpy msgspec | $(BIN)/uv pip compile $(LOCK) -c requirements/.same - -o requirements/bench-flask.txt
+	@rm requirements/.same
+
+.PHONY: bench-soak bench-faults lock-bench
+
+bench-soak: $(VENV)/.dev  ## Watch memory over many requests and load/unload cycles, and answers over hot swaps (about 5 minutes).
+	$(BIN)/python -m benchmarks.soak $(ARGS)
+
+bench-faults: $(VENV)/.dev  ## Break members, inputs, clients, load and disk, and look at every answer (about 3 minutes).
+	$(BIN)/python -m benchmarks.faults $(ARGS)
 
 bench-footprint: $(VENV)/.dev  ## Measure imports, packages, memory and starts, in one table.
 	$(BIN)/python -m benchmarks.footprint $(ARGS)

@@ -26,7 +26,7 @@ from benchmarks.peers.asgi import PATH
 from benchmarks.peers.check import post
 from benchmarks.peers.export import BODIES, POOL, export
 from benchmarks.peers.pool import VARIABLE
-from benchmarks.peers.systems import System
+from benchmarks.peers.systems import program
 from quorate.engines.local import STABLE_AFTER
 from quorate.home import Home
 
@@ -100,7 +100,7 @@ class Servers:
         self._project = project
         self._bodies = (RUN / "models" / BODIES).read_bytes().splitlines()
         environment = {VARIABLE: str((RUN / "models" / POOL).resolve())}
-        self._peer = System(PEER, application="asgi:five", environment=environment)
+        self._peer = program(PEER, "asgi:five", environment)
 
     def measure(self, pairs: int, seed: int) -> list[Row]:
         """Start each once unmeasured, then in rounds: start, answer, weigh, stop."""
@@ -143,7 +143,7 @@ class Servers:
 
     def _server(self, name: str) -> Server:
         if name == PEER:
-            return self._peer.server(1, None)
+            return self._peer.start(1, None)
         port = free_port()
         command = digits.serve(self._project, port, free_port(), 1, self._quorate)
         return Server(command, port, mark=digits.READY, log=RUN / "serve.log")

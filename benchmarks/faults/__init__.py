@@ -1,1 +1,1 @@
-"""What goes wrong on purpose, and what becomes of it."""
+"""What Quorate does when something breaks: members, clients, inputs, load, the disk."""

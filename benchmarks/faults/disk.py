@@ -1,332 +1,164 @@
-"""What becomes of requests and decisions while the journal's disk is full, failing or stalled; counted on both sides.
+"""A disk that stalls or is full, under the journal only: what is refused, what is answered, what is lost and counted.
 
-    python -m benchmarks.faults.disk [--seconds 60] [--clients 4]
-
-One worker is under load before, during and after the fault, at an endpoint that sheds or one that drops. Clients keep
-the id of every answer and count every refusal. Afterwards every id is looked for in the journal, and what is missing
-must be exactly what the worker counted as dropped; what was refused exactly what it counted as shed. Faults: ``full``
-(ENOSPC), ``fail`` (EIO) and ``stall`` (writes do not return) are those of a disk that is made to misbehave inside an
-otherwise ordinary worker; ``small`` is a real file system of 2 MiB, where one may be mounted (root, Linux).
+The server's processes get a ``sitecustomize`` that wraps ``os.write`` and the calls that flush: while a file named
+``stalled`` or ``full`` exists, writing below a ``journal`` folder waits or fails with ENOSPC. The product itself runs
+as it is.
 """
 
 from __future__ import annotations
 
-import argparse
-import http.client
-import json
 import os
-import shutil
-import socket
-import subprocess
-import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import psutil
-import yaml
+from benchmarks.harness import examples, machine, onnxes, openloop
+from benchmarks.harness.found import Found
+from benchmarks.harness.requests import NUMBER, Request, save
+from benchmarks.harness.running import Running, serve
+from benchmarks.harness.table import FOLDER, QUORATE, Row
+from benchmarks.peers.export import body
+from benchmarks.peers.latency import decisions
 
-from quorate.codecs.lookup import JournalReader
-from quorate.home import Home
-from quorate.telemetry.counters import read
+POOL = "kept"
+RATE = 200.0
+BEFORE_S, AFTER_S = 2.0, 5.0
+STALL_MS = 200.0
+KINDS = ("stalled", "full")
 
-BODY = json.dumps({"instances": [[[0] * 8] * 8]}).encode()
-WITHIN = 60.0
-PENDING = 1 << 20
-"""The bound of what may wait for the disk, in these runs."""
+SITE = """
+import errno, os, time
 
-
-_COUNTED = {
-    "quorate_journal_records_total": "kept",
-    "quorate_journal_dropped_total": "dropped",
-    "quorate_journal_late_total": "late",
-    "quorate_journal_shed_total": "shed",
-}
+FLAGS = {flags!r}
 
 
-class Worker:
-    """One worker process on an applied project, and the word for its disk."""
-
-    def __init__(self, project: Path, port: int, *, root: Path) -> None:
-        self.port = port
-        self.project = project
-        life, self._life = os.pipe()
-        self._ready, ready = os.pipe()
-        where = ["--home", str(project), "--host", "127.0.0.1", "--port", str(port)]
-        arguments = [*where, "--slot", "0", "--drain-s", "2", "--life-fd", str(life), "--ready-fd", str(ready)]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])}
-        self.log = project / "worker.log"
-        with self.log.open("wb") as log:
-            self.process: subprocess.Popen[str] = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.faults.worker", *arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env=environment,
-                pass_fds=(life, ready),
-            )
-        os.close(life)
-        os.close(ready)
-        if os.read(self._ready, 1) != b"1":
-            raise SystemExit(f"The worker did not start:\n{self.log.read_text()}")
-
-    def disk(self, word: str) -> None:
-        """Make its disk behave so from now on."""
-        stdin, stdout = self.process.stdin, self.process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        stdin.write(word + "\n")
-        stdin.flush()
-        if stdout.readline().strip() != word:
-            raise SystemExit(f"The worker ended:\n{self.log.read_text()}")
-
-    def memory(self) -> int:
-        """Resident bytes."""
-        return int(psutil.Process(self.process.pid).memory_info().rss)
-
-    def counts(self) -> Counter[str]:
-        """Its own counters: records by result, requests shed, drops and the bytes that wait."""
-        found: Counter[str] = Counter()
-        for name, _, cells in read(self.project / ".quorate" / "telemetry" / "worker-0.qt")[0]:
-            if name in _COUNTED:
-                found[_COUNTED[name]] += int(cells[0])
-            elif name in ("quorate_shed_total", "quorate_journal_pending_bytes"):
-                found[name] += int(cells[0])
-        return found
-
-    def stop(self) -> None:
-        """Let it drain and write its last counts."""
-        self.process.terminate()
-        self.process.wait(WITHIN)
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            pipe.close()
-        os.close(self._life)
-        os.close(self._ready)
-
-
-@dataclass
-class Seen:
-    """What the clients saw: ids of answers, and how many refusals, by phase; ``wrong`` is anything else."""
-
-    ids: dict[str, list[str]] = field(default_factory=lambda: {"before": [], "during": [], "after": []})
-    refused: Counter[str] = field(default_factory=Counter)
-    wrong: Counter[str] = field(default_factory=Counter)
-    slowest: dict[str, float] = field(default_factory=lambda: {"before": 0.0, "during": 0.0, "after": 0.0})
-    phase: str = "before"
-    stop: bool = False
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One scenario, counted on both sides."""
-
-    answered: dict[str, int]
-    refused: Counter[str]
-    wrong: Counter[str]
-    missing: int
-    dropped: int
-    shed: int
-    grown: int
-    pending: int
-    slowest: dict[str, float]
-    recovered_s: float
-
-    @property
-    def faults(self) -> list[str]:
-        """What is not as documented."""
-        found = [f"{n} times {what}" for what, n in self.wrong.items()]
-        if self.missing != self.dropped:
-            found.append(f"{self.missing} answered decisions are missing, {self.dropped} were counted")
-        if self.refused.total() != self.shed:
-            found.append(f"{self.refused.total()} refusals were seen, {self.shed} were counted")
-        if self.pending > PENDING:
-            found.append(f"{self.pending} bytes waited, of {PENDING} allowed")
-        return found
-
-
-def _client(port: int, endpoint: str, seen: Seen) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WITHIN)
-    while not seen.stop:
-        phase, started = seen.phase, time.perf_counter()
-        connection.request("POST", f"/v1/endpoints/{endpoint}/predict", BODY, {"content-type": "application/json"})
-        answer = connection.getresponse()
-        body = answer.read()
-        seen.slowest[phase] = max(seen.slowest[phase], time.perf_counter() - started)
-        if answer.status == 200:
-            seen.ids[phase].append(json.loads(body)["id"])
-        elif answer.status == 429 and answer.getheader("retry-after"):
-            seen.refused[phase] += 1
-            time.sleep(0.001)  # a client that is told to come later does not come at once
-        else:
-            seen.wrong[f"status {answer.status} {phase}"] += 1
-    connection.close()
-
-
-def scenario(
-    worker: Worker, endpoint: str, begin: Callable[[], None], end: Callable[[], None], *, seconds: float, clients: int
-) -> Outcome:
-    """Load before, during and after a fault; ``seconds`` is how long it lasts."""
-    seen = Seen()
-    threads = [threading.Thread(target=_client, args=(worker.port, endpoint, seen)) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    peak = pending = 0
+def _journal(fd):
     try:
-        _until(lambda: len(seen.ids["before"]) >= 50, "requests are answered before the fault")
-        memory = worker.memory()
-        begin()
-        seen.phase = "during"
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            peak = max(peak, worker.memory())
-            pending = max(pending, worker.counts()["quorate_journal_pending_bytes"])
-            time.sleep(0.02)
-        seen.phase = "after"
-        ended, known = time.monotonic(), len(seen.ids["after"])
-        end()
-        kept = worker.counts()["kept"]
-        _until(lambda: len(seen.ids["after"]) >= known + 50, "requests are answered after the fault")
-        _until(lambda: worker.counts()["kept"] > kept, "decisions are kept after the fault")
-        recovered = time.monotonic() - ended
-    finally:
-        seen.stop = True
-        for thread in threads:
-            thread.join()
-        worker.stop()
-    counts = worker.counts()
-    reader = JournalReader(Home(worker.project).journal)
-    ids = [id_ for some in seen.ids.values() for id_ in some]
-    return Outcome(
-        answered={phase: len(some) for phase, some in seen.ids.items()},
-        refused=seen.refused,
-        wrong=seen.wrong,
-        missing=sum(reader.find(id_) is None for id_ in ids),
-        dropped=counts["dropped"],
-        shed=counts["quorate_shed_total"],
-        grown=peak - memory,
-        pending=pending,
-        slowest=seen.slowest,
-        recovered_s=recovered,
-    )
+        return "/journal/" in os.readlink(f"/proc/self/fd/{{fd}}")
+    except OSError:
+        return False
 
 
-def _until(true: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + WITHIN
-    while not true():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"Not within {WITHIN:g} s: {what}.")
-        time.sleep(0.01)
+def _wrapped(call):
+    def wrapper(fd, *args):
+        if type(fd) is int and (os.path.exists(FLAGS + "/stalled") or os.path.exists(FLAGS + "/full")) and _journal(fd):
+            while os.path.exists(FLAGS + "/stalled"):
+                time.sleep(0.01)
+            if os.path.exists(FLAGS + "/full"):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return call(fd, *args)
+    return wrapper
 
 
-def configure(project: Path) -> None:
-    """Endpoints ``shed`` and ``drop`` on the digits pool, with a small bound and a short stall."""
-    path = project / "quorate.yaml"
-    config: dict[str, Any] = yaml.safe_load(path.read_text())
-    soft = {"pool": "digits", "strategies": {"soft-vote": {"kind": "vote", "voting": "soft"}}, "deadline_ms": 1000}
-    config["endpoints"] = {name: soft | {"on_full": name} for name in ("shed", "drop")}
-    config["journal"] = {"pending_bytes": PENDING, "stall_ms": 250}
-    path.write_text(yaml.safe_dump(config, sort_keys=False))
-    command = [sys.executable, "-P", "-c", "from quorate.cli import main; main()", "apply", "--project", str(project)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+for _name in ("write", "writev", "pwrite", "fsync", "fdatasync"):
+    if hasattr(os, _name):
+        setattr(os, _name, _wrapped(getattr(os, _name)))
+"""
+
+
+def measure(seconds: float, workers: int, seed: int) -> Found:
+    """Each fault with each ``on_full``."""
+    if (reason := openloop.missing()) is not None:
+        return Found([Row("a broken disk", QUORATE, "answers", "", (), reason)], 0)
+    rows: list[Row] = []
+    bad = 0
+    for kind in KINDS:
+        for on_full in ("shed", "drop"):
+            found = _one(kind, on_full, seconds, workers, seed)
+            rows += found.rows
+            bad += found.bad
+    return Found(rows, bad)
+
+
+def _one(kind: str, on_full: str, seconds: float, workers: int, seed: int) -> Found:
+    folder, registry = onnxes.fresh(f"disk-{kind}-{on_full}")
+    for number in range(2):
+        onnxes.register(registry, f"m{number}", onnxes.random(number))
+    config = onnxes.config({POOL: ["m0", "m1"]}, on_full=on_full) | {"journal": {"stall_ms": STALL_MS}}
+    examples.apply(folder, config)
+    sent = [Request(onnxes.path(POOL), body([[0.0] * onnxes.WIDTH]), headers={"X-Request-Id": NUMBER})]
+    file = save(sent, FOLDER / "run" / "disk.requests")
+    cores = machine.split_cores(machine.available(), workers)
+    with site(FOLDER / "run" / "site") as (flags, environment):
+        with serve(folder, workers=workers, cores=cores and cores.server, environment=environment) as running:
+            memory: list[float] = []
+
+            def breaks() -> None:
+                _during(flags / kind, seconds, lambda: memory.append(sum(running.resident().values())))
+
+            records = openloop.drive(
+                running.port,
+                file,
+                rate=RATE,
+                seconds=BEFORE_S + seconds + AFTER_S,
+                connections=256,
+                cores=cores and cores.generator,
+                seed=seed,
+                during=breaks,
+            )
+            counted = _counted(running)
+        kept = decisions(folder / ".quorate" / "journal")
+    return _rows(f"{kind} disk for {seconds:g} s, on_full: {on_full}", records, set(kept), counted, memory, seconds)
 
 
 @contextmanager
-def small_disk(folder: Path, size: str = "2m") -> Iterator[bool]:
-    """A file system of that size at ``folder`` while the block runs; yields False where none may be mounted."""
-    folder.mkdir(parents=True, exist_ok=True)
-    mount = shutil.which("mount")
-    made = mount is not None and sys.platform == "linux" and os.geteuid() == 0
-    made = made and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "quorate-small", str(folder)], capture_output=True, check=False
-    ).returncode == 0  # fmt: skip
+def site(folder: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A folder with the ``sitecustomize``: the folder for the flags, and the environment that finds it."""
+    flags = (folder / "flags").resolve()
+    flags.mkdir(parents=True, exist_ok=True)
+    (folder / "sitecustomize.py").write_text(SITE.format(flags=str(flags)))
+    paths = [str(folder.resolve()), *filter(None, [os.environ.get("PYTHONPATH")])]
     try:
-        yield made
+        yield flags, {"PYTHONPATH": os.pathsep.join(paths)}
     finally:
-        if made:
-            subprocess.run(["umount", str(folder)], check=False)
+        for kind in KINDS:
+            (flags / kind).unlink(missing_ok=True)
 
 
-def on_small_disk(
-    worker: Worker, folder: Path, *, fill: int = 64 << 20
-) -> tuple[Callable[[], None], Callable[[], None]]:
-    """Begin: a file of somebody else takes all the space that is left. End: it is deleted."""
-    hog = folder / "hog"
-
-    def begin() -> None:
-        with hog.open("wb", buffering=0) as file:
-            try:
-                for _ in range(fill >> 12):
-                    file.write(bytes(4096))
-            except OSError:
-                pass  # full, as wanted
-
-    return begin, lambda: hog.unlink()
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+def _during(flag: Path, seconds: float, look: Callable[[], None]) -> None:
+    """Break the disk after a while, mend it after ``seconds``, looking twice a second."""
+    until = time.monotonic() + BEFORE_S + seconds + AFTER_S
+    timers = [
+        threading.Timer(BEFORE_S, flag.touch),
+        threading.Timer(BEFORE_S + seconds, lambda: flag.unlink(missing_ok=True)),
+    ]
+    for timer in timers:
+        timer.start()
+    try:
+        while time.monotonic() < until - 0.5:
+            look()
+            time.sleep(0.5)
+    finally:
+        for timer in timers:
+            timer.cancel()
 
 
-def run(project: Path, fault: str, endpoint: str, *, root: Path, seconds: float, clients: int) -> Outcome | None:
-    """One scenario on a fresh copy's worker; None where it cannot be made here."""
-    if fault != "small":
-        worker = Worker(project, _free_port(), root=root)
-        return scenario(
-            worker, endpoint, lambda: worker.disk(fault), lambda: worker.disk("well"), seconds=seconds, clients=clients
-        )
-    folder = Home(project).journal
-    with small_disk(folder) as made:
-        if not made:
-            return None
-        worker = Worker(project, _free_port(), root=root)
-        begin, end = on_small_disk(worker, folder)
-        return scenario(worker, endpoint, begin, end, seconds=seconds, clients=clients)
+def _counted(running: Running) -> float:
+    return running.metric("quorate_decisions_dropped_total")
 
 
-def main() -> None:
-    """Print one line a scenario; fail where something is not as documented."""
-    from benchmarks.harness.digits import trained
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long each fault lasts")
-    parser.add_argument("--clients", type=int, default=4)
-    parser.add_argument("--faults", nargs="+", default=["full", "fail", "stall", "small"])
-    options = parser.parse_args()
-    root, bad = Path.cwd(), 0
-    print(
-        f"{'fault':6} {'on_full':7} {'answered (before/during/after)':>31} {'429':>7} {'missing':>8} {'counted':>8} "
-        f"{'memory +MiB':>11} {'slowest s':>9} {'back in s':>9}"
-    )
-    for fault in options.faults:
-        for endpoint in ("shed", "drop"):
-            project = root / "build" / "bench" / "run" / f"faults-{fault}-{endpoint}"
-            shutil.rmtree(project, ignore_errors=True)
-            shutil.copytree(trained(), project)
-            configure(project)
-            found = run(project, fault, endpoint, root=root, seconds=options.seconds, clients=options.clients)
-            if found is None:
-                print(f"{fault:6} {endpoint:7} skipped: no file system may be mounted here")
-                continue
-            answered = "/".join(str(n) for n in found.answered.values())
-            print(
-                f"{fault:6} {endpoint:7} {answered:>31} {found.refused.total():7} {found.missing:8} {found.dropped:8} "
-                f"{found.grown / 2**20:11.1f} {max(found.slowest.values()):9.2f} {found.recovered_s:9.2f}",
-                flush=True,
-            )
-            for fault_found in found.faults:
-                bad += 1
-                print(f"       NOT AS DOCUMENTED: {fault_found}")
-    sys.exit(bool(bad))
-
-
-if __name__ == "__main__":
-    main()
+def _rows(
+    title: str, sent: openloop.Records, kept: set[str], dropped: float, memory: list[float], seconds: float
+) -> Found:
+    rows = sent.rows
+    statuses = sent.statuses()
+    ids = [f"{number:010d}" for number in range(len(rows))]
+    lost = sum(1 for name, good in zip(ids, sent.good.tolist(), strict=True) if good and name not in kept)
+    inside = (rows["intended"] > BEFORE_S + 1) & (rows["intended"] < BEFORE_S + seconds - 0.2)
+    refused = int((rows["status"][inside] == 429).sum())
+    after = rows["intended"] > BEFORE_S + seconds + 2
+    failed_after = int((rows["status"][after] != 200).sum())
+    others = sum(n for status, n in statuses.items() if status not in (200, 429))
+    found = [
+        Row(title, QUORATE, "answered", "", (float(statuses.get(200, 0)),), f"of {len(rows):,} at {RATE:g}/s"),
+        Row(title, QUORATE, "refused with 429", "", (float(statuses.get(429, 0)),), f"{refused} a second after it"),
+        Row(title, QUORATE, "other statuses", "", (float(others),)),
+        Row(title, QUORATE, "slowest answer", "ms", (float(sent.latency_ms().max(initial=0)),)),
+        Row(title, QUORATE, "answers without a record", "", (float(lost),), f"{dropped:.0f} counted as dropped"),
+        Row(title, QUORATE, "failed, from 2 s after it", "", (float(failed_after),)),
+        Row(title, QUORATE, "memory, most", "MB", (max(memory),), f"{memory[0]:.0f} at first"),
+    ]
+    uncounted = max(0, lost - int(dropped))
+    return Found(found, uncounted + failed_after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 import psutil
 
@@ -16,7 +18,18 @@ from benchmarks.harness.machine import pinned
 
 READY_WITHIN = 60.0
 STOPPED_WITHIN = 20.0
+MARK = "QUORATE_BENCH_SERVER"
+"""A variable that tells which processes a server started, also when their parents are gone."""
+MB = 1e6
 _PAUSE = 0.005
+
+
+class Memory(NamedTuple):
+    """Resident and proportional set of a process tree in MB (the latter counts shared pages once), and its size."""
+
+    rss_mb: float
+    pss_mb: float
+    processes: int
 
 
 class Server:
@@ -36,14 +49,18 @@ class Server:
         log: Path,
         cores: Sequence[int] | None = None,
         environment: Mapping[str, str] | None = None,
+        ready_within: float = READY_WITHIN,
     ) -> None:
         self.port = port
+        self._ready_within = ready_within
         self.started_in = 0.0
+        self.argv = tuple(argv)
         self._argv = [*pinned(cores), *argv]
         self._mark = mark
         self._marks = marks
         self._log = log
-        self._environment = {**os.environ, **(environment or {})}
+        self._token = f"{os.getpid()}-{port}-{time.monotonic_ns()}"
+        self._environment = {**os.environ, **(environment or {}), MARK: self._token}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Server:
@@ -54,7 +71,7 @@ class Server:
                 self._argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment, process_group=0
             )
         try:
-            self._wait(started + READY_WITHIN)
+            self._wait(started + self._ready_within)
         except BaseException:
             self.stop()
             raise
@@ -91,9 +108,19 @@ class Server:
             process.kill()
             process.wait()
         left = psutil.wait_procs(tree, timeout=2)[1]
-        for one in left:
-            one.kill()
+        for one in {*left, *self._strays()}:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
         psutil.wait_procs(left, timeout=1)
+
+    def _strays(self) -> list[psutil.Process]:
+        """Processes that left the tree and live on (daemons of frameworks that detach them)."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if process.environ().get(MARK) == self._token:
+                    found.append(process)
+        return found
 
     def tree(self) -> list[psutil.Process]:
         """The process and all its descendants."""
@@ -102,7 +129,21 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """Processor time that the whole tree has used so far, in user and in kernel mode."""
-        return sum(times.user + times.system for times in (process.cpu_times() for process in self.tree()))
+        used = 0.0
+        for process in self.tree():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                used += times.user + times.system
+        return used
+
+    def memory(self) -> Memory:
+        """What the whole tree holds now."""
+        found = []
+        for process in self.tree():
+            with contextlib.suppress(psutil.Error):
+                info = process.memory_full_info()
+                found.append((info.rss, getattr(info, "pss", info.rss)))
+        return Memory(sum(r for r, _ in found) / MB, sum(p for _, p in found) / MB, len(found))
 
     def connections(self) -> dict[int, int]:
         """Open connections by process id, of the processes that have any."""

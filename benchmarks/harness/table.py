@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ _HEADER = ("system", "metric", "value", "min..max", "unit", "/ Quorate", "/ limi
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one system did: one value a round."""
+    """What one system did: one value a round; none where it could not be measured, and then the note says why."""
 
     workload: str
     system: str
@@ -29,8 +30,8 @@ class Row:
 
     @property
     def value(self) -> float:
-        """The median of the rounds."""
-        return median(self.runs)
+        """The median of the rounds; NaN where there are none."""
+        return median(self.runs) if self.runs else math.nan
 
 
 def render(rows: Sequence[Row]) -> str:
@@ -58,9 +59,9 @@ def save(rows: Iterable[Row], name: str, folder: Path = FOLDER) -> Path:
             "workload": row.workload,
             "system": row.system,
             "metric": row.metric,
-            "value": row.value,
+            "value": row.value if math.isfinite(row.value) else None,
             "unit": row.unit,
-            "runs": list(row.runs),
+            "runs": [run if math.isfinite(run) else None for run in row.runs],
         }
         for row in rows
     ]
@@ -69,6 +70,8 @@ def save(rows: Iterable[Row], name: str, folder: Path = FOLDER) -> Path:
 
 
 def _cells(row: Row, block: Sequence[Row]) -> tuple[str, ...]:
+    if not row.runs:
+        return (row.system, row.metric, "–", "", row.unit, "", "", row.note)
     spread = "" if len(row.runs) == 1 else f"{number(min(row.runs))}..{number(max(row.runs))}"
     ratios = (_ratio(row, _find(block, system, row.metric)) for system in (QUORATE, LIMIT))
     return (row.system, row.metric, number(row.value), spread, row.unit, *ratios, row.note)
@@ -79,7 +82,7 @@ def _find(block: Sequence[Row], system: str, metric: str) -> Row | None:
 
 
 def _ratio(row: Row, reference: Row | None) -> str:
-    if reference is None or reference is row or not all(reference.runs):
+    if reference is None or reference is row or not reference.runs or not all(reference.runs):
         return ""
     return show(ratio(row.runs, reference.runs))
 
@@ -101,6 +104,8 @@ def number(value: float) -> str:
     >>> number(12345.6), number(3.14159), number(0.0123), number(42)
     ('12,346', '3.14', '0.0123', '42')
     """
+    if math.isnan(value):
+        return "–"
     if float(value).is_integer() or abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}"

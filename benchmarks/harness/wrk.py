@@ -12,18 +12,18 @@ from pathlib import Path
 
 from benchmarks.harness.machine import pinned
 
-# `args[1]` holds one JSON body a line, sent in turn. Every answer's status is looked at: only 200 is an answer.
+# `args[1]` holds whole requests, as `harness/requests.py` writes them, sent in turn. wrk counts statuses above 399.
 SCRIPT = """\
-local requests, sent, threads = {}, 0, {}
-bad = 0
-
-function setup(thread)
-  table.insert(threads, thread)
-end
+local requests, sent = {}, 0
 
 function init(args)
-  for line in io.lines(args[1]) do
-    requests[#requests + 1] = wrk.format("POST", nil, {["Content-Type"] = "application/json"}, line)
+  local file = io.open(args[1], "rb")
+  while true do
+    local size, expected = file:read("*n", "*n")
+    if not size then break end
+    file:read(1)
+    requests[#requests + 1] = file:read(size)
+    if expected > 0 then file:read(expected) end
   end
 end
 
@@ -32,17 +32,11 @@ function request()
   return requests[sent]
 end
 
-function response(status)
-  if status ~= 200 then bad = bad + 1 end
-end
-
 function done(summary, latency)
-  local wrong = 0
-  for _, thread in ipairs(threads) do wrong = wrong + thread:get("bad") end
   local e = summary.errors
   io.write(string.format(
     'RESULT {"answers": %d, "not_200": %d, "socket_errors": %d, "seconds": %f, "p50_ms": %f, "p99_ms": %f}\\n',
-    summary.requests, wrong, e.connect + e.read + e.write + e.timeout, summary.duration / 1e6,
+    summary.requests, e.status, e.connect + e.read + e.write + e.timeout, summary.duration / 1e6,
     latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
 end
 """
@@ -74,20 +68,20 @@ def ensure() -> str:
 
 
 def drive(
-    url: str,
-    bodies: Path,
+    port: int,
+    requests: Path,
     *,
     connections: int,
     seconds: float,
     cores: Sequence[int] | None,
     during: Callable[[], None] = lambda: None,
 ) -> Load:
-    """POST the bodies (a file, one JSON document a line) to ``url`` for ``seconds``; ``during`` is called meanwhile."""
-    script = bodies.with_name("post.lua")
+    """Send the requests of a file (:mod:`.requests`) in turn for ``seconds``; ``during`` is called meanwhile."""
+    script = requests.with_name("send.lua")
     script.write_text(SCRIPT)
     threads = _threads(connections, 2 if cores is None else len(cores))
     command = [*pinned(cores), ensure(), f"-c{connections}", f"-t{threads}", f"-d{_duration(seconds)}", "--timeout=10s"]
-    command += ["--script", str(script), url, "--", str(bodies)]
+    command += ["--script", str(script), f"http://127.0.0.1:{port}/", "--", str(requests)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
             during()

@@ -1,68 +1,83 @@
-"""``make bench-peers``: one JSON row, soft vote of five members, answered by Quorate, by its peers and at the limit."""
+"""``make bench-peers``: the same work answered by Quorate, by its peers and at the limit, in one table.
+
+a  digits, five scikit-learn members, soft vote, one JSON row     b  the same with 32 rows
+c  MobileNetV2 from a JPEG body                                    d  five convolutional networks, stacking
+e  the Open Inference Protocol: REST binary and gRPC               f  50 endpoints over 200 models
+g  added latency at 70 % load
+"""
 
 from __future__ import annotations
 
 import argparse
 import shutil
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-from benchmarks.harness import digits, machine, wrk
-from benchmarks.harness.table import FOLDER, render, save
-from benchmarks.peers.bench import Bench, Plan
-from benchmarks.peers.check import expected, post
-from benchmarks.peers.export import BODIES, POOL, export
-from benchmarks.peers.limit import ANSWER_BYTES
-from benchmarks.peers.pool import VARIABLE
-from benchmarks.peers.systems import System, systems
-from quorate.home import Home
+from benchmarks.harness import interrupt, machine, wrk
+from benchmarks.harness.found import Found
+from benchmarks.harness.table import FOLDER, Row, render, save
+from benchmarks.peers.workloads import added, many, photographs, protocol, rows
+from benchmarks.peers.workloads.asked import Asked
 
-MODELS = FOLDER / "run" / "models"
+WORKLOADS: dict[str, Callable[[Asked], Found]] = {
+    "a": rows.one,
+    "b": rows.many,
+    "c": photographs.mobilenet,
+    "d": photographs.networks,
+    "e": protocol.measure,
+    "f": many.measure,
+    "g": added.measure,
+}
+LEVELS = (0.5, 0.7, 0.9, 1.2)
 
 
 def options(argv: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
-    parser.add_argument("--pairs", type=int, default=6, help="rounds; each measures every system once (%(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.peers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--workload", nargs="+", choices=WORKLOADS, default=list(WORKLOADS), help="which (all)")
+    parser.add_argument("--pairs", type=int, default=2, help="rounds; each measures every system once (%(default)s)")
     parser.add_argument("--seconds", type=int, default=2, help="of each measurement, whole (%(default)s)")
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 3], help="worker processes (1 3)")
-    parser.add_argument("--seed", type=int, default=1, help="of the order of the systems in each round (%(default)s)")
+    parser.add_argument("--workers", type=int, nargs="+", help="worker processes (a: 1 3; c, d: as many as it can pin)")
+    parser.add_argument("--connections", type=int, nargs="+", help="of the closed loop (a: 1 8 32 128)")
+    parser.add_argument(
+        "--levels", type=float, nargs="*", default=LEVELS, help="of the open loop, as shares of capacity; none: no loop"
+    )
+    parser.add_argument("--only", nargs="+", default=(), help="systems whose name contains one of these")
+    parser.add_argument("--photographs", type=int, default=0, help="whose labels c compares; 0: all (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of orders and arrivals (%(default)s)")
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str]) -> int:
     """Measure, print, save; 1 if any answer was not a 200."""
-    asked = options(argv)
+    given = options(argv)
+    asked = Asked(
+        pairs=given.pairs,
+        seconds=given.seconds,
+        seed=given.seed,
+        workers=tuple(given.workers) if given.workers else None,
+        connections=tuple(given.connections) if given.connections else None,
+        levels=tuple(given.levels),
+        only=tuple(given.only),
+        photographs=given.photographs,
+    )
     wrk.ensure()
     about = machine.describe()
-    quorate = digits.project("quorate")
-    without_journal = digits.project("without-journal", journal={"durability": "none"})
-    pool, instances = export(Home(quorate), MODELS)
-    wanted = [expected(pool, [row])[0] for row in instances]
-    environment = {
-        VARIABLE: str((MODELS / POOL).resolve()),
-        ANSWER_BYTES: str(_answer_bytes(quorate, MODELS / BODIES)),
-    }
-    bench = Bench(
-        systems(quorate, without_journal, environment),
-        MODELS / BODIES,
-        environment,
-        Plan(asked.pairs, asked.seconds, asked.seed),
-    )
-    rows = [row for workers in asked.workers for row in bench.run(workers, wanted)]
+    found: list[Row] = []
+    bad = 0
+    for key in given.workload:
+        measured = WORKLOADS[key](asked)
+        found += measured.rows
+        bad += measured.bad
+        save(found, "peers")  # what was measured stays, also when a later workload fails
     print(about)
-    print(render(rows))
-    print(f"\nWritten to {save(rows, 'peers')}.")
-    shutil.rmtree(FOLDER / "run")
-    return 1 if bench.bad else 0
-
-
-def _answer_bytes(project: Path, bodies: Path) -> int:
-    """The length of Quorate's answer, which the echo imitates."""
-    with System("size", project=project).server(1, None) as server:
-        return len(post(server.port, digits.PREDICT, bodies.read_bytes().splitlines()[0])[1])
+    print(render(found))
+    print(f"\nWritten to {save(found, 'peers')}.")
+    shutil.rmtree(FOLDER / "run", ignore_errors=True)
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(interrupt.run(lambda: main(sys.argv[1:])))

@@ -31,7 +31,7 @@ def echo() -> App:
 
 
 def runs_per_second(model: FusedSession, feed: dict[str, Any], seconds: float) -> tuple[float, float]:
-    """How often the graph alone runs on one row, in one thread: by the clock, and by processor time."""
+    """How often the graph alone runs in one thread: by the clock, and by processor time."""
     for _ in range(100):
         model.run(feed)
     runs, started, used = 0, time.perf_counter(), time.process_time()
@@ -42,13 +42,13 @@ def runs_per_second(model: FusedSession, feed: dict[str, Any], seconds: float) -
     return runs / elapsed, runs / max(time.process_time() - used, 1e-9)
 
 
-def main(seconds: float) -> None:
+def main(rows: int, seconds: float) -> None:
     """Print the two rates of the pool's graph."""
     pool = from_environment()
     model = FusedSession(pool)
-    row = np.random.default_rng(0).random((1, 64), np.float32)
-    print(*runs_per_second(model, {pool.input: row}, seconds))
+    pixels = np.random.default_rng(0).random((rows, 64), np.float32)
+    print(*runs_per_second(model, {pool.input: pixels}, seconds))
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]))
+    main(int(sys.argv[1]), float(sys.argv[2]))

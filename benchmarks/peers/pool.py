@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -18,7 +18,8 @@ VARIABLE = "QUORATE_BENCH_POOL"
 class PoolFiles(msgspec.Struct, frozen=True):
     """A pool of members that take pixels ``[n, h * w]``, times ``scale``, and answer probabilities ``[n, k]``.
 
-    ``members`` maps a model file to its output; ``fused`` is one file that has all of them in ``fused_output``.
+    ``members`` maps a model file to its output; ``fused`` is one file that has all of
+    ``fused_outputs``: one a member ``[n, k]``, or one of all members ``[n, m, k]``.
     """
 
     classes: tuple[str, ...]
@@ -26,7 +27,7 @@ class PoolFiles(msgspec.Struct, frozen=True):
     scale: float
     members: Mapping[str, str]
     fused: str
-    fused_output: str
+    fused_outputs: tuple[str, ...]
 
     def save(self, path: Path) -> None:
         """Write it where :func:`from_environment` is told to look."""
@@ -61,16 +62,18 @@ class FusedSession:
         self._input = pool.input
         self._scale = np.float32(pool.scale)
         self._session = open_session(pool.fused)
-        self._outputs = [pool.fused_output]
+        self._outputs = list(pool.fused_outputs)
 
     def probabilities(self, instances: Sequence[Any]) -> NDArray[np.float32]:
         """Mean probabilities ``[n, k]`` of nested lists of pixels."""
-        stacked = self.run({self._input: _pixels(instances, self._scale)})
-        return _mean([stacked[:, member] for member in range(stacked.shape[1])])
+        outputs = self.run({self._input: _pixels(instances, self._scale)})
+        if len(outputs) == 1 and outputs[0].ndim == 3:
+            outputs = list(outputs[0].transpose(1, 0, 2))
+        return _mean(outputs)
 
-    def run(self, feed: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-        """The graph alone: every member's output ``[n, m, k]``."""
-        outputs: NDArray[np.float32] = self._session.run(self._outputs, feed)[0]
+    def run(self, feed: dict[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """The graph alone: every member's output."""
+        outputs: list[NDArray[np.float32]] = self._session.run(self._outputs, feed)
         return outputs
 
 
@@ -93,3 +96,23 @@ def _mean(outputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 def _pixels(instances: Sequence[Any], scale: np.float32) -> NDArray[np.float32]:
     return np.array(instances, np.float32).reshape(len(instances), -1) * scale
+
+
+class Answers(Protocol):
+    """What answers rows with probabilities."""
+
+    classes: tuple[str, ...]
+
+    def probabilities(self, instances: Sequence[Any], /) -> NDArray[np.float32]:
+        """Probabilities ``[n, k]``."""
+
+
+def answer(model: Answers, instances: Sequence[Any]) -> dict[str, Any]:
+    """The answer that all systems give, as plain objects."""
+    predictions = []
+    for row in model.probabilities(instances).tolist():
+        confidence = max(row)
+        label = model.classes[row.index(confidence)]
+        probabilities = dict(zip(model.classes, row, strict=True))
+        predictions.append({"label": label, "confidence": confidence, "probabilities": probabilities})
+    return {"predictions": predictions}

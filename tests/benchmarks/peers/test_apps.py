@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from benchmarks.peers import asgi, fastapi_app
-from benchmarks.peers.check import difference, expected
+from benchmarks.peers.check import WrongAnswer, check_answer, difference, expected
 from benchmarks.peers.limit import ANSWER_BYTES, echo, runs_per_second
-from benchmarks.peers.pool import VARIABLE, FiveSessions, FusedSession, PoolFiles, from_environment
+from benchmarks.peers.pool import VARIABLE, FiveSessions, FusedSession, PoolFiles, answer, from_environment
 from quorate.core.types import Artifact, OutputSpec, Signature, TensorSpec
 from quorate.runtimes.compile import compile_pool
 from quorate.runtimes.graph import STACKED
@@ -39,7 +39,7 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PoolFiles:
         1 / 255,
         {str(artifact.folder / "model.onnx"): OUTPUT for _, artifact in members},
         str(tmp_path / "fused.onnx"),
-        STACKED,
+        (STACKED,),
     )
     files.save(tmp_path / "pool.json")
     monkeypatch.setenv(VARIABLE, str(tmp_path / "pool.json"))
@@ -113,9 +113,9 @@ def test_the_check_knows_the_right_answer_and_every_wrong_one(pool: PoolFiles) -
     row = ROWS[0].tolist()
     wanted = expected(pool, [row])[0]
     assert list(wanted.values()) == pytest.approx(_by_hand(ROWS[0]), abs=1e-6)
-    answer = json.loads(_call(asgi.five(), json.dumps({"instances": [row]}).encode())[1])
-    assert difference(answer, wanted) is None
-    found = answer["predictions"][0]
+    said = json.loads(_call(asgi.five(), json.dumps({"instances": [row]}).encode())[1])
+    assert difference(said, [wanted]) is None
+    found = said["predictions"][0]
     others = next(c for c in CLASSES if c != found["label"])
     for wrong in (
         {"label": others},
@@ -123,9 +123,17 @@ def test_the_check_knows_the_right_answer_and_every_wrong_one(pool: PoolFiles) -
         {"probabilities": {**found["probabilities"], others: found["probabilities"][others] + 2e-5}},
         {"probabilities": dict(reversed(found["probabilities"].items()))},
     ):
-        assert difference({"predictions": [{**found, **wrong}]}, wanted) is not None
-    assert difference({"predictions": [found, found]}, wanted) is not None
-    assert difference({}, wanted) is not None
+        assert difference({"predictions": [{**found, **wrong}]}, [wanted]) is not None
+    assert difference({"predictions": [found, found]}, [wanted]) is not None
+    assert difference({}, [wanted]) is not None
+    flat = list(wanted.values())
+    output = {"name": "probabilities", "shape": [1, 10], "data": flat}
+    assert difference({"outputs": [output]}, [wanted]) is None
+    assert difference({"outputs": [{**output, "data": flat[::-1]}]}, [wanted]) is not None
+    assert difference({"outputs": [{**output, "data": flat[:-1]}]}, [wanted]) is not None
+    assert difference({"outputs": [{**output, "name": "other"}]}, [wanted]) is not None
+    with pytest.raises(WrongAnswer, match="status 500"):
+        check_answer("it", 500, b"no", [wanted])
 
 
 def test_the_echo_answers_as_many_bytes_as_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,6 +165,38 @@ def test_the_fused_graph_gives_what_five_sessions_give(pool: PoolFiles) -> None:
     assert from_environment() == pool
     alone = FiveSessions(pool).probabilities(ROWS.tolist())
     np.testing.assert_allclose(FusedSession(pool).probabilities(ROWS.tolist()), alone, atol=1e-6)
+
+
+def test_a_graph_of_one_output_is_averaged_over_its_members(pool: PoolFiles, tmp_path: Path) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    model = onnx.load(pool.fused)
+    model.graph.node.extend(
+        [
+            *(
+                helper.make_node("Unsqueeze", [name, "axis"], [f"{name}-wide"], name=f"wide-{i}")
+                for i, name in enumerate(pool.fused_outputs)
+            ),
+            helper.make_node("Concat", [f"{name}-wide" for name in pool.fused_outputs], ["all"], axis=1),
+        ]
+    )
+    model.graph.initializer.append(helper.make_tensor("axis", TensorProto.INT64, [1], [1]))
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("all", TensorProto.FLOAT, [None, 5, 10]))
+    onnx.save(model, tmp_path / "one.onnx")
+    one = PoolFiles(pool.classes, pool.input, pool.scale, pool.members, str(tmp_path / "one.onnx"), ("all",))
+    alone = FiveSessions(pool).probabilities(ROWS.tolist())
+    np.testing.assert_allclose(FusedSession(one).probabilities(ROWS.tolist()), alone, atol=1e-6)
+
+
+def test_the_plain_answer_is_the_programs(pool: PoolFiles) -> None:
+    model = FiveSessions(pool)
+    found = json.loads(_call(asgi.five(), json.dumps({"instances": ROWS.tolist()}).encode())[1])
+    plain = answer(model, ROWS.tolist())
+    assert [p["label"] for p in plain["predictions"]] == [p["label"] for p in found["predictions"]]
+    for mine, theirs in zip(plain["predictions"], found["predictions"], strict=True):
+        assert mine["probabilities"] == pytest.approx(theirs["probabilities"], abs=1e-6)
 
 
 def test_the_graph_can_be_run_alone(pool: PoolFiles) -> None:

@@ -1,0 +1,59 @@
+"""``make bench-faults``: members that crash, hang and lie; poisoned rows; clients that leave; overload; a broken disk.
+
+The defaults take some three minutes. Long: ``ARGS="--requests 100000 --disk-seconds 60 --overload-seconds 20"``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+
+from benchmarks.faults import disk, leaving, members, overload, poison
+from benchmarks.harness import interrupt, machine, wrk
+from benchmarks.harness.table import FOLDER, Row, render, save
+
+PARTS = ("members", "poison", "leaving", "overload", "disk")
+
+
+def options(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="which (all)")
+    parser.add_argument("--requests", type=int, default=5000, help="to failing members, of clients (%(default)s)")
+    parser.add_argument("--rate", type=float, default=100.0, help="requests a second to failing members (%(default)s)")
+    parser.add_argument("--overload-seconds", type=float, default=5.0, help="at three times capacity (%(default)s)")
+    parser.add_argument("--disk-seconds", type=float, default=5.0, help="that the disk stalls or is full (%(default)s)")
+    parser.add_argument("--workers", type=int, default=1, help="worker processes (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of faults and arrivals (%(default)s)")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure, print, save; 1 if an answer was wrong, missing or late."""
+    asked = options(argv)
+    wrk.ensure()
+    about = machine.describe()
+    rows: list[Row] = []
+    bad = 0
+    for part in asked.parts:
+        measured = {
+            "members": lambda: members.measure(asked.requests, asked.rate, asked.workers, asked.seed),
+            "poison": lambda: poison.measure(asked.requests, asked.workers, asked.seed),
+            "leaving": lambda: leaving.measure(asked.requests, asked.workers, asked.seed),
+            "overload": lambda: overload.measure(asked.overload_seconds, asked.workers, asked.seed),
+            "disk": lambda: disk.measure(asked.disk_seconds, asked.workers, asked.seed),
+        }[part]()
+        rows += measured.rows
+        bad += measured.bad
+        save(rows, "faults")
+    print(about)
+    print(render(rows))
+    print(f"\nWritten to {save(rows, 'faults')}.")
+    shutil.rmtree(FOLDER / "run", ignore_errors=True)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(interrupt.run(lambda: main(sys.argv[1:])))
