@@ -210,6 +210,14 @@ def test_what_is_no_request_is_a_problem_and_the_end(data):
     assert json.loads(body)["code"] == "malformed_request"
 
 
+def test_a_body_that_breaks_off_is_a_problem_too():
+    head = b"POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n"
+    for pieces in ((head + b"3\r\nabc\r\nNONSENSE\r\n",), (head, b"3\r\nabc\r\n", b"NONSENSE\r\n")):
+        found = run(lambda peer, pieces=pieces: peer.say(*pieces))
+        assert found.startswith(b"HTTP/1.1 400")
+        assert found.count(b"HTTP/1.1") == 1
+
+
 def test_requests_before_the_bad_bytes_are_answered_first():
     found = run(lambda peer: peer.say(post(b"1") + post(b"2") + b"NONSENSE\r\n\r\n"))
     assert found.count(b"HTTP/1.1 200") == 2

@@ -275,7 +275,12 @@ class Connection(asyncio.Protocol):
         try:
             while self._turns and not self._lost:
                 turn = self._turns[0]
-                await self._send(turn, *await self._reply(turn))
+                try:
+                    reply = await self._reply(turn)
+                except ClientDisconnected:  # or its body broke off: the error's turn is next
+                    self._turns.popleft()
+                    continue
+                await self._send(turn, *reply)
                 self._turns.popleft()
                 if not turn.keep_alive:
                     self._last = True
@@ -284,8 +289,6 @@ class Connection(asyncio.Protocol):
                     self.read_on()
                 if self._full is not None:
                     await self._full
-        except ClientDisconnected:
-            pass
         except asyncio.CancelledError:
             if not self._lost:
                 raise

@@ -167,29 +167,6 @@ def test_the_fused_graph_gives_what_five_sessions_give(pool: PoolFiles) -> None:
     np.testing.assert_allclose(FusedSession(pool).probabilities(ROWS.tolist()), alone, atol=1e-6)
 
 
-def test_a_graph_of_one_output_is_averaged_over_its_members(pool: PoolFiles, tmp_path: Path) -> None:
-    import onnx
-    from onnx import TensorProto, helper
-
-    model = onnx.load(pool.fused)
-    model.graph.node.extend(
-        [
-            *(
-                helper.make_node("Unsqueeze", [name, "axis"], [f"{name}-wide"], name=f"wide-{i}")
-                for i, name in enumerate(pool.fused_outputs)
-            ),
-            helper.make_node("Concat", [f"{name}-wide" for name in pool.fused_outputs], ["all"], axis=1),
-        ]
-    )
-    model.graph.initializer.append(helper.make_tensor("axis", TensorProto.INT64, [1], [1]))
-    del model.graph.output[:]
-    model.graph.output.append(helper.make_tensor_value_info("all", TensorProto.FLOAT, [None, 5, 10]))
-    onnx.save(model, tmp_path / "one.onnx")
-    one = PoolFiles(pool.classes, pool.input, pool.scale, pool.members, str(tmp_path / "one.onnx"), ("all",))
-    alone = FiveSessions(pool).probabilities(ROWS.tolist())
-    np.testing.assert_allclose(FusedSession(one).probabilities(ROWS.tolist()), alone, atol=1e-6)
-
-
 def test_the_plain_answer_is_the_programs(pool: PoolFiles) -> None:
     model = FiveSessions(pool)
     found = json.loads(_call(asgi.five(), json.dumps({"instances": ROWS.tolist()}).encode())[1])
