@@ -114,6 +114,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     image_pixels: int = 50_000_000
     rows: int = 10_000
     json_depth: int = 32
+    batch_bytes: int = 64 * 1024**3
+    spool_bytes: int = 1024**3
 
 
 class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

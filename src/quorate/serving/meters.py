@@ -18,7 +18,7 @@ class Meters:
     """The metrics of one worker; used from its event loop only."""
 
     def __init__(self, counters: Counters) -> None:
-        self._counters = counters
+        self._counters = self.counters = counters
         self._requests: dict[tuple[str, str, str], Counter] = {}
         self._duration: dict[str, Histogram] = {}
         self._member_duration: dict[str, Histogram] = {}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,6 +23,8 @@ from quorate.errors import (
     UnsupportedMediaType,
 )
 from quorate.serving import answers, oip, oip_responses
+from quorate.serving.bulk.asgi import Body, batch_request, send_pieces
+from quorate.serving.bulk.desk import BulkDesk
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.forms import FormReader, query_options
 from quorate.serving.generation import Model
@@ -39,6 +43,7 @@ from quorate.web.openapi_inference import inference_document
 from quorate.web.problem import oip_problem, problem
 
 log = logging.getLogger("quorate.serving")
+_BATCH = re.compile("/v1/endpoints/([^/]+)/batch")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -57,12 +62,14 @@ class RestApp:
         outcomes: OutcomeDesk,
         idempotency: IdempotencyTable,
         ready: Callable[[], bool],
+        spool: Path | None = None,
     ) -> None:
         self._plane = plane
         self._host = host
         self._outcomes = outcomes
         self._idempotency = idempotency
         self._ready = ready
+        self._bulk = BulkDesk(plane, spool=spool, ready=ready)
         self._readers: dict[int, tuple[Any, InputReader]] = {}
         self._hosts = HostPolicy(host)
         self._hosts_of = -1
@@ -76,7 +83,11 @@ class RestApp:
         clock = self._plane.clock
         request = Request(scope, receive, clock.now())
         protocol = request.path.startswith("/v2")
+        batch = _BATCH.fullmatch(request.path)
         try:
+            if batch is not None:
+                await self._batch(request, batch[1], send)
+                return
             with self._plane.pinned():
                 status, headers, body = await self._route(request)
         except ClientDisconnected:
@@ -144,6 +155,21 @@ class RestApp:
     def _need_ready(self) -> None:
         if not self._ready():
             raise NotReady("This worker is starting or draining; try again in a moment.")
+
+    # --- batch ---
+
+    async def _batch(self, request: Request, name: str, send: Send) -> None:
+        header.check(request.received, request.headers)
+        self._check_host(request)
+        allow(request, "POST")
+        self._authorise(request, "predict")
+        self._need_ready()
+        body = Body(request.receive)
+        headers, pieces = await self._bulk.score(batch_request(request, name, body))
+        headers.append((b"x-request-id", request.request_id.encode()))
+        if request.traceparent is not None:
+            headers.append((b"traceparent", request.traceparent.encode()))
+        await send_pieces(send, 200, headers, pieces, body)
 
     # --- predict ---
 

@@ -98,6 +98,7 @@ class Worker:
             outcomes=outcomes,
             idempotency=idempotency,
             ready=lambda: self._serving,
+            spool=self._home.run,
         )
         server = uvicorn.Server(
             uvicorn.Config(

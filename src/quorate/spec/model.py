@@ -201,6 +201,8 @@ class LimitsSpec(Section):
     image_pixels: Annotated[int, Field(ge=1, description="Pixels of an image, before it is decoded.")] = 50_000_000
     rows: Annotated[int, Field(ge=1, description="Rows in a request.")] = 10_000
     json_depth: Annotated[int, Field(ge=1, le=256, description="Nesting of JSON.")] = 32
+    batch_bytes: Annotated[Size, Field(description="Bytes of a whole batch, or of the input of a job.")] = 64 * 1024**3
+    spool_bytes: Annotated[Size, Field(description="Bytes of a Parquet body, kept on disk while it is read.")] = 1024**3
 
 
 class JournalSpec(Section):
