@@ -114,6 +114,7 @@ def _prepare(home: Home, config: Config, overrides: Overrides, lock: int) -> Lau
         for slot in range(workers)
     ]
     control = (*command, "control", *common, "--port", str(control_port), "--workers", str(workers))
+    control += ("--inference", f"http://{_near(host)}:{port}")
     children.append(ChildPlan("control", control))
     notices = list(applied.notices)
     console_port = None
@@ -153,7 +154,7 @@ def _console_port(host: str, port: int, taken: tuple[int, ...], notices: list[st
 
 def _console(host: str, port: int, control_port: int, console_port: int, routing: Routing) -> list[str]:
     """The page's own arguments: it is a client, and reaches the other two as any client on this machine does."""
-    near = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, _shown(host))  # noqa: S104 - recognised, not bound
+    near = _near(host)
     hosts = [part for name in routing.hosts for part in ("--allowed-host", name)]
     return [
         *("--port", str(console_port)),
@@ -161,6 +162,11 @@ def _console(host: str, port: int, control_port: int, console_port: int, routing
         *("--control", f"http://{near}:{control_port}"),
         *hosts,
     ]
+
+
+def _near(host: str) -> str:
+    """How a process on this machine reaches a server that is bound to ``host``."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, _shown(host))  # noqa: S104 - recognised, not bound
 
 
 def _shown(host: str) -> str:
@@ -301,6 +307,7 @@ def _control(args: argparse.Namespace) -> None:
         insecure=args.insecure,
         clock=SystemClock(),
         workers=args.workers,
+        inference=args.inference,
         life_fd=args.life_fd,
         ready_fd=args.ready_fd,
     )
@@ -338,6 +345,7 @@ def main(argv: Sequence[str]) -> None:
             child.add_argument("--slot", type=int, required=True)
         if kind == "control":
             child.add_argument("--workers", type=int, default=0)
+            child.add_argument("--inference", default=None)
         if kind == "console":
             child.add_argument("--inference", required=True)
             child.add_argument("--control", required=True)

@@ -127,6 +127,15 @@ class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stall_ms: float = 1000.0
 
 
+class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the control process runs jobs; ``inputs`` is a folder of the project that their inputs may lie in."""
+
+    inputs: str | None = None
+    at_once: int = 2
+    keep: int = 100
+    keep_days: float = 7.0
+
+
 class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole manifest; ``version`` grows by one with every publication.
 
@@ -140,6 +149,7 @@ class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: tuple[KeyRoute, ...] = ()
     limits: Limits = Limits()
     journal: JournalSettings = JournalSettings()
+    jobs: JobSettings = JobSettings()
     hosts: tuple[str, ...] = ()
     secret: str = ""
     format: int = FORMAT

@@ -13,6 +13,7 @@ from quorate import plugins
 from quorate.codecs import state as state_codec
 from quorate.codecs.snapshot import (
     EndpointRoute,
+    JobSettings,
     JournalSettings,
     Limits,
     MemberRoute,
@@ -69,6 +70,7 @@ def resolve(config: Config, registry: Registry) -> Resolved:
             endpoints=tuple(endpoint for endpoint in endpoints if endpoint is not None),
             limits=Limits(**spec.limits.model_dump()),
             journal=JournalSettings(**spec.journal.model_dump()),
+            jobs=JobSettings(**spec.jobs.model_dump()),
             hosts=spec.server.allowed_hosts,
         ),
         tuple(resolver.notices),

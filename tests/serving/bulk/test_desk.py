@@ -27,7 +27,7 @@ from quorate.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
-from quorate.serving.bulk import feed
+from quorate.serving.bulk import feed, scorer
 from quorate.web.limits import ClientDisconnected
 
 ROW = b"[1, 2]\n"
@@ -336,7 +336,8 @@ def test_what_is_asked_for_wrongly_is_refused_before_an_answer_begins(bench: Any
     assert bench.desk._streams == 0
 
 
-def test_options_and_contexts(bench: Any) -> None:
+def test_options_and_contexts(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scorer, "FIRST_ROWS", 16)
     lines = [{"instance": [1, 2], "context": {"user": user}} for user in (1, 1, 2, 2, 1)]
     body = "\n".join(map(json.dumps, lines)).encode()
     rows, _ = bench.score(body, query=b"strategy=first&context.shop=x&max_ms=500")

@@ -93,6 +93,7 @@ def test_a_row_that_is_too_slow_alone_fails(bench: Any) -> None:
 
 def shedding(bench: Any, monkeypatch: pytest.MonkeyPatch, times: float) -> list[float]:
     """``predict`` sheds so many times; when it was tried."""
+    monkeypatch.setattr(scorer, "FIRST_ROWS", 16)  # all in one
     plane, tries = bench.house.plane, []
     predict = plane.predict
 

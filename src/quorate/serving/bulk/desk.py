@@ -19,7 +19,7 @@ from quorate.serving.bulk.meters import BulkMeters
 from quorate.serving.bulk.ndjson import NdjsonSource
 from quorate.serving.bulk.parts import Part, Source
 from quorate.serving.bulk.scorer import Row, Scorer, Wish
-from quorate.serving.bulk.tables import ArrowSource, ParquetSource, need_arrow
+from quorate.serving.bulk.tables import ArrowSource, ParquetSource, load_arrow, need_arrow
 from quorate.serving.forms import query_options
 from quorate.serving.lanes import ThreadLane
 from quorate.serving.plane import Plane
@@ -90,6 +90,8 @@ class BulkDesk:
         answer = _accepted(request.accept, form)
         for name in {form, answer} - {NDJSON}:
             need_arrow(name)
+        if {form, answer} != {NDJSON}:
+            await self._in_thread(load_arrow)
         options, context = query_options(request.query)
         with self._plane.pinned():
             endpoint = self._plane.endpoint(request.endpoint)

@@ -34,7 +34,9 @@ T = TypeVar("T")
 TARGET_S = 0.02
 """What a micro-batch should take: long enough to be worth a decision, short enough not to be in the way."""
 
-FIRST_ROWS = 16
+FIRST_ROWS = 1
+"""A member that is given too much at once would be taken for hung; so the first calls measure."""
+
 MOST_ROWS = 1024
 RETRY_FOR_S = 30.0
 """How long a micro-batch that is shed is tried again, before its rows fail."""

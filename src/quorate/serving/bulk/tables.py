@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -35,6 +36,22 @@ def need_arrow(media_type: str) -> None:
             "or pip install 'quorate[arrow]' on the server.",
             path="Content-Type",
         )
+
+
+def load_arrow() -> None:
+    """Import pyarrow, and keep it from importing pandas, which it would do only to recognise data frames."""
+    if "pyarrow" in sys.modules:
+        return
+    block = "pandas" not in sys.modules
+    if block:
+        sys.modules["pandas"] = None  # type: ignore[assignment]
+    try:
+        import pyarrow
+
+        pyarrow.array([0])
+    finally:
+        if block:
+            del sys.modules["pandas"]
 
 
 class TablePart:
@@ -108,7 +125,6 @@ class ArrowSource(_Table):
     @classmethod
     async def open(cls, feed: Feed, signature: Signature, limits: Limits, aside: Aside[Any]) -> ArrowSource:
         """Read the schema; :class:`MalformedRequest` if there is none, :class:`InvalidInput` for wrong columns."""
-        need_arrow("application/vnd.apache.arrow.stream")
         import pyarrow as pa
 
         messages = MessageReader(feed, limits.body_bytes)
@@ -171,7 +187,6 @@ class ParquetSource(_Table):
         cls, feed: Feed, signature: Signature, limits: Limits, aside: Aside[Any], folder: Path | None
     ) -> ParquetSource:
         """Spool the body to a file without a name in ``folder``; :class:`TooLarge` beyond ``limits.spool_bytes``."""
-        need_arrow("application/vnd.apache.parquet")
         import pyarrow as pa
 
         spool = await aside(partial(tempfile.TemporaryFile, dir=folder))
