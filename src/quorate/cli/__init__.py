@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "keys": ("quorate.cli.keys", "Create, list and revoke API keys."),
     "report": ("quorate.cli.report", "Compare an endpoint's strategies on its traffic and outcomes."),
     "decisions": ("quorate.cli.decisions", "Show a decision by its id."),
+    "jobs": ("quorate.cli.jobs", "Score files in the background: submit, list, show, fetch, cancel."),
     "doctor": ("quorate.cli.doctor", "Say what is wrong with this installation, project and store."),
 }
 

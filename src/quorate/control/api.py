@@ -373,7 +373,18 @@ def _http(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         return _respond(request, NotFound(f"There is no route {path}; /docs lists them.", path="path"))
     if error.status_code == 405:
-        allow = tuple((error.headers or {}).get("Allow", "").split(", "))
+        allow = _allowed(request) or tuple((error.headers or {}).get("Allow", "").split(", "))
         message = f"{request.method} is not possible on {path}; expected {' or '.join(allow)}."
         return _respond(request, MethodNotAllowed(message, allow=allow, path="method"))
     return _respond(request, MalformedRequest(f"The request cannot be read: {error.detail}.", path="request"))
+
+
+def _allowed(request: Request) -> tuple[str, ...]:
+    """What is possible on a path; the framework names the methods of one of its routes only."""
+    found = {
+        method.upper()
+        for template, operations in openapi.document(request.app)["paths"].items()
+        if re.fullmatch(re.sub(r"{[^}]+}", "[^/]+", template), request.url.path)
+        for method in operations
+    }
+    return tuple(sorted(found))

@@ -37,6 +37,7 @@ _jobs = sa.Table(
     sa.Column("failed", sa.BigInteger, nullable=False),
     sa.Column("position", sa.BigInteger, nullable=False),
     sa.Column("result_bytes", sa.BigInteger, nullable=False),
+    sa.Index("jobs_state", "state", "created"),
 )
 
 

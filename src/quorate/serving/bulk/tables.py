@@ -38,20 +38,26 @@ def need_arrow(media_type: str) -> None:
         )
 
 
+class _NoPandas:
+    """An importer that has no pandas."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError("pandas is not wanted here", name=name)
+
+
 def load_arrow() -> None:
-    """Import pyarrow, and keep it from importing pandas, which it would do only to recognise data frames."""
+    """Import pyarrow, and keep it from importing pandas, which it would do once, only to recognise data frames."""
     if "pyarrow" in sys.modules:
         return
-    block = "pandas" not in sys.modules
-    if block:
-        sys.modules["pandas"] = None  # type: ignore[assignment]
+    sys.meta_path.insert(0, _NoPandas)  # type: ignore[arg-type]
     try:
         import pyarrow
 
         pyarrow.array([0])
     finally:
-        if block:
-            del sys.modules["pandas"]
+        sys.meta_path.remove(_NoPandas)  # type: ignore[arg-type]
 
 
 class TablePart:
