@@ -11,6 +11,7 @@ import pytest
 from quorate.spec import json_schema, load
 from quorate.spec.model import (
     EndpointSpec,
+    JobsSpec,
     JournalSpec,
     LimitsSpec,
     Plugged,
@@ -31,6 +32,7 @@ SECTIONS: dict[str, type[Section]] = {
     "Server": ServerSpec,
     "Limits": LimitsSpec,
     "Journal": JournalSpec,
+    "Jobs": JobsSpec,
 }
 
 
@@ -58,7 +60,7 @@ def test_every_setting_is_a_row_with_its_default(part: str, section: type[Sectio
 
 def _value(text: str) -> Any:
     limits = f"{{pools: {{}}, endpoints: {{}}, limits: {{body_bytes: {text.strip('`')}}}}}"
-    if text.strip("`").endswith("MiB"):
+    if text.strip("`").endswith(("MiB", "GiB")):
         return load(limits).spec.limits.body_bytes
     found = {"`[]`": (), "`false`": False, "`true`": True}.get(text)
     if found is not None:

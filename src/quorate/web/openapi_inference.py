@@ -264,8 +264,11 @@ def _predict() -> Schema:
 def _batch() -> Schema:
     binary: Schema = {"schema": {"type": "string", "format": "binary"}}
     tables = dict.fromkeys(("application/vnd.apache.arrow.stream", "application/vnd.apache.parquet"), binary)
-    lines: Schema = {"schema": {"type": "string", "description": "A `BatchLine`, or a row by itself, a line."}}
-    answered: Schema = {"schema": {"type": "string", "description": "A `BatchRow` a line; the last has a summary."}}
+    # What a line is: JSON Schema has no lines, and its words for text in another type are annotations only.
+    row = {"anyOf": [ref("BatchLine"), ref("Instance")]}
+    told = {"anyOf": [ref("BatchRow"), obj("summary", summary=ref("BatchSummary"))]}
+    lines: Schema = {"schema": {"type": "string", "contentMediaType": "application/json", "contentSchema": row}}
+    answered: Schema = {"schema": {"type": "string", "contentMediaType": "application/json", "contentSchema": told}}
     options = [
         parameter("strategy", "query", {"type": "string"}, "See predict."),
         parameter(

@@ -51,13 +51,13 @@ def load_arrow() -> None:
     """Import pyarrow, and keep it from importing pandas, which it would do once, only to recognise data frames."""
     if "pyarrow" in sys.modules:
         return
-    sys.meta_path.insert(0, _NoPandas)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _NoPandas)
     try:
         import pyarrow
 
         pyarrow.array([0])
     finally:
-        sys.meta_path.remove(_NoPandas)  # type: ignore[arg-type]
+        sys.meta_path.remove(_NoPandas)
 
 
 class TablePart:
