@@ -126,6 +126,7 @@ def _prepare(home: Home, config: Config, overrides: Overrides, lock: int) -> Lau
         work = (*work, "--grpc-port", str(grpc_port))
     children = [ChildPlan(f"worker {slot}", (*work, "--slot", str(slot))) for slot in range(workers)]
     control = (*command, "control", *common, "--port", str(control_port), "--workers", str(workers))
+    control += ("--inference", f"http://{_near(host)}:{port}")
     children.append(ChildPlan("control", control))
     notices = [*applied.notices, *_no_traces()]
     console_port = None
@@ -194,7 +195,7 @@ def _console_port(host: str, port: int, taken: tuple[int | None, ...], notices: 
 
 def _console(host: str, port: int, control_port: int, console_port: int, routing: Routing) -> list[str]:
     """The page's own arguments: it is a client, and reaches the other two as any client on this machine does."""
-    near = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, _shown(host))  # noqa: S104 - recognised, not bound
+    near = _near(host)
     hosts = [part for name in routing.hosts for part in ("--allowed-host", name)]
     return [
         *("--port", str(console_port)),
@@ -202,6 +203,11 @@ def _console(host: str, port: int, control_port: int, console_port: int, routing
         *("--control", f"http://{near}:{control_port}"),
         *hosts,
     ]
+
+
+def _near(host: str) -> str:
+    """How a process on this machine reaches a server that is bound to ``host``."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, _shown(host))  # noqa: S104 - recognised, not bound
 
 
 def _shown(host: str) -> str:
@@ -354,6 +360,7 @@ def _control(args: argparse.Namespace) -> None:
         insecure=args.insecure,
         clock=SystemClock(),
         workers=args.workers,
+        inference=args.inference,
         life_fd=args.life_fd,
         ready_fd=args.ready_fd,
     )
@@ -394,6 +401,7 @@ def main(argv: Sequence[str]) -> None:
             child.add_argument("--grpc-port", type=int)
         if kind == "control":
             child.add_argument("--workers", type=int, default=0)
+            child.add_argument("--inference", default=None)
         if kind == "console":
             child.add_argument("--inference", required=True)
             child.add_argument("--control", required=True)

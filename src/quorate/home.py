@@ -51,6 +51,11 @@ class Home:
         return self.state / "telemetry"
 
     @property
+    def jobs(self) -> Path:
+        """Inputs and results of jobs, one folder a job."""
+        return self.state / "jobs"
+
+    @property
     def run(self) -> Path:
         """Locks, pid and ready files, the idempotency table."""
         return self.state / "run"

@@ -11,6 +11,7 @@ import pytest
 from quorate.spec import json_schema, load
 from quorate.spec.model import (
     EndpointSpec,
+    JobsSpec,
     JournalSpec,
     LimitsSpec,
     Plugged,
@@ -35,6 +36,7 @@ SECTIONS: dict[str, type[Section]] = {
     "Journal": JournalSpec,
     "Records": RecordSpec,
     "Shipping": ShipSpec,
+    "Jobs": JobsSpec,
 }
 
 
@@ -64,7 +66,7 @@ def test_every_setting_is_a_row_with_its_default(part: str, section: type[Sectio
 
 def _value(text: str) -> Any:
     limits = f"{{pools: {{}}, endpoints: {{}}, limits: {{body_bytes: {text.strip('`')}}}}}"
-    if text.strip("`").endswith("MiB"):
+    if text.strip("`").endswith(("MiB", "GiB")):
         return load(limits).spec.limits.body_bytes
     found = {"`[]`": (), "`{}`": {}, "`[outputs]`": ("outputs",), "`false`": False, "`true`": True}.get(text)
     if found is not None:

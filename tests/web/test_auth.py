@@ -2,7 +2,7 @@ import pytest
 
 from quorate.codecs.snapshot import KeyRoute
 from quorate.errors import ConfigError, Forbidden, Unauthenticated
-from quorate.web.auth import Keyring, fingerprint, is_loopback, new_secret, require_keys
+from quorate.web.auth import Keyring, fingerprint, is_loopback, new_secret, require_keys, service_key
 
 
 def _ring(**roles: tuple[str, ...]) -> Keyring:
@@ -95,3 +95,14 @@ def test_other_addresses_need_keys_or_insecure():
     require_keys("0.0.0.0", (key,), insecure=False)
     require_keys("0.0.0.0", (), insecure=True)
     require_keys("127.0.0.1", (), insecure=False)
+
+
+def test_the_projects_own_key_may_predict_and_no_more():
+    ring = Keyring([KeyRoute("k", fingerprint("x"), ("admin",))], secret="s")
+    bearer = b"Bearer " + service_key("s").encode()
+    assert ring.authorise(bearer, None, "predict") == "jobs"
+    with pytest.raises(Forbidden):
+        ring.authorise(bearer, None, "operate")
+    with pytest.raises(Unauthenticated):
+        ring.authorise(b"Bearer " + service_key("t").encode(), None, "predict")
+    assert Keyring((), secret="s").open

@@ -24,7 +24,10 @@ class Result:
     @property
     def prediction(self) -> Prediction | None:
         """The row's prediction."""
-        return None if self.answer is None else self.answer.predictions[self.row]
+        if self.answer is None:
+            return None
+        # A row of a batch comes alone; ``row`` says which of its decision's rows it is.
+        return self.answer.predictions[self.row if len(self.answer) > 1 else 0]
 
 
 class Writer(Protocol):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -15,12 +17,14 @@ import typer
 from quorate.cli._output import note, progress
 from quorate.cli._picture_files import Pictures, pictures
 from quorate.cli._predictions import CsvWriter, JsonWriter, Result, TableWriter, Writer, columns
-from quorate.cli._rows import Batch, batches, is_read, rows
+from quorate.cli._rows import Batch, Entry, batches, is_read, rows
 from quorate.client import Client, EndpointInfo, Item, RequestRefused, ServerUnavailable
 from quorate.clock import SystemClock
 from quorate.errors import ConfigError, InvalidInput, NotFound, QuorateError
 
 _GIVE_UP = 8
+LARGE = 2048
+"""From so many rows on they are asked about as one batch."""
 
 
 class Format(StrEnum):
@@ -156,14 +160,40 @@ class _Run:
                 return
 
     def _rows(self, paths: list[str]) -> Iterator[Result]:
+        entries = rows(paths, self.info)
+        head = list(islice(entries, LARGE))
+        if len(head) == LARGE:
+            yield from self._large(chain(head, entries))
+            return
         left_over: list[tuple[str, Any]] = []
-        asked = batches(rows(paths, self.info), left_over)
+        asked = batches(head, left_over)
         for item in self.client.predict_many(self.info.name, batches=asked, concurrency=self.concurrency, **self.asked):
             _raise_if_about_all(item.error)
             yield from self._batch(item)
             if self._hopeless(item):
                 return
         yield from (Result(name, error=_words(error)) for name, error in left_over)
+
+    def _large(self, entries: Iterable[Entry]) -> Iterator[Result]:
+        """Many rows go to the endpoint's batch: few requests, constant memory, bad rows fail alone."""
+        waiting: deque[Entry] = deque()
+
+        def good() -> Iterator[Any]:
+            for entry in entries:
+                waiting.append(entry)
+                if not isinstance(entry[1], InvalidInput):
+                    yield entry[1]
+
+        def bad() -> Iterator[Result]:
+            while waiting and isinstance(waiting[0][1], InvalidInput):
+                name, error = waiting.popleft()
+                yield Result(name, error=_words(error))
+
+        for found in self.client.batch(self.info.name, good(), concurrency=min(self.concurrency, 8), **self.asked):
+            yield from bad()
+            name, _ = waiting.popleft()
+            yield Result(name, found.answer(self.info.name), found.decision_row or 0, _words(found.error))
+        yield from bad()
 
     def _batch(self, item: Item) -> Iterator[Result]:
         batch: Batch = item.source

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from quorate.client.answers import Answer, EndpointInfo, Item, OutcomeReceipt, Prediction, Rejected, Tensor
 from quorate.client.asynchronous import AsyncClient
+from quorate.client.batches import BatchRow, RowError
 from quorate.client.errors import QuorateClientError, RequestRefused, ServerFailed, ServerUnavailable, Shed
+from quorate.client.jobs import Job, Jobs
 from quorate.client.sync import Client
 
 __all__ = [
     "Answer",
     "AsyncClient",
+    "BatchRow",
     "Client",
     "EndpointInfo",
     "Item",
+    "Job",
+    "Jobs",
     "OutcomeReceipt",
     "Prediction",
     "QuorateClientError",
     "Rejected",
     "RequestRefused",
+    "RowError",
     "ServerFailed",
     "ServerUnavailable",
     "Shed",

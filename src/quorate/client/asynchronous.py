@@ -6,11 +6,13 @@ import asyncio
 import dataclasses
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from quorate.client import answers, requests, retries, wire
+from quorate.client import answers, batches, requests, retries, wire
 from quorate.client.answers import Answer, EndpointInfo, Item, OutcomeReceipt
+from quorate.client.batches import BatchRow
 from quorate.client.errors import ServerUnavailable
 from quorate.client.inputs import needs_work
 from quorate.client.lookahead import check_concurrency, ordered_async
@@ -96,6 +98,34 @@ class AsyncClient:
         except QuorateError as error:
             return Item(index, source, error=error)
 
+    async def batch(
+        self,
+        endpoint: str,
+        rows: Rows | None = None,
+        *,
+        images: Iterable[Image] | None = None,
+        concurrency: int = 4,
+        strategy: str | None = None,
+        max_ms: float | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> AsyncIterator[BatchRow]:
+        """See :meth:`quorate.client.sync.Client.batch`; ``async for`` over it."""
+        check_concurrency(concurrency)
+        options = Options(strategy, max_ms, context)
+        parts = batches.parts(rows, images, context)
+        async with aclosing(
+            ordered_async(lambda part: self._part(endpoint, options, part), parts, concurrency)
+        ) as answered:
+            async for found in answered:
+                for row in found:
+                    yield row
+
+    async def _part(self, endpoint: str, options: Options, part: batches.Part) -> list[BatchRow]:
+        if not part.lines:
+            return part.rows([])
+        reply = await self._exchange(batches.request(endpoint, options, part))
+        return part.rows(reply.body.splitlines())
+
     async def outcome(
         self,
         id: str,
@@ -154,14 +184,17 @@ class AsyncClient:
 
     async def _send(self, request: Request, timeout: float) -> Reply | Fault:
         try:
-            return wire.reply(
-                await self._http.request(
-                    request.method,
-                    self.url + request.path,
-                    headers=request.headers,
-                    content=request.content,
-                    timeout=timeout,
-                )
+            return batches.judged(
+                request,
+                wire.reply(
+                    await self._http.request(
+                        request.method,
+                        self.url + request.path,
+                        headers=request.headers,
+                        content=request.content,
+                        timeout=timeout,
+                    )
+                ),
             )
         except httpx.RequestError as error:
             return wire.fault(error, self.url, timeout)

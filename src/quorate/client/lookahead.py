@@ -6,7 +6,7 @@ import asyncio
 import queue
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Future
 from typing import TypeVar
 
@@ -67,7 +67,7 @@ def ordered(function: Callable[[T], R], items: Iterable[T], concurrency: int) ->
 
 async def ordered_async(
     function: Callable[[T], Awaitable[R]], items: Iterable[T], concurrency: int
-) -> AsyncIterator[R]:
+) -> AsyncGenerator[R, None]:
     """The same for coroutines; what is under way when the caller stops early is cancelled."""
     check_concurrency(concurrency)
     free = asyncio.Semaphore(concurrency)

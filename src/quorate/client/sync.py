@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from quorate.client import answers, requests, retries, wire
+from quorate.client import answers, batches, requests, retries, wire
 from quorate.client.answers import Answer, EndpointInfo, Item, OutcomeReceipt
+from quorate.client.batches import BatchRow
 from quorate.client.errors import ServerUnavailable
 from quorate.client.lookahead import check_concurrency, ordered
 from quorate.client.requests import Options, Request
@@ -108,6 +109,34 @@ class Client:
         except QuorateError as error:
             return Item(index, source, error=error)
 
+    def batch(
+        self,
+        endpoint: str,
+        rows: Rows | None = None,
+        *,
+        images: Iterable[Image] | None = None,
+        concurrency: int = 4,
+        strategy: str | None = None,
+        max_ms: float | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> Iterator[BatchRow]:
+        """Score any number of ``rows``, or ``images``, in constant memory; their results come in order.
+
+        They go to the endpoint's batch in parts of half a mebibyte, ``concurrency`` at a time; a part that breaks is
+        sent again, and no row is told twice. A row that cannot be sent or answered has an ``error``; what concerns all
+        of them (an unknown endpoint, no server) is raised. ``max_ms`` is for each group of rows that the server forms.
+        """
+        check_concurrency(concurrency)
+        options = Options(strategy, max_ms, context)
+        parts = batches.parts(rows, images, context)
+        for found in ordered(lambda part: self._part(endpoint, options, part), parts, concurrency):
+            yield from found
+
+    def _part(self, endpoint: str, options: Options, part: batches.Part) -> list[BatchRow]:
+        if not part.lines:
+            return part.rows([])
+        return part.rows(self._exchange(batches.request(endpoint, options, part)).body.splitlines())
+
     def outcome(
         self,
         id: str,
@@ -171,14 +200,17 @@ class Client:
 
     def _send(self, request: Request, timeout: float) -> Reply | Fault:
         try:
-            return wire.reply(
-                self._http.request(
-                    request.method,
-                    self.url + request.path,
-                    headers=request.headers,
-                    content=request.content,
-                    timeout=timeout,
-                )
+            return batches.judged(
+                request,
+                wire.reply(
+                    self._http.request(
+                        request.method,
+                        self.url + request.path,
+                        headers=request.headers,
+                        content=request.content,
+                        timeout=timeout,
+                    )
+                ),
             )
         except httpx.RequestError as error:
             return wire.fault(error, self.url, timeout)

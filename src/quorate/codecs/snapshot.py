@@ -144,6 +144,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     connections: int = 16_384
     head_s: float = 10.0
     idle_s: float = 75.0
+    batch_bytes: int = 64 * 1024**3
+    spool_bytes: int = 1024**3
 
 
 class ShipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -169,6 +171,15 @@ class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ship: ShipSettings | None = None
 
 
+class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the control process runs jobs; ``inputs`` is a folder of the project that their inputs may lie in."""
+
+    inputs: str | None = None
+    at_once: int = 2
+    keep: int = 100
+    keep_days: float = 7.0
+
+
 class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole manifest; ``version`` grows by one with every publication.
 
@@ -182,6 +193,7 @@ class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: tuple[KeyRoute, ...] = ()
     limits: Limits = Limits()
     journal: JournalSettings = JournalSettings()
+    jobs: JobSettings = JobSettings()
     hosts: tuple[str, ...] = ()
     secret: str = ""
     format: int = FORMAT

@@ -23,6 +23,9 @@ OPEN_ON_LOOPBACK = frozenset({"/metrics", "/v1/health"})
 ASKING = re.compile(r"/v1/models/[^/]+/preview")
 """Routes that ask about an input, as a prediction does, and change nothing."""
 
+WORKING = re.compile(r"/v1/jobs(/.*)?")
+"""Routes that start and stop work, which changes nothing that is served."""
+
 
 class Access:
     """Who may come in, as the newest snapshot says; before the first apply, as the store does."""
@@ -41,7 +44,8 @@ class Access:
         self._hosts.check(method, headers.get(b"host"), headers.get(b"origin"))
         if path in OPEN or (path in OPEN_ON_LOOPBACK and is_loopback(self._host)):
             return None
-        role = "predict" if ASKING.fullmatch(path) else "operate" if method in SAFE_METHODS else "admin"
+        operates = method in SAFE_METHODS or WORKING.fullmatch(path)
+        role = "predict" if ASKING.fullmatch(path) else "operate" if operates else "admin"
         return self._keyring.authorise(headers.get(b"authorization"), headers.get(b"x-api-key"), role)
 
     def routing(self) -> Routing:

@@ -22,6 +22,8 @@ from quorate.control import openapi, views
 from quorate.control.access import Access, Gate
 from quorate.control.decisions import describe
 from quorate.control.health import Files, readings
+from quorate.control.jobs.desk import JobDesk
+from quorate.control.jobs.routes import jobs_router
 from quorate.control.overview import Overview, overview
 from quorate.control.preview import seen, steps_of
 from quorate.control.report import Report, report
@@ -58,7 +60,10 @@ PREVIEWS = 2
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the handlers call; ``workers`` is how many there should be, 0 where that is not known."""
+    """What the handlers call; ``workers`` is how many there should be, 0 where that is not known.
+
+    Without ``jobs`` those there are can be looked at, but none is taken in.
+    """
 
     home: Home
     registry: Registry
@@ -66,6 +71,7 @@ class Services:
     journal: JournalReader
     clock: Clock
     workers: int = 0
+    jobs: JobDesk | None = None
 
 
 def create_app(services: Services, access: Access) -> FastAPI:
@@ -87,6 +93,8 @@ def create_app(services: Services, access: Access) -> FastAPI:
     app.include_router(_changing(services))  # first: /v1/endpoints/apply is not the endpoint of that name
     app.include_router(_asking(services))
     app.include_router(_reading(services))
+    desk = services.jobs or JobDesk(services.home, services.database, services.clock, None)
+    app.include_router(jobs_router(desk, lambda: _routing(services.home).limits.batch_bytes))
     app.include_router(_about(app))
     app.add_middleware(Gate, access=access)
     return app
@@ -366,7 +374,18 @@ def _http(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         return _respond(request, NotFound(f"There is no route {path}; /docs lists them.", path="path"))
     if error.status_code == 405:
-        allow = tuple((error.headers or {}).get("Allow", "").split(", "))
+        allow = _allowed(request) or tuple((error.headers or {}).get("Allow", "").split(", "))
         message = f"{request.method} is not possible on {path}; expected {' or '.join(allow)}."
         return _respond(request, MethodNotAllowed(message, allow=allow, path="method"))
     return _respond(request, MalformedRequest(f"The request cannot be read: {error.detail}.", path="request"))
+
+
+def _allowed(request: Request) -> tuple[str, ...]:
+    """What is possible on a path; the framework names the methods of one of its routes only."""
+    found = {
+        method.upper()
+        for template, operations in openapi.document(request.app)["paths"].items()
+        if re.fullmatch(re.sub(r"{[^}]+}", "[^/]+", template), request.url.path)
+        for method in operations
+    }
+    return tuple(sorted(found))

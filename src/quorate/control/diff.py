@@ -71,7 +71,12 @@ def diff(home: Home, registry: Registry, database: Database) -> tuple[Difference
 
 def _settings(routing: Routing) -> Any:
     return msgspec.to_builtins(
-        {"limits": routing.limits, "journal": routing.journal, "server.allowed_hosts": list(routing.hosts)}
+        {
+            "limits": routing.limits,
+            "journal": routing.journal,
+            "jobs": routing.jobs,
+            "server.allowed_hosts": list(routing.hosts),
+        }
     )
 
 

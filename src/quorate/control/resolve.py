@@ -14,6 +14,7 @@ from quorate.codecs import state as state_codec
 from quorate.codecs.snapshot import (
     CacheRoute,
     EndpointRoute,
+    JobSettings,
     JournalSettings,
     Limits,
     MemberRoute,
@@ -71,6 +72,7 @@ def resolve(config: Config, registry: Registry) -> Resolved:
             endpoints=tuple(endpoint for endpoint in endpoints if endpoint is not None),
             limits=Limits(**spec.limits.model_dump()),
             journal=msgspec.convert(spec.journal.model_dump(), JournalSettings),
+            jobs=JobSettings(**spec.jobs.model_dump()),
             hosts=spec.server.allowed_hosts,
         ),
         tuple(resolver.notices),

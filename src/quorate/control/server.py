@@ -19,6 +19,7 @@ from quorate.codecs.lookup import JournalReader
 from quorate.control.access import Access
 from quorate.control.api import Services, create_app
 from quorate.control.ingest import follow
+from quorate.control.jobs.desk import JobDesk
 from quorate.control.keeping import Keeper, keep_shipping
 from quorate.home import Home
 from quorate.registry.registry import Registry
@@ -35,11 +36,21 @@ READINGS_S = 1.0
 
 
 def serve(
-    home: Home, *, host: str, port: int, insecure: bool, clock: Clock, life_fd: int, ready_fd: int, workers: int = 0
+    home: Home,
+    *,
+    host: str,
+    port: int,
+    insecure: bool,
+    clock: Clock,
+    life_fd: int,
+    ready_fd: int,
+    workers: int = 0,
+    inference: str | None = None,
 ) -> None:
     """Serve the control port until SIGTERM, or until ``life_fd`` ends because the supervisor is gone.
 
-    ``ready_fd`` gets one byte when the port is open; ``workers`` is how many processes should answer. Raises
+    ``ready_fd`` gets one byte when the port is open; ``workers`` is how many processes should answer,
+    ``inference`` the URL that jobs ask. Raises
     :class:`~quorate.errors.ConfigError` for an address that needs keys where there are none, and
     :class:`~quorate.errors.StoreError`.
     """
@@ -50,8 +61,10 @@ def serve(
     counters = Counters(home.telemetry / "control.qt")
     try:
         journal = JournalReader(home.journal)
-        app = create_app(Services(home, Registry(home.registry, clock), database, journal, clock, workers), access)
-        with _ingesting(home, database, clock, counters):
+        jobs = JobDesk(home, database, clock, inference)
+        services = Services(home, Registry(home.registry, clock), database, journal, clock, workers, jobs)
+        app = create_app(services, access)
+        with _ingesting(home, database, clock, counters), _working(jobs):
             asyncio.run(_run(app, _listen(host, port), counters, life_fd=life_fd, ready_fd=ready_fd))
     finally:
         counters.close()
@@ -80,6 +93,17 @@ def _ingesting(home: Home, database: Database, clock: Clock, counters: Counters)
         stop.set()
         for thread in threads:
             thread.join(DRAIN_S)  # what it has not finished by then is rolled back, or done again
+
+
+@contextmanager
+def _working(jobs: JobDesk) -> Iterator[None]:
+    """Run jobs while the block runs."""
+    jobs.sweep()
+    jobs.start()
+    try:
+        yield
+    finally:
+        jobs.stop()
 
 
 async def _run(app: ASGIApp, listener: socket.socket, counters: Counters, *, life_fd: int, ready_fd: int) -> None:

@@ -82,7 +82,12 @@ class Loader:
             for position, member in enumerate(pool.members):
                 models.setdefault(member.name, {}).setdefault(member.version, Model(pool, position))
         generation = Generation(
-            routing.version, routing, tuple(pools.values()), endpoints, models, Keyring(routing.keys)
+            routing.version,
+            routing,
+            tuple(pools.values()),
+            endpoints,
+            models,
+            Keyring(routing.keys, secret=routing.secret),
         )
         generation.acquire()
         return generation

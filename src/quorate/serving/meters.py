@@ -38,7 +38,7 @@ class Meters:
     """
 
     def __init__(self, counters: Counters) -> None:
-        self._counters = counters
+        self._counters = self.counters = counters
         self._cells = counters.cells
         self._gauges = Gauges(counters)
         self._endpoints: dict[str, _Endpoint] = {}

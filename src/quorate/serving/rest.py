@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from quorate.errors import (
     UnsupportedMediaType,
 )
 from quorate.serving import answers, oip, oip_models, oip_responses
+from quorate.serving.bulk.desk import BatchRequest, BulkDesk
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.forms import FormReader, query_options
 from quorate.serving.http import BINARY, HTML, JSON, Reply, Request, allow, no_route
@@ -52,12 +54,14 @@ class RestApp:
         outcomes: OutcomeDesk,
         idempotency: IdempotencyTable,
         ready: Callable[[], bool],
+        spool: Path | None = None,
     ) -> None:
         self._plane = plane
         self._host = host
         self._outcomes = outcomes
         self._idempotency = idempotency
         self._ready = ready
+        self._bulk = BulkDesk(plane, spool=spool, ready=ready)
         self._readers: dict[int, tuple[Any, InputReader]] = {}
         self._hosts = HostPolicy(host)
         self._hosts_of = -1
@@ -106,6 +110,9 @@ class RestApp:
             case ["v1", "endpoints", name, "predict"]:
                 allow(request, "POST")
                 return await self._predict(request, name)
+            case ["v1", "endpoints", name, "batch"]:
+                allow(request, "POST")
+                return await self._batch(request, name)
             case ["v2", "models", *rest]:
                 return await self._models(request, rest)
             case ["v1", "outcomes"]:
@@ -148,6 +155,25 @@ class RestApp:
     def _need_ready(self) -> None:
         if not self._ready():
             raise NotReady("This worker is starting or draining; try again in a moment.")
+
+    # --- batch ---
+
+    async def _batch(self, request: Request, name: str) -> Reply:
+        self._authorise(request, "predict")
+        self._need_ready()
+        headers, pieces = await self._bulk.score(
+            BatchRequest(
+                name,
+                request.stream(),
+                request.media_type,
+                query=request.query,
+                accept=request.headers.get(b"accept"),
+                encoding=request.headers.get(b"content-encoding"),
+                request_id=request.request_id,
+                traceparent=request.traceparent,
+            )
+        )
+        return 200, headers, pieces
 
     # --- predict ---
 

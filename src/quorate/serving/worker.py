@@ -112,6 +112,7 @@ class Worker:
             outcomes=outcomes,
             idempotency=idempotency,
             ready=lambda: self._serving,
+            spool=self._home.run,
         )
         server = HttpServer(app.handle, clock=self._clock, limits=connection_limits(plane))
         remote = self._grpc(plane, idempotency)

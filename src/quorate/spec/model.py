@@ -14,6 +14,7 @@ NAME = r"^[a-z0-9][a-z0-9._-]{0,127}$"
 REF = r"^[a-z0-9][a-z0-9._-]{0,127}(:[1-9][0-9]{0,8}|@[a-z0-9][a-z0-9._-]{0,127})?$"
 CONTEXT_KEY = r"^[A-Za-z0-9_.-]{1,100}$"
 STICKY = r"^context\.[A-Za-z0-9_.-]{1,100}$"
+FOLDER = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}){0,9}$"
 SIZE = r"^[1-9][0-9]{0,8} ?(B|kB|MB|GB|KiB|MiB|GiB)$"
 MAX_BYTES = 2**60  # above what SIZE can say, so that the published schema refuses exactly what is refused here
 
@@ -252,6 +253,8 @@ class LimitsSpec(Section):
     idle_s: Annotated[
         float, Field(gt=0, le=86_400, description="Seconds for which a connection is kept between requests.")
     ] = 75.0
+    batch_bytes: Annotated[Size, Field(description="Bytes of a whole batch, or of the input of a job.")] = 64 * 1024**3
+    spool_bytes: Annotated[Size, Field(description="Bytes of a Parquet body, kept on disk while it is read.")] = 1024**3
 
 
 class ShipSpec(Section):
@@ -295,6 +298,18 @@ class JournalSpec(Section):
     ship: Annotated[ShipSpec | None, Field(description="Copy finished files elsewhere.")] = None
 
 
+class JobsSpec(Section):
+    """Work that the control process does in the background."""
+
+    inputs: Annotated[
+        str | None,
+        Field(pattern=FOLDER, description="A folder of the project; files in it may be a job's input by their path."),
+    ] = None
+    at_once: Annotated[int, Field(ge=1, le=64, description="Jobs that run at a time; others wait.")] = 2
+    keep: Annotated[int, Field(ge=0, le=100_000, description="Finished jobs that are kept, with their results.")] = 100
+    keep_days: Annotated[float, Field(ge=0, le=36_500, description="Days that a finished job is kept.")] = 7.0
+
+
 class Spec(Section):
     """The whole configuration of a project."""
 
@@ -303,3 +318,4 @@ class Spec(Section):
     server: ServerSpec = ServerSpec()
     limits: LimitsSpec = LimitsSpec()
     journal: JournalSpec = JournalSpec()
+    jobs: JobsSpec = JobsSpec()

@@ -7,6 +7,7 @@ only. A fast digest is right here: a key is 256 random bits, so there is nothing
 
 from __future__ import annotations
 
+import hmac
 import ipaddress
 import secrets
 from collections.abc import Iterable
@@ -32,21 +33,31 @@ def new_secret() -> str:
     return "qk_" + secrets.token_urlsafe(32)
 
 
+def service_key(secret: str) -> str:
+    """The key with which the project's own control process asks the inference port, made from the project's secret."""
+    return "qs_" + hmac.new(secret.encode(), b"quorate jobs", sha256).hexdigest()
+
+
 def fingerprint(secret: str | bytes) -> str:
     """SHA-256 of a key, hex: the only form in which a key is kept."""
     return sha256(secret.encode() if isinstance(secret, str) else secret).hexdigest()
 
 
 class Keyring:
-    """The keys of one snapshot; without any, everything is open (see :func:`require_keys`)."""
+    """The keys of one snapshot; without any, everything is open (see :func:`require_keys`).
+
+    With the project's ``secret`` its own jobs may predict too (:func:`service_key`).
+    """
 
     __slots__ = ("_grants",)
 
-    def __init__(self, keys: Iterable[KeyRoute]) -> None:
+    def __init__(self, keys: Iterable[KeyRoute], *, secret: str = "") -> None:
         self._grants: dict[str, tuple[str, frozenset[str]]] = {
             key.sha256.lower(): (key.id, frozenset().union(*(ROLES.get(role, frozenset()) for role in key.roles)))
             for key in keys
         }
+        if self._grants and secret:
+            self._grants[fingerprint(service_key(secret))] = ("jobs", ROLES["predict"])
 
     @property
     def open(self) -> bool:

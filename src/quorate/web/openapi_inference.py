@@ -40,6 +40,7 @@ _HEADERS = [
 
 _READ = ("unauthenticated", "forbidden", "malformed_request")
 _WRITE = (*_READ, "not_found", "conflict", "too_large", "unsupported_media_type", "invalid_input")
+_BATCH = (*_READ, "not_found", "too_large", "unsupported_media_type", "invalid_input", "overloaded", "not_ready")
 _ANSWER = (*_WRITE, "overloaded", "not_ready", "no_quorum")
 
 _INSTANCE: Schema = {
@@ -97,8 +98,48 @@ def _schemas() -> Schema:
             latency_ms={**_NUMBER, "description": "From arrival to answer; absent where blind."},
             strategy={**_STRING, "description": "What answered; absent where blind."},
         ),
+        **_batch_schemas(),
         **_outcome_schemas(),
         **_oip_schemas(),
+    }
+
+
+def _batch_schemas() -> Schema:
+    error = obj("code detail", code=_STRING, detail=_STRING, path=_STRING)
+    count: Schema = {"type": "integer", "minimum": 0}
+    own: Schema = {"type": ["string", "integer"], "maxLength": 256}
+    return {
+        "BatchLine": {
+            "description": "One line in: a row by itself, or this.",
+            **obj("instance", instance=ref("Instance"), id=own, context=ref("Context")),
+        },
+        "BatchRow": {
+            "description": "One line out: a prediction or an error.",
+            **obj(
+                "row",
+                row={**count, "description": "The row's number in the input; blank lines are none."},
+                id={**own, "description": "The row's own id, where it was sent with one."},
+                prediction=ref("Prediction"),
+                error=error,
+                decision={**_STRING, "description": "The decision's id; outcomes refer to it and `decision_row`."},
+                decision_row=count,
+                revision=count,
+                strategy={**_STRING, "description": "What answered; absent where blind."},
+                degraded={**_BOOLEAN, "description": "Whether a member that was asked failed; absent where blind."},
+            ),
+        },
+        "BatchSummary": {
+            "description": "The last line out: `summary`.",
+            **obj(
+                "rows answered failed complete",
+                rows=count,
+                answered=count,
+                failed=count,
+                complete={**_BOOLEAN, "description": "Whether all of the input was read and answered."},
+                error=error,
+                ignored={**listing(_STRING), "description": "Columns that the endpoint does not take."},
+            ),
+        },
     }
 
 
@@ -220,6 +261,46 @@ def _predict() -> Schema:
     }
 
 
+def _batch() -> Schema:
+    binary: Schema = {"schema": {"type": "string", "format": "binary"}}
+    tables = dict.fromkeys(("application/vnd.apache.arrow.stream", "application/vnd.apache.parquet"), binary)
+    # What a line is: JSON Schema has no lines, and its words for text in another type are annotations only.
+    row = {"anyOf": [ref("BatchLine"), ref("Instance")]}
+    told = {"anyOf": [ref("BatchRow"), obj("summary", summary=ref("BatchSummary"))]}
+    lines: Schema = {"schema": {"type": "string", "contentMediaType": "application/json", "contentSchema": row}}
+    answered: Schema = {"schema": {"type": "string", "contentMediaType": "application/json", "contentSchema": told}}
+    options = [
+        parameter("strategy", "query", {"type": "string"}, "See predict."),
+        parameter(
+            "max_ms",
+            "query",
+            {"type": "number", "exclusiveMinimum": 0, "maximum": 3_600_000},
+            "Deadline of each group of rows.",
+        ),
+    ]
+    return {
+        "tags": ["predict"],
+        "operationId": "batch",
+        "summary": "Score many rows, streamed both ways.",
+        "description": (
+            "The answer begins while the body is still sent: read while you send, or send 1 MiB at most at a time. "
+            "Rows are scored in groups, each one decision, and answered in order; a bad row fails alone. "
+            "`context.KEY` may be given as query parameters. `Accept` chooses the answer's format: that of the body by "
+            "default, and an Arrow stream for a Parquet file."
+        ),
+        "parameters": [_ENDPOINT, *options, *_HEADERS[:2]],
+        "requestBody": {"required": True, "content": {"application/x-ndjson": lines, **tables}},
+        "responses": {
+            "200": {
+                "description": "The rows, in order.",
+                "headers": openapi.REQUEST_ID,
+                "content": {"application/x-ndjson": answered, **tables},
+            },
+            **problems(*_BATCH),
+        },
+    }
+
+
 def _outcomes() -> Schema:
     # In a list each is judged for itself, so what is no outcome there is an answer's `rejected`, not an error.
     item: Schema = {"type": "object", "description": "An `Outcome`; one that is not is listed in `rejected`."}
@@ -332,6 +413,7 @@ def inference_document(version: str) -> Schema:
         ),
         paths={
             "/v1/endpoints/{endpoint}/predict": {"post": _predict()},
+            "/v1/endpoints/{endpoint}/batch": {"post": _batch()},
             "/v1/outcomes": {"post": _outcomes()},
             **_oip_paths(),
             **meta,
