@@ -22,7 +22,15 @@ PROMETHEUS = ROOT / "deploy" / "prometheus"
 RULES = PROMETHEUS / "alerts.yaml"
 
 KNOWN = METRICS | {"quorate_telemetry_unreadable_files": Metric("gauge", "")}
-UNSHOWN = frozenset({"quorate_journal_files_total"})
+UNSHOWN = frozenset(
+    {
+        "quorate_batch_retries_total",
+        "quorate_batch_rows_total",
+        "quorate_batch_streams",
+        "quorate_batches_total",
+        "quorate_journal_files_total",
+    }
+)
 """Metrics that the dashboard leaves out on purpose."""
 SCRAPED = {"job", "instance"}
 """Labels that Prometheus adds."""

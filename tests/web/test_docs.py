@@ -29,6 +29,6 @@ def _size(value):
 def test_every_limit_is_documented_with_its_default():
     defaults = {row[2].removeprefix("limits."): row[1] for row in ROWS if len(row) == 4}
     for name, value in msgspec.structs.asdict(Limits()).items():
-        shown = _size(value) if name.endswith("_bytes") else f"{value:,}"
+        shown = _size(value) if name.endswith("_bytes") else f"{value:g} s" if name.endswith("_s") else f"{value:,}"
         assert defaults[name] == shown
     assert f"| {READ_TIMEOUT_S:g} s |" in PAGE

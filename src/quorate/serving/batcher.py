@@ -107,11 +107,7 @@ class Batcher:
     def backlog_ms(self) -> float:
         """How long what is in line will take, as far as is known."""
         waiting = self._inline.rows + self._line.rows
-        if not waiting:
-            return 0.0
-        cost = self.curve.cost
-        runs = 1 + waiting // self._most()
-        return runs * cost.fixed_ms + waiting * cost.row_ms
+        return self.curve.cost.of(waiting) if waiting else 0.0
 
     def prompt(self, rows: int) -> bool:
         """Whether so many rows run on the event loop."""

@@ -13,16 +13,17 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 from urllib.parse import unquote
 
 import httptools
 
 from quorate.errors import MalformedRequest, QuorateError
 from quorate.serving.http import Body, Headers, Reply, Request
+from quorate.serving.incoming import Incoming
 from quorate.web.limits import ClientDisconnected
 from quorate.web.problem import problem
 
@@ -77,57 +78,6 @@ class Server(Protocol):
 
     def failed(self) -> None:
         """An error that is the server's own was caught."""
-
-
-class Incoming:
-    """A request's body as it comes in."""
-
-    __slots__ = ("_connection", "_waiter", "chunks", "complete", "expects", "gone", "size")
-
-    def __init__(self, connection: Connection, *, expects: bool) -> None:
-        self._connection = connection
-        self._waiter: asyncio.Future[None] | None = None
-        self.chunks: list[bytes] = []
-        self.size = 0
-        self.complete = False
-        self.gone = False
-        self.expects = expects
-
-    def feed(self, data: bytes) -> None:
-        """Bytes came."""
-        self.chunks.append(data)
-        self.size += len(data)
-        self.wake()
-
-    def finish(self) -> None:
-        """That was all."""
-        self.complete = True
-        self.wake()
-
-    def leave(self) -> None:
-        """The client is gone."""
-        self.gone = True
-        self.wake()
-
-    def wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def receive(self) -> MutableMapping[str, Any]:
-        """The next piece, as an ASGI message."""
-        while not self.chunks and not self.complete and not self.gone:
-            if self.expects:
-                self.expects = False
-                self._connection.send(_CONTINUE)
-            self._connection.read_on()
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-        if self.gone:
-            return {"type": "http.disconnect"}
-        data = self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
-        self.chunks.clear()
-        self.size = 0
-        return {"type": "http.request", "body": data, "more_body": not self.complete}
 
 
 class _Turn:
@@ -239,7 +189,7 @@ class Connection(asyncio.Protocol):
             raise httptools.HttpParserError(_MESSAGE)
         path, query = _target(self._url)
         parser = self._parser
-        body = Incoming(self, expects=False)
+        body = Incoming(self._more)
         request = Request(parser.get_method().decode("ascii"), path, query, headers, body.receive, self._server.wall())
         turn = self._coming = _Turn(request, body)
         turn.http10 = parser.get_http_version() == "1.0"
@@ -247,6 +197,11 @@ class Connection(asyncio.Protocol):
         body.expects = not turn.http10 and request.headers.get(b"expect", b"").lower() == b"100-continue"
         self._turns.append(turn)
         self.due = float("inf")
+
+    def _more(self, expects: bool) -> None:
+        if expects:
+            self.send(_CONTINUE)
+        self.read_on()
 
     def on_body(self, data: bytes) -> None:
         if self._coming is not None and self._coming.body is not None:
