@@ -7,6 +7,7 @@ import pytest
 from quorate.codecs.snapshot import CacheRoute, PolicyRoute, RecordRoute, Routing, StrategyRoute
 from quorate.core.types import Decision, Status
 from quorate.errors import InvalidInput, NoQuorum, NotFound, Overloaded
+from quorate.serving.breaker import Circuit
 from quorate.serving.cost import Cost
 from quorate.serving.generation import Generation, Model
 
@@ -323,6 +324,29 @@ def test_a_pinned_generation_outlives_its_successor(house):
         generation.release()
         assert not pool.members[0].unit.closed
     assert pool.members[0].unit.closed
+
+
+def test_clients_that_leave_are_nobodys_fault(house):
+    def graph(tensors):
+        return {"a": house.says(0.2)(tensors), "b": house.says(0.4)(tensors)}
+
+    pool = house.pool(graph, ("a", "b"), a=house.inline(0.2), b=house.inline(0.4))
+    endpoint = house.endpoint(pool, [MEAN])
+
+    async def main():
+        for _ in range(20):
+            call = asyncio.ensure_future(house.plane.predict(endpoint, house.call()))
+            await asyncio.sleep(0)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+        return await house.plane.predict(endpoint, house.call())
+
+    decision = house.run(main())
+    assert not decision.degraded
+    assert (house.graph_faults, house.faults) == (0, [])
+    assert pool.graph_breaker.state is Circuit.CLOSED
+    assert house.meters.in_flight.value == 0
 
 
 # --- who is let in --------------------------------------------------------------------------------

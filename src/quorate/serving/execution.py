@@ -185,13 +185,14 @@ class Execution:
         if work.feed.refused is not None:
             raise work.feed.refused
         if future.cancelled():
-            self._failed(unit, MemberTimeout(f"The run of {self._pool.names(unit)} was cancelled."), work)
+            error = MemberTimeout(f"Nobody waits for {self._pool.names(unit)} any more.")
+            self._failed(unit, error, work, fault=False)  # its request has left
             return
-        error = future.exception()
-        if error is None:
+        failure = future.exception()
+        if failure is None:
             self._answered(unit, future.result())
         else:
-            self._failed(unit, error, work)
+            self._failed(unit, failure, work)
 
     def give_up(self) -> None:
         """It is over: what has not answered failed. A member process that hangs is killed, a hung thread replaced."""
