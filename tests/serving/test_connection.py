@@ -434,6 +434,18 @@ def test_a_body_is_read_and_answered_while_it_comes():
     assert run(main, doubled) == b"zz"
 
 
+def test_whoever_waits_to_go_on_is_told_so_before_a_streamed_answer_begins():
+    async def main(peer):
+        reader, writer = await peer.open()
+        writer.write(b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n")
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"ab")
+        _, _, body = await answer(reader)
+        return body
+
+    assert run(main, doubled) == b"abab"
+
+
 def test_http_10_gets_a_stream_up_to_the_close():
     data = run(lambda peer: peer.say(b"POST / HTTP/1.0\r\ncontent-length: 2\r\n\r\nab"), doubled)
     assert data.endswith(b"\r\n\r\nabab")

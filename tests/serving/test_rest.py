@@ -442,13 +442,14 @@ def test_a_bad_index_request_is_refused(port: Port, body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "broken"), [(PREDICT, ROWS, "answers.encode"), (INFER, TENSORS, "_parameters")]
+    ("path", "body", "broken"), [(PREDICT, ROWS, "answers.encode"), (INFER, TENSORS, "oip_responses.encode")]
 )
 def test_an_error_after_the_decision_is_logged_with_its_id(
     port: Port, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, path: str, body: Any, broken: str
 ) -> None:
-    def fail(*_: Any, **__: Any) -> Any:
-        raise RuntimeError("cannot be encoded")
+    def fail(*_: Any, name: str = "main", **__: Any) -> Any:
+        if name:  # a protocol request is tried on a blank answer first, without a name
+            raise RuntimeError("cannot be encoded")
 
     monkeypatch.setattr(f"quorate.serving.rest.{broken}", fail)
     with caplog.at_level(logging.ERROR):

@@ -274,6 +274,9 @@ class Connection(asyncio.Protocol):
             headers = [*headers, (b"transfer-encoding", b"chunked")]
         else:
             turn.keep_alive = False
+        if turn.body is not None and turn.body.expects:  # it may be read only later, which is too late to say so
+            turn.body.expects = False
+            self.send(_CONTINUE)
         self.send(self._head(turn, status, headers))
         try:
             async for piece in body:
