@@ -20,8 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.harness.openloop import Records
-from quorate.codecs import decision as codec
-from quorate.codecs.journal import RecordKind, scan
 from quorate.codecs.lookup import JournalReader
 from quorate.core.types import Decision
 
@@ -31,14 +29,7 @@ Breakdown = dict[str, NDArray[np.float64]]
 
 def decisions(journal: Path) -> dict[str, Decision]:
     """Every decision in the journal that has a request id, by it."""
-    found = {}
-    for segment in JournalReader(journal).segments():
-        for record in scan(segment.path):
-            if record.kind == RecordKind.DECISION:
-                decision = codec.decode(record.payload)
-                if decision.request_id is not None:
-                    found[decision.request_id] = decision
-    return found
+    return {d.request_id: d for d in JournalReader(journal).decisions() if d.request_id is not None}
 
 
 def model_ms(decision: Decision) -> float:

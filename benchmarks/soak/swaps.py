@@ -20,8 +20,6 @@ from benchmarks.harness.requests import Request
 from benchmarks.harness.running import Running, serve
 from benchmarks.harness.table import QUORATE, Row
 from benchmarks.peers.export import body
-from quorate.codecs import decision as codec
-from quorate.codecs.journal import RecordKind, scan
 from quorate.codecs.lookup import JournalReader
 from quorate.registry.registry import Registry
 
@@ -116,11 +114,8 @@ def _swap(registry: Registry, revision: int, running: Running) -> None:
 def _mixed(folder: Path) -> int:
     """Revisions whose recorded answers are not all the same."""
     answers: dict[int, set[int]] = defaultdict(set)
-    for segment in JournalReader(folder / ".quorate" / "journal").segments():
-        for record in scan(segment.path):
-            if record.kind == RecordKind.DECISION:
-                decision = codec.decode(record.payload)
-                assert decision.answer is not None
-                named = dict(zip(decision.classes, decision.answer[0].tolist(), strict=True))
-                answers[decision.revision].add(round(revisions(named)[0]))
+    for decision in JournalReader(folder / ".quorate" / "journal").decisions():
+        assert decision.answer is not None
+        named = dict(zip(decision.classes, decision.answer[0].tolist(), strict=True))
+        answers[decision.revision].add(round(revisions(named)[0]))
     return sum(len(found) != 1 for found in answers.values())

@@ -64,6 +64,19 @@ def test_finds_every_decision_of_every_slot_boot_and_segment(tmp_path: Path) -> 
     )
 
 
+def test_all_decisions_come_in_the_order_written(tmp_path: Path) -> None:
+    ids = [identity(i, slot=slot) for slot in (0, 1) for i in (0, 1, 5)]
+    for slot in (0, 1):
+        extend(begin(tmp_path, 0, slot=slot), *(record(i) for i in ids if i.slot == slot and i.sequence < 5))
+        extend(begin(tmp_path, 5, slot=slot), *(record(i) for i in ids if i.slot == slot and i.sequence >= 5))
+    reader = JournalReader(tmp_path)
+    assert [found.id for found in reader.decisions()] == [str(i) for i in ids]
+    listed = reader.files()
+    listed[0].path.unlink()  # deleted between the listing and the reading
+    reader.files = lambda: listed  # type: ignore[method-assign]
+    assert [found.id for found in reader.decisions()] == [str(i) for i in ids[2:]]
+
+
 def test_what_is_not_there_is_none(tmp_path: Path) -> None:
     extend(begin(tmp_path, 5), record(identity(5)), encode_record(RecordKind.OUTCOME, 6, b"\x01", SALT))
     reader = JournalReader(tmp_path)

@@ -88,6 +88,7 @@ def test_a_compacted_segment_is_found_as_before(tmp_path: Path) -> None:
         assert fresh.outline(str(DecisionId(1002, 0, 0, 2))) is None  # an outcome's sequence
     assert reader.segments() == [other]
     assert [each.compacted for each in reader.files()] == [True, False]
+    assert {found.id for found in before if found} <= {each.id for each in reader.decisions()}
     told = list(columnar.read_outcomes(one.beside(".outcomes.parquet")))
     assert [(sequence, o.at) for sequence, o in told] == [(2, 2.0), (5, 5.0)]
 

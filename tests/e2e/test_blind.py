@@ -217,14 +217,7 @@ def test_where_no_arm_has_an_answer_the_error_is_the_same(site: Any, wire: Calla
 
 def _all(site: Any) -> list[Decision]:
     """Every decision in the journal."""
-    from quorate.codecs import decision as decision_codec
-    from quorate.codecs.journal import RecordKind, scan
-
-    found = []
-    for segment in JournalReader(Home(site.project).journal).segments():
-        records = scan(segment.path, 0)
-        found += [decision_codec.decode(r.payload) for r in records if r.kind == RecordKind.DECISION]
-    return found
+    return list(JournalReader(Home(site.project).journal).decisions())
 
 
 @pytest.mark.parametrize("wanted", ["arm-one", "svm", "no-such-arm", ""])

@@ -25,8 +25,6 @@ from PIL import Image
 from quorate import AsyncClient, Client
 from quorate.client import RequestRefused, ServerUnavailable, Shed
 from quorate.clock import SystemClock
-from quorate.codecs import decision as decision_codec
-from quorate.codecs.journal import RecordKind, scan
 from quorate.codecs.lookup import JournalReader
 from quorate.core.types import OutputSpec, Signature, TensorSpec
 from quorate.home import Home
@@ -313,12 +311,7 @@ endpoints:
 
 def decisions(project: Path) -> list[Any]:
     """All decisions in the journal."""
-    found = []
-    for segment in JournalReader(Home(project).journal).segments():
-        for record in scan(segment.path):
-            if record.kind == RecordKind.DECISION:
-                found.append(decision_codec.decode(record.payload))
-    return found
+    return list(JournalReader(Home(project).journal).decisions())
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

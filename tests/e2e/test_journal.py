@@ -56,7 +56,7 @@ def test_every_answered_decision_survives_twenty_kills(digits, server):
         for client in clients:
             client.join()
     reader = JournalReader(Home(digits).journal)
-    boots = {segment.boot for segment in reader.segments()}
+    boots = {segment.boot for segment in reader.files()}
     assert len(boots) >= KILLS
     assert len(seen) > 40 * KILLS
     lost = [i for i in seen if (found := reader.find(i)) is None or found.id != i]

@@ -8,6 +8,8 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -90,6 +92,20 @@ class JournalReader:
         except FileNotFoundError:
             return []
         return [segment for slot in slots for segment in self._list(slot)]
+
+    def decisions(self) -> Iterator[Decision]:
+        """Every decision that is kept, by slot and in the order written; raises as :meth:`find`."""
+        for segment in self.files():
+            if not segment.compacted:
+                try:
+                    records = [record for record in scan(segment.path) if record.kind == RecordKind.DECISION]
+                except FileNotFoundError:
+                    pass  # compacted meanwhile, or deleted
+                else:
+                    yield from (decision_codec.decode(record.payload) for record in records)
+                    continue
+            with suppress(FileNotFoundError):
+                yield from (decision for _, decision in columnar.read_decisions(segment.beside(COMPACTED)))
 
     def find(self, decision_id: str | DecisionId) -> Decision | None:
         """The decision of that id, or None if it is not (or not yet, or no longer) in the journal.
