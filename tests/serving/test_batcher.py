@@ -1,4 +1,5 @@
 import asyncio
+import dataclasses
 import threading
 from math import inf
 
@@ -11,6 +12,7 @@ from quorate.errors import InvalidInput, MemberCrashed
 from quorate.serving.batcher import HOLD_MS, Batcher, NotStarted
 from quorate.serving.cost import Cost
 from quorate.serving.feed import Feed
+from quorate.serving.units import HostUnit
 
 POISON, REFUSED = -1.0, -2.0
 
@@ -227,6 +229,126 @@ def test_the_backlog_is_what_waits_times_what_it_costs(bench):
         assert batcher.backlog_ms == pytest.approx(30 * 0.1, rel=0.5)
         await asyncio.gather(*(work.future for work in works))
         assert batcher.backlog_ms == 0.0
+
+    bench.house.run(main())
+
+
+def test_requests_that_left_do_not_count_as_waiting(bench):
+    batcher = bench.batcher(bench.house.hosted, Cost(1.0, 10.0))
+
+    async def main():
+        held = [bench.submit(batcher, i) for i in range(3)]
+        waiting = [bench.submit(batcher, i) for i in range(5)]
+        before = batcher.backlog_ms
+        for work in waiting:
+            work.future.cancel()
+            batcher.left(work)
+        assert 0.0 <= batcher.backlog_ms < before
+        await asyncio.wait([work.future for work in held])
+        assert batcher.backlog_ms == 0.0
+
+    bench.house.run(main())
+
+
+def test_a_line_behind_a_run_that_hangs_is_pumped_by_the_pools_tick(house):
+    gate, inside = threading.Event(), threading.Event()
+    house.hung = True
+    house.lane = type(house.lane)(2, clock=house.clock)
+
+    def answer(tensors):
+        if not inside.is_set():
+            inside.set()
+            gate.wait(10)
+        return house.says(0.9)(tensors)
+
+    pool = house.pool(a=house.threaded(answer))
+    batcher = pool.batcher(pool.members[0].unit)
+
+    async def main():
+        feed = Feed({"input": np.zeros((1, 2), np.float32)}, 1)
+        first = batcher.submit(feed, until=inf, fault_after=0.1, owner="a", bulk=False)
+        while not inside.is_set():
+            await asyncio.sleep(0)
+        second = batcher.submit(feed, until=inf, fault_after=0.1, owner="a", bulk=False)
+        await asyncio.sleep(0.2)
+        assert second.started is None  # nobody has told the batcher
+        pool.tick()
+        assert (await second.future).values[0, 0, 1] == np.float32(0.9)
+        gate.set()
+        await first.future
+
+    house.run(main())
+    house.lane.close()
+
+
+def test_a_run_is_blamed_once_and_only_after_it_began(house):
+    gate = threading.Event()
+    house.hung = True
+    pool = house.pool(slow=house.threaded(lambda t: gate.wait(10) and None), idle=house.threaded(0.9))
+    slow, idle = (pool.batcher(member.unit) for member in pool.members)
+
+    async def main():
+        def submit(batcher):
+            feed = Feed({"input": np.zeros((1, 2), np.float32)}, 1)
+            return batcher.submit(feed, until=inf, fault_after=0.1, owner="a", bulk=False)
+
+        held = submit(slow)  # takes the lane's only thread
+        while held.run.began is None:
+            await asyncio.sleep(0)
+        joined = [submit(idle) for _ in range(4)]
+        await asyncio.sleep(0.5)
+        now = house.clock.monotonic()
+        assert [work.to_blame(now) for work in joined] == [False] * 4
+        assert (held.to_blame(now), held.to_blame(now)) == (True, False)
+        gate.set()
+        await asyncio.wait([held.future, *(work.future for work in joined)])
+
+    house.run(main())
+
+
+def test_a_function_of_somebodys_own_gets_one_request_at_a_time_unless_it_is_declared(house):
+    pool = house.pool(a=house.hosted(0.9))
+    unit = pool.members[0].unit
+    assert unit.joins
+    for options, joins in (({}, False), ({"rows": "together"}, True), ({"rows": "alone"}, False)):
+        artifact = dataclasses.replace(pool.members[0].artifact, format="callable", options=options)
+        assert HostUnit(0, 0, artifact, unit.host).joins is joins
+    unit.joins = False
+    house.batches.clear()
+
+    async def main():
+        batcher = pool.batcher(unit)
+        feeds = [Feed({"input": np.zeros((1, 2), np.float32)}, 1) for _ in range(6)]
+        works = [batcher.submit(f, until=inf, fault_after=9.0, owner="a", bulk=False) for f in feeds]
+        await asyncio.wait([work.future for work in works])
+
+    house.run(main())
+    assert house.batches == [1] * 6
+
+
+def test_no_run_is_much_larger_than_any_before(bench):
+    batcher = bench.batcher(bench.house.hosted, Cost(10.0, 0.0))  # what one row tells of a member that is slow a row
+    assert batcher._most() == 2 * batcher.curve.largest
+    batcher.curve.observe(30, 300.0)
+    assert batcher.curve.cost.row_ms > 5.0
+
+
+def test_preparing_is_a_part_of_the_cost(bench):
+    batcher = bench.batcher(bench.house.threaded, Cost(2.0, 0.1))
+    plain = batcher._prepare
+
+    def slowly(raw, path):
+        bench.house.clock.advance(0.008)
+        return plain(raw, path)
+
+    batcher._prepare = slowly
+
+    async def main():
+        await bench.submit(batcher, 1).future
+        works = [bench.submit(batcher, i) for i in range(12)]
+        assert batcher.backlog_ms == pytest.approx(11 * 8, rel=0.2)
+        assert batcher._most() <= 1 + HOLD_MS / 8
+        await asyncio.wait([work.future for work in works])
 
     bench.house.run(main())
 

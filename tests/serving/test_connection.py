@@ -175,7 +175,81 @@ def test_http_10_is_closed_unless_it_asks_to_be_kept():
 
 def test_an_offer_of_another_protocol_is_passed_over():
     data = b"GET / HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
-    assert run(lambda peer: peer.say(data)).startswith(b"HTTP/1.1 200")
+    body = b"POST / HTTP/1.1\r\nhost: h\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\n"
+    body += b"http2-settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\ncontent-length: 3\r\n\r\nabc"
+
+    async def main(peer):
+        reader, writer = await peer.open()
+        found = []
+        for request in (data, body, data + body):
+            writer.write(request)
+            found += [await answer(reader) for _ in range(request.count(b" HTTP/1.1"))]
+        return found
+
+    found = run(main)
+    assert [status for status, _, _ in found] == [200] * 4
+    assert [json.loads(body)["body"] for _, _, body in found] == ["", "abc", "", "abc"]
+
+
+def test_head_gets_a_head_only_also_for_an_error():
+    async def handle(request):
+        return (405 if request.path == "/no" else 200), [(b"content-length", b"4")], b"body"
+
+    async def main(peer):
+        reader, writer = await peer.open()
+        writer.write(b"HEAD /no HTTP/1.1\r\nhost: h\r\n\r\nHEAD / HTTP/1.1\r\nhost: h\r\n\r\n" + GET)
+        heads = [await reader.readuntil(b"\r\n\r\n") for _ in range(3)]
+        assert await reader.readexactly(4) == b"body"
+        return [int(head.split()[1]) for head in heads]
+
+    assert run(main, handle) == [405, 200, 200]
+
+
+@pytest.mark.parametrize("endless", [b"x: " + b"y" * 4096, b"x: y\r\n" * 500])
+def test_trailers_are_dropped_and_bounded(endless):
+    head = b"POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n"
+
+    async def main(peer):
+        reader, writer = await peer.open()
+        writer.write(head + b"1\r\na\r\n0\r\nx-sum: 1\r\nhost: other\r\n\r\n")
+        status, _, body = await answer(reader)
+        assert (status, json.loads(body)["body"]) == (200, "a")
+        writer.write(head + b"1\r\na\r\n0\r\n")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(40):
+                writer.write(endless)
+                await writer.drain()
+                await asyncio.sleep(0)
+        return await reader.read()
+
+    assert run(main).startswith(b"HTTP/1.1 400")
+
+
+def test_the_next_head_may_begin_in_the_packet_that_ends_a_large_body():
+    data = post(b"x" * 100_000) + GET
+    first, second = answers(run(lambda peer: peer.say(data[:-10], data[-10:-2], data[-2:]), idle_s=0.3))
+    assert (len(first["body"]), second["method"]) == (100_000, "GET")
+
+
+def test_replies_that_nobody_reads_end_also_pipelined_connections():
+    async def large(request):
+        return 200, [(b"content-length", b"200000")], b"x" * 200_000
+
+    async def main(peer):
+        _, writer = await peer.open()
+        writer.write(GET * 8)
+        while not peer.server.connections:
+            await asyncio.sleep(0.01)
+        while peer.server.connections:
+            await asyncio.sleep(0.05)
+
+    run(main, large, write_s=0.3, idle_s=0.3)
+
+
+@pytest.mark.parametrize("coding", [b"gzip, chunked", b"gzip", b"identity"])
+def test_codings_that_are_not_undone_are_refused(coding):
+    data = b"POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: " + coding + b"\r\n\r\n0\r\n\r\n"
+    assert run(lambda peer: peer.say(data)).startswith(b"HTTP/1.1 400")
 
 
 def test_a_target_may_be_a_whole_address():

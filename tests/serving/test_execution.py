@@ -364,14 +364,22 @@ def test_a_full_lane_fails_the_run_and_blames_nobody(house):
 
 
 def test_a_slow_graph_is_blamed_for_its_members(house):
-    gate = threading.Event()
+    gate, inside = threading.Event(), threading.Event()
     house.hung = True
-    pool = house.pool(lambda t: gate.wait() and {}, ("a", "b"), a=house.inline(0.9), b=house.inline(0.9))
+
+    def graph(tensors):
+        inside.set()
+        gate.wait(10)
+        return {}
+
+    pool = house.pool(graph, ("a", "b"), a=house.inline(0.9), b=house.inline(0.9))
     pool.graph.cost = type(pool.graph.cost)(5.0, 0.0)
 
     async def main():
         execution = house.execution(pool, fault_after=0.1)
         execution.start([0, 1])
+        while not inside.is_set():
+            await asyncio.sleep(0)
         await execution.wait(house.clock.monotonic() + 0.2, [0, 1])
         execution.give_up()
         gate.set()

@@ -193,10 +193,9 @@ def test_a_model_answers_without_a_decision(port: Port) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/", "/v2/health/live", "/v2/models/main", "/openapi.json", "/docs"])
-def test_head_is_get_without_a_body(port: Port, path: str) -> None:
+def test_head_has_the_headers_of_get(port: Port, path: str) -> None:
     got, head = port.ask(path, method="GET"), port.ask(path, method="HEAD")
     assert (got.status, head.status) == (200, 200)
-    assert head.body == b""
     assert head.headers["content-length"] == got.headers["content-length"] == str(len(got.body))
 
 
@@ -384,7 +383,7 @@ def test_a_request_under_way_is_a_conflict(port: Port) -> None:
             _error(answer, 409, "Idempotency-Key")
 
 
-def test_a_cancelled_request_gives_its_key_back(port: Port) -> None:
+def test_a_request_with_a_key_goes_on_when_its_client_leaves(port: Port) -> None:
     port.publish(port.house.pool(a=port.house.hosted(0.9, delay=0.1), b=port.house.inline(0.7)))
 
     async def main() -> Answer:
@@ -394,9 +393,35 @@ def test_a_cancelled_request_gives_its_key_back(port: Port) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+        await port.app.finish()
         return await port.request(PREDICT, ROWS, idempotency_key="k")
 
-    assert port.house.run(main()).status == 200
+    answer = port.house.run(main())
+    assert (answer.status, answer.headers["idempotency-replayed"]) == (200, "true")
+    assert len(port.house.journal.decisions) == 1
+
+
+def test_a_request_without_a_key_is_counted_also_where_its_client_leaves_at_the_last_moment(port: Port) -> None:
+    kept: asyncio.Future[bool] | None = None
+
+    def append(payload: bytes, kind: Any, *, on_full: str) -> asyncio.Future[bool]:
+        nonlocal kept
+        port.house.journal.records.append(payload)
+        kept = asyncio.get_running_loop().create_future()
+        return kept
+
+    port.house.journal.append = append
+
+    async def main() -> None:
+        task = asyncio.ensure_future(port.request(PREDICT, ROWS))
+        while kept is None:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    port.house.run(main())
+    assert port.count("quorate_requests_total", endpoint="main", strategy=MEAN.name, status="2xx") == 1
 
 
 # --- outcomes -------------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -33,6 +34,8 @@ log = logging.getLogger("quorate.control")
 
 DRAIN_S = 5
 READINGS_S = 1.0
+NICE = 10
+"""What of the processor ingesting and compacting leave to others (nice value; Linux has it for each thread)."""
 
 
 def serve(
@@ -71,6 +74,13 @@ def serve(
         database.close()
 
 
+def _humbly(work: Callable[..., None], *arguments: Any, **more: Any) -> None:
+    """Run with the lowest priority where the system has one for threads: workers' answers come first."""
+    with suppress(AttributeError, OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+    work(*arguments, **more)
+
+
 @contextmanager
 def _ingesting(home: Home, database: Database, clock: Clock, counters: Counters) -> Iterator[None]:
     """Ingest and keep the journals in threads of their own while the block runs."""
@@ -81,8 +91,10 @@ def _ingesting(home: Home, database: Database, clock: Clock, counters: Counters)
 
     keeper = Keeper(home, database, clock, count=count)
     threads = [
-        threading.Thread(target=follow, args=(home, database, stop), kwargs={"tidy": keeper.tidy}, name="ingest"),
-        threading.Thread(target=keep_shipping, args=(home, keeper, stop), name="ship"),
+        threading.Thread(
+            target=_humbly, args=(follow, home, database, stop), kwargs={"tidy": keeper.tidy}, name="ingest"
+        ),
+        threading.Thread(target=_humbly, args=(keep_shipping, home, keeper, stop), name="ship"),
     ]
     for thread in threads:
         thread.daemon = True

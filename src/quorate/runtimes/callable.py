@@ -14,6 +14,7 @@ from typing import Any
 
 from quorate.core.types import Artifact, Tensors
 from quorate.errors import FormatRefused, MemberCrashed
+from quorate.runtimes import adapt
 from quorate.runtimes.base import Runtime, Session
 from quorate.runtimes.signature import InputCheck, as_answer, check_options, one_line, only_file
 
@@ -66,7 +67,8 @@ class CallableRuntime(Runtime):
 
     def load(self, artifact: Artifact) -> Session:
         """See :class:`Runtime`; :class:`MemberCrashed` if the source raises while it is imported or constructed."""
-        check_options(artifact, ("entry", "memory_mb"))
+        check_options(artifact, ("entry", "memory_mb", adapt.ROWS))
+        adapt.runs_alone(artifact)  # refuses what is neither alone nor together
         path = only_file(artifact, ".py")
         entry = artifact.options.get("entry")
         if not isinstance(entry, str) or not entry.isidentifier():

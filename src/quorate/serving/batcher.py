@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple
 
 from quorate.clock import Clock
 from quorate.core.types import FloatArray, OutputSpec
 from quorate.errors import MemberError, MemberTimeout
 from quorate.serving.batch import Batch, Part
-from quorate.serving.cost import INLINE_MS, Curve
+from quorate.serving.cost import INLINE_MS, Cost, Curve
 from quorate.serving.feed import Feed, Prepare, joined, prepare_all
 from quorate.serving.lanes import ThreadLane
 from quorate.serving.line import Line
@@ -26,6 +25,7 @@ from quorate.serving.units import HostUnit, InProcessUnit
 
 MAX_ROWS = 1024
 """Rows of different requests that are joined at most."""
+_RECENT = 0.1  # the weight of the newest measurement
 HOLD_MS = 20.0
 """How long a joined run may hold a thread or a member process, where a single item does not take longer."""
 
@@ -40,13 +40,33 @@ class NotStarted(NotRun):
     code = MemberTimeout.code
 
 
+class Run:
+    """A run of works in a thread or a member's process; ``began`` (monotonic seconds) is None while it waits for one.
+
+    ``limit`` seconds after that it is overdue; ``blamed`` says that its member was, which is done once a run.
+    """
+
+    __slots__ = ("began", "blamed", "limit", "works")
+
+    def __init__(self, works: list[Work], limit: float) -> None:
+        self.works = works
+        self.limit = limit
+        self.began: float | None = None
+        self.blamed = False
+
+    def overdue(self, now: float) -> bool:
+        """Whether it takes longer than a run may."""
+        return self.began is not None and now - self.began >= self.limit
+
+
 class Work:
     """One request's wish of one unit; ``future`` gets its :class:`Part`, or the error.
 
-    ``started`` is None in line. ``prompt`` work runs in one of the next turns of the loop, or is told it is too late.
+    ``started`` is when it was taken out of the line (monotonic seconds), None in line; ``run`` what it became a part
+    of. ``prompt`` work runs in one of the next turns of the loop, or is told it is too late.
     """
 
-    __slots__ = ("bulk", "fault_after", "feed", "future", "owner", "prompt", "rows", "started", "until")
+    __slots__ = ("bulk", "fault_after", "feed", "future", "owner", "prompt", "rows", "run", "started", "until")
 
     def __init__(
         self, feed: Feed, future: asyncio.Future[Part], *, until: float, fault_after: float, owner: str, bulk: bool
@@ -59,18 +79,20 @@ class Work:
         self.owner = owner
         self.bulk = bulk
         self.started: float | None = None
+        self.run: Run | None = None
         self.prompt = False
+
+    def to_blame(self, now: float) -> bool:
+        """Whether its run is overdue and nobody was blamed for that yet; then the caller does."""
+        run = self.run
+        if run is None or run.blamed or not run.overdue(now):
+            return False
+        run.blamed = True
+        return True
 
 
 Results = list[tuple[Work, Part | Exception]]
 OnRun = Callable[[int, int, float], None]
-
-
-class _Run(NamedTuple):
-    """A run under way; it does not count any more once it is ``overdue`` (monotonic seconds)."""
-
-    works: list[Work]
-    overdue: float
 
 
 class Batcher:
@@ -98,16 +120,28 @@ class Batcher:
         self._lane = lane
         self._on_run = on_run
         self._width = width
+        self._joins = unit.joins
         self._inline: Line[Work] = Line()
         self._line: Line[Work] = Line()
         self._scheduled = False
-        self._runs: dict[asyncio.Task[None], _Run] = {}
+        self._runs: dict[asyncio.Task[None], Run] = {}
+        self._prepare_ms = 0.0  # a row, where that is done here
+
+    @property
+    def cost(self) -> Cost:
+        """Of a run with the preparation of its rows."""
+        cost = self.curve.cost
+        return Cost(cost.fixed_ms, cost.row_ms + self._prepare_ms)
 
     @property
     def backlog_ms(self) -> float:
         """How long what is in line will take, as far as is known."""
         waiting = self._inline.rows + self._line.rows
-        return self.curve.cost.of(waiting) if waiting else 0.0
+        if not waiting:
+            return 0.0
+        cost = self.cost
+        runs = 1 + (waiting - 1) // self._most()
+        return (runs * cost.fixed_ms + waiting * cost.row_ms) / self._width
 
     def prompt(self, rows: int) -> bool:
         """Whether so many rows run on the event loop."""
@@ -125,7 +159,7 @@ class Batcher:
                 loop.call_soon(self._turn)
         else:
             self._line.put(work)
-            self._pump()
+            self.pump()
         return work
 
     def _take(self, line: Line[Work], limit: int) -> list[Work]:
@@ -147,13 +181,42 @@ class Batcher:
     def _turn(self) -> None:
         """Run what this turn of the loop brought, as far as the loop should be held; the rest next turn."""
         assert isinstance(self.unit, InProcessUnit)  # noqa: S101 - others are never put in line here
-        works = self._take(self._inline, self.curve.cost.rows_within(INLINE_MS))
+        works = self._take(self._inline, self.cost.rows_within(INLINE_MS) if self._joins else 0)
         if self._inline.count:
             asyncio.get_running_loop().call_soon(self._turn)
         else:
             self._scheduled = False
         if works:
-            self._deliver(_compute(works, self.unit, self._attempt, self._prepare))
+            try:
+                results = self._compute(works, None)
+            except Exception as error:  # ours, and every item's
+                results = [(work, error) for work in works]
+            self._deliver(results)
+
+    def _compute(self, works: Sequence[Work], run: Run | None) -> Results:
+        """Prepare and run works in this thread."""
+        started = self._clock.monotonic()
+        if run is not None:
+            run.began = started
+        results, ready = self._prepared(works)
+        return results + (_halving(ready, self._attempt) if ready else [])
+
+    def _prepared(self, works: Sequence[Work]) -> tuple[Results, list[Work]]:
+        """Prepare the inputs; those that were refused, and those that can run."""
+        fresh = sum(work.feed.rows for work in works if work.feed.tensors is None)
+        if fresh:
+            started = self._clock.monotonic()
+            prepare_all([work.feed for work in works], self._prepare)
+            took = (self._clock.monotonic() - started) * 1000 / fresh
+            self._prepare_ms += (_RECENT if self._prepare_ms else 1.0) * (took - self._prepare_ms)
+        refused: Results = []
+        ready = []
+        for work in works:
+            if work.feed.refused is not None:
+                refused.append((work, work.feed.refused))
+            else:
+                ready.append(work)
+        return refused, ready
 
     def _attempt(self, works: Sequence[Work]) -> Batch:
         unit = self.unit
@@ -168,61 +231,72 @@ class Batcher:
 
     # --- in threads and processes ---
 
-    def _pump(self) -> None:
-        """Start the next run if there is room for one."""
+    def pump(self) -> None:
+        """Start the next run if there is room for one; called again now and then, for a run that hangs tells nobody."""
         while self._line.count and self._busy() < self._width:
-            works = self._take(self._line, self._most())
+            works = self._take(self._line, self._most() if self._joins else 0)
             if works:
                 self._start(works)
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a run is overdue."""
+        now = self._clock.monotonic()
+        return any(run.overdue(now) for run in self._runs.values())
 
     def _busy(self) -> int:
         if not self._runs:
             return 0
         now = self._clock.monotonic()
-        return sum(run.overdue > now for run in self._runs.values())
+        return sum(not run.overdue(now) for run in self._runs.values())
 
     def _most(self) -> int:
-        """Rows that are worth joining."""
-        cost = self.curve.cost
-        return max(1, min(MAX_ROWS, cost.enough_rows, cost.rows_within(max(HOLD_MS, cost.of(1)))))
+        """Rows that are worth joining, of which enough is known."""
+        cost = self.cost
+        most = min(MAX_ROWS, cost.enough_rows, cost.rows_within(max(HOLD_MS, cost.of(1))), 2 * self.curve.largest)
+        return max(1, most)
 
     def _start(self, works: list[Work]) -> None:
-        limit = max(work.fault_after for work in works)
+        run = Run(works, min(work.fault_after for work in works))
+        for work in works:
+            work.run = run
         unit = self.unit
-        run: Awaitable[Results]
+        results: Awaitable[Results]
         if isinstance(unit, HostUnit):
-            run = self._in_process(works, unit)
+            results = self._in_process(run, unit)
         else:
-            in_process = unit
             try:
-                run = self._lane.submit(lambda: _compute(works, in_process, self._attempt, self._prepare), limit=limit)
+                results = self._lane.submit(lambda: self._compute(works, run), limit=run.limit)
             except MemberError as error:  # the lane is full, which is no member's fault
                 self._deliver([(work, NotRun(error.message)) for work in works])
                 return
-        task = asyncio.ensure_future(self._finish(works, run))
-        self._runs[task] = _Run(works, self._clock.monotonic() + limit)
+        task = asyncio.ensure_future(self._finish(works, results))
+        self._runs[task] = run
         task.add_done_callback(self._done)
 
-    async def _finish(self, works: list[Work], run: Awaitable[Results]) -> None:
+    async def _finish(self, works: list[Work], awaited: Awaitable[Results]) -> None:
         try:
-            results = await run
+            results = await awaited
         except Exception as error:  # neither the member's nor a client's: ours, and every item's
             results = [(work, error) for work in works]
         self._deliver(results)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         del self._runs[task]
-        self._pump()
+        self.pump()
 
-    def left(self) -> None:
-        """A request no longer waits: a run that nobody waits for is withdrawn where that is possible."""
-        if isinstance(self.unit, HostUnit):
+    def left(self, work: Work) -> None:
+        """A request no longer waits: it counts for nothing in line; a run for nobody is withdrawn where that goes."""
+        if work.started is None:
+            (self._inline if work.prompt else self._line).leave(work)
+        elif isinstance(self.unit, HostUnit):
             for task, run in self._runs.items():
-                if all(work.future.done() for work in run.works):
+                if all(one.future.done() for one in run.works):
                     task.cancel()
 
-    async def _in_process(self, works: list[Work], unit: HostUnit) -> Results:
-        results, ready = _prepared(works, self._prepare)
+    async def _in_process(self, run: Run, unit: HostUnit) -> Results:
+        results, ready = self._prepared(run.works)
+        run.began = self._clock.monotonic()
         return results + (await self._attempt_in_process(ready, unit) if ready else [])
 
     async def _attempt_in_process(self, works: Sequence[Work], unit: HostUnit) -> Results:
@@ -257,35 +331,15 @@ class Batcher:
             self._on_run(requests, rows, batch.elapsed)
 
 
-def _prepared(works: Sequence[Work], prepare: Prepare) -> tuple[Results, list[Work]]:
-    """Prepare the inputs; those that were refused, and those that can run."""
-    prepare_all([work.feed for work in works], prepare)
-    refused: Results = []
-    ready = []
-    for work in works:
-        if work.feed.refused is not None:
-            refused.append((work, work.feed.refused))
-        else:
-            ready.append(work)
-    return refused, ready
-
-
-def _compute(
-    works: Sequence[Work], unit: InProcessUnit, attempt: Callable[[Sequence[Work]], Batch], prepare: Prepare
-) -> Results:
-    """Prepare and run works in this thread."""
-    results, ready = _prepared(works, prepare)
-    return results + (_run(ready, attempt) if ready else [])
-
-
-def _run(works: Sequence[Work], attempt: Callable[[Sequence[Work]], Batch]) -> Results:
+def _halving(works: Sequence[Work], attempt: Callable[[Sequence[Work]], Batch]) -> Results:
+    """Run works together; where that fails, each half by itself, until what spoils it is alone."""
     try:
         return _parts(works, attempt(works))
     except Exception as error:
         if len(works) == 1:
             return [(works[0], error)]
     middle = len(works) // 2
-    return _run(works[:middle], attempt) + _run(works[middle:], attempt)
+    return _halving(works[:middle], attempt) + _halving(works[middle:], attempt)
 
 
 def _parts(works: Sequence[Work], batch: Batch) -> Results:

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from math import inf
 from typing import Protocol, cast
 from urllib.parse import unquote
 
@@ -105,7 +106,8 @@ class Connection(asyncio.Protocol):
         self._coming: _Turn | None = None  # whose body is coming
         self._url = b""
         self._headers: Headers = []
-        self._head_bytes = 0
+        self._idle_bytes = 0
+        self._progress = False
         self._in_head = False
         self._paused = False
         self._stopped = False  # nothing that comes is parsed any more
@@ -114,6 +116,7 @@ class Connection(asyncio.Protocol):
         self._last = False  # the reply that was sent closes the connection
         self._large = False
         self._full: asyncio.Future[None] | None = None
+        self._unsent = 0  # bytes that waited for the client when it was last looked
         self.due = server.now() + server.limits.head_s
 
     # --- the transport's calls ---
@@ -138,32 +141,58 @@ class Connection(asyncio.Protocol):
         if self._stopped:
             return
         self._large = len(data) > MAX_HEAD
+        self._progress = False
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._stopped = True  # what follows would be another protocol; the request itself is answered
+            self._feed(data)
         except (httptools.HttpParserError, httptools.HttpParserInvalidURLError, UnicodeDecodeError):
             self._refuse(_MESSAGE)
         else:
-            if self._in_head:
-                self._head_bytes += len(data)
-                if self._head_bytes > MAX_HEAD:
-                    self._refuse(_MESSAGE)
+            # Heads, and the trailers behind a chunked body, come before anything is understood of them.
+            self._idle_bytes = 0 if self._progress else self._idle_bytes + len(data)
+            if self._idle_bytes > MAX_HEAD:
+                self._refuse(_MESSAGE)
         if self._turns and self._task is None:
             self._task = self._server.loop.create_task(self._answer())
         if len(self._turns) > PIPELINED or (self._coming is not None and self._unread() > UNREAD_BODY):
             self._pause()
+
+    def _feed(self, data: bytes) -> None:
+        while True:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                data = self._pass_over(data[offer.args[0] :])
+            else:
+                return
+
+    def _pass_over(self, rest: bytes) -> bytes:
+        """An offer of another protocol, at which the parser stops: the same request without it, to be parsed anew.
+
+        Java's client offers HTTP/2 in its first request, which may have a body.
+        """
+        request = self._turns.pop().request
+        assert request is not None  # noqa: S101 - it was just parsed
+        self._coming = None
+        lines = [b"%b %b HTTP/1.1\r\n" % (request.method.encode(), self._url)]
+        for name, value in request.received:
+            if name == b"connection":
+                value = b"close" if b"close" in value.lower() else b"keep-alive"
+            if name not in (b"upgrade", b"http2-settings"):
+                lines.append(b"%b: %b\r\n" % (name, value))
+        self._parser = httptools.HttpRequestParser(self)
+        return b"".join([*lines, b"\r\n", rest])
 
     def eof_received(self) -> bool:
         return False
 
     def pause_writing(self) -> None:
         self._full = self._server.loop.create_future()
+        self._unsent = self._transport.get_write_buffer_size()
         self.due = self._server.now() + self._server.limits.write_s
 
     def resume_writing(self) -> None:
         full, self._full = self._full, None
-        self.due = float("inf") if self._task is not None else self._server.now() + self._server.limits.idle_s
+        self._wait(inf if self._task is not None else self._server.limits.idle_s)
         if full is not None and not full.done():
             full.set_result(None)
 
@@ -172,18 +201,18 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._url = b""
         self._headers = []
-        self._in_head = True
-        self._head_bytes = 0
-        self.due = self._server.now() + self._server.limits.head_s
+        self._in_head = self._progress = True
+        self._wait(self._server.limits.head_s)
 
     def on_url(self, url: bytes) -> None:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
+        if self._in_head:  # trailers are not looked at
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self._in_head, self._progress = False, True
         headers = self._headers
         if self._large and len(self._url) + sum([len(name) + len(value) for name, value in headers]) > MAX_HEAD:
             raise httptools.HttpParserError(_MESSAGE)
@@ -194,9 +223,12 @@ class Connection(asyncio.Protocol):
         turn = self._coming = _Turn(request, body)
         turn.http10 = parser.get_http_version() == "1.0"
         turn.keep_alive = parser.should_keep_alive()
+        coding = request.headers.get(b"transfer-encoding")
+        if coding is not None and (turn.http10 or coding.strip().lower() != b"chunked"):
+            raise httptools.HttpParserError(_MESSAGE)
         body.expects = not turn.http10 and request.headers.get(b"expect", b"").lower() == b"100-continue"
         self._turns.append(turn)
-        self.due = float("inf")
+        self._wait(inf)
 
     def _more(self, expects: bool) -> None:
         if expects:
@@ -204,10 +236,12 @@ class Connection(asyncio.Protocol):
         self.read_on()
 
     def on_body(self, data: bytes) -> None:
+        self._progress = True
         if self._coming is not None and self._coming.body is not None:
             self._coming.body.feed(data)
 
     def on_message_complete(self) -> None:
+        self._progress = True
         turn, self._coming = self._coming, None
         if turn is not None and turn.body is not None and turn.request is not None:
             body = turn.body
@@ -267,6 +301,8 @@ class Connection(asyncio.Protocol):
             turn.keep_alive = False
         if isinstance(body, bytes):
             turn.keep_alive = turn.keep_alive and _complete(turn)
+            if _heads_only(turn):
+                body = b""
             self.send(self._head(turn, status, headers) + body)
             return
         chunked = not turn.http10
@@ -313,13 +349,24 @@ class Connection(asyncio.Protocol):
 
     # --- between requests ---
 
+    def _wait(self, seconds: float) -> None:
+        """Give the client so long, unless it is reading that is waited for already."""
+        if self._full is None:
+            self.due = self._server.now() + seconds
+
+    def _close(self) -> None:
+        """Close when all is sent, which must not take for ever."""
+        self._stopped = True
+        self.due = self._server.now() + self._server.limits.write_s
+        self._transport.close()
+
     def _rest(self) -> None:
         """The last reply was sent: wait for the next request, or close."""
-        limits, now = self._server.limits, self._server.now()
+        limits = self._server.limits
         if self._last or self._stopped or self._server.draining:
             self._linger()
         else:
-            self.due = now + (limits.head_s if self._in_head else limits.idle_s)
+            self._wait(limits.head_s if self._in_head else limits.idle_s)
 
     def _linger(self) -> None:
         """Close so that the client can still read: what it is sending is thrown away for a while."""
@@ -327,7 +374,7 @@ class Connection(asyncio.Protocol):
         self._stopped = True
         self._turns.clear()
         if not busy:
-            self._transport.close()
+            self._close()
             return
         self.read_on()
         if self._transport.can_write_eof():
@@ -336,22 +383,26 @@ class Connection(asyncio.Protocol):
 
     def expire(self) -> None:
         """``due`` has come."""
-        if self._full is not None or (self._stopped and self._task is None):
+        unsent = self._transport.get_write_buffer_size()
+        if self._full is not None and unsent < self._unsent:  # slow, but it reads
+            self._unsent = unsent
+            self.due = self._server.now() + self._server.limits.write_s
+        elif self._full is not None or (self._stopped and self._task is None):
             self._transport.abort()
         elif self._task is not None:
-            self.due = float("inf")
+            self.due = inf
         elif self._in_head:
             self._in_head = False
             self._refuse(_SLOW.format(self._server.limits.head_s))
             self._task = self._server.loop.create_task(self._answer())
-            self.due = float("inf")
+            self.due = inf
         else:
-            self._transport.close()
+            self._close()
 
     def drain(self) -> None:
         """Answer what has come and close."""
         if self._task is None:
-            self._transport.close()
+            self._close()
 
     def abort(self) -> None:
         """Break off, whatever is under way."""
@@ -375,6 +426,10 @@ class Connection(asyncio.Protocol):
 def _complete(turn: _Turn) -> bool:
     """Whether the request's body has come to its end, so that the next request can follow."""
     return turn.body is not None and turn.body.complete
+
+
+def _heads_only(turn: _Turn) -> bool:
+    return turn.request is not None and turn.request.method == "HEAD"
 
 
 def _target(url: bytes) -> tuple[str, bytes]:

@@ -68,10 +68,12 @@ class Curve:
     where it was as long as all runs have the same rows.
     """
 
-    __slots__ = ("_inline_ms", "_n", "_t", "_x", "_xt", "_xx", "cost")
+    __slots__ = ("_inline_ms", "_n", "_t", "_x", "_xt", "_xx", "cost", "largest")
 
     def __init__(self, cost: Cost) -> None:
         self.cost = cost
+        self.largest = 16
+        """Rows of the largest run seen: nothing is known of much larger ones."""
         # What was measured to be cheap at rest is not taken for slow because the machine is busy for a while.
         self._inline_ms = (_BENEFIT_OF_DOUBT if cost.inline(1) else 1.0) * INLINE_MS
         rows = (1, 16)
@@ -88,7 +90,10 @@ class Curve:
 
     def observe(self, rows: int, ms: float) -> None:
         """One run more. A run far off the line (a preempted thread) counts as three times what was expected."""
-        ms = min(ms, 3.0 * self.cost.of(rows) + 0.05)
+        if rows <= self.largest:
+            ms = min(ms, 3.0 * self.cost.of(rows) + 0.05)
+        else:
+            self.largest = rows
         self._n = _KEEP * self._n + 1.0
         self._x = _KEEP * self._x + rows
         self._xx = _KEEP * self._xx + rows * rows

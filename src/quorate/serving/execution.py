@@ -183,6 +183,7 @@ class Execution:
         work = self._pending.pop(unit)
         future = work.future
         if work.feed.refused is not None:
+            _forget(future)
             raise work.feed.refused
         if future.cancelled():
             error = MemberTimeout(f"Nobody waits for {self._pool.names(unit)} any more.")
@@ -203,13 +204,15 @@ class Execution:
                 continue
             del self._pending[unit]
             work.future.cancel()
+            _forget(work.future)
+            assert isinstance(unit, InProcessUnit | HostUnit)  # noqa: S101 - nothing else is pending
+            self._pool.batcher(unit).left(work)
             if work.feed.refused is not None:
                 continue
-            overdue = work.started is not None and self._clock.monotonic() - work.started >= self._fault_after
+            overdue = work.to_blame(self._clock.monotonic())
             error = MemberTimeout(f"Member {self._pool.names(unit)} had not answered at the deadline.")
             self._failed(unit, error, work, fault=overdue)
             if isinstance(unit, HostUnit):
-                self._pool.batcher(unit).left()
                 self._pool.hung(unit, self._fault_after)
 
     def _answered(self, unit: Unit, part: Part) -> None:
@@ -311,3 +314,9 @@ def _outcome(latency: float | None, reason: str | None) -> Status:
     if reason is not None:
         return Status.FAILED
     return Status.SKIPPED if latency is None else Status.OK
+
+
+def _forget(future: asyncio.Future[Part]) -> None:
+    """Its error, if it has one, is known already: asyncio need not complain that nobody looked."""
+    if future.done() and not future.cancelled():
+        future.exception()

@@ -35,15 +35,14 @@ def prepare_all(feeds: Sequence[Feed], prepare: Prepare) -> None:
     """
     fresh = [feed for feed in feeds if feed.tensors is None and feed.refused is None]
     if len(fresh) > 1:
-        joined = _joined([feed.raw for feed in fresh])
-        if joined is not None:
-            try:
-                together = prepare(joined, "instances")
-            except Exception:  # noqa: S110 - one by one tells whose it is
-                pass
-            else:
-                _share_out(fresh, together)
-                return
+        try:
+            joined = _joined([feed.raw for feed in fresh])
+            together = None if joined is None else prepare(joined, "instances")
+        except Exception:
+            together = None  # one by one tells whose it is
+        if together is not None:
+            _share_out(fresh, together)
+            return
     for feed in fresh:
         try:
             feed.tensors = prepare(feed.raw, feed.path)

@@ -51,6 +51,7 @@ class ThreadLane:
         self._spares = spares
         self._name = name
         self._threads = 0
+        self.size = threads
         self.replaced = 0
         for _ in range(threads):
             self._spawn()

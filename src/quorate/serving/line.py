@@ -70,6 +70,11 @@ class Line(Generic[W]):
         self.count += 1
         self.rows += work.rows
 
+    def leave(self, work: W) -> None:
+        """A work is not wanted any more: its rows do not count. It is still taken in its turn, to be thrown away."""
+        self.rows -= work.rows
+        work.rows = 0
+
     def take(self, limit: int) -> list[W]:
         """The next works, of at most ``limit`` rows together; the first may have more."""
         taken: list[W] = []

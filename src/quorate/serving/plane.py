@@ -110,10 +110,14 @@ class Plane:
             work = self.lane.submit(lambda: prepare_all([feed], pool.prepare))
         except MemberError as error:
             raise Overloaded(error.message) from None
+        expected = pool.prepare_ms(call.raw) / self.lane.size
+        pool.preparing_ms += expected
         try:
             await asyncio.wait_for(work, max(0.0, deadline - self.clock.monotonic()))
         except TimeoutError:
             return None
+        finally:
+            pool.preparing_ms -= expected
         if feed.refused is not None:
             raise feed.refused
         return feed
@@ -167,13 +171,15 @@ class Plane:
         if most is not None and endpoint.in_flight >= most:
             self.meters.shed(name, "limit")
             raise Overloaded(f"Endpoint '{name}' answers {most} requests at once in a worker, and does; retry later.")
-        backlog = endpoint.pool.backlog_ms
-        limit = endpoint.queue_ms if call.priority == "interactive" else endpoint.queue_ms / 2
+        pool = endpoint.pool
+        self._wait_no_longer(name, pool.backlog_ms(pool.units_for(pool.everyone)), endpoint.queue_ms, call)
+
+    def _wait_no_longer(self, name: str, backlog: float, queue_ms: float, call: Call) -> None:
+        limit = queue_ms if call.priority == "interactive" else queue_ms / 2
         if backlog > limit:
             self.meters.shed(name, "queue")
             raise Overloaded(
-                f"Requests of endpoint '{name}' would wait some {backlog:.0f} ms in line, and may wait {limit:g}; "
-                "retry later.",
+                f"Requests of '{name}' would wait some {backlog:.0f} ms in line, and may wait {limit:g}; retry later.",
                 retry_after=backlog / 1000,
             )
 
@@ -206,6 +212,7 @@ class Plane:
             raise InvalidInput("A model has no strategies; leave the parameter out.", path="parameters.strategy")
         limit = MODEL_DEADLINE if call.max_ms is None else min(MODEL_DEADLINE, call.max_ms / 1000)
         only = (model.position,)
+        self._wait_no_longer(model.member.name, model.pool.backlog_ms([model.member.unit]), limit * 500, call)
         self.meters.in_flight.add(1)
         try:
             feed = await self._feed(model.pool, call, call.started + limit)
@@ -344,6 +351,12 @@ class Plane:
         except Overloaded:
             self.meters.shed(endpoint.name, "journal")
             raise
+        except asyncio.CancelledError:  # its client has left, and it is a decision all the same
+            self._count(decision)
+            raise
+        self._count(decision)
+
+    def _count(self, decision: Decision) -> None:
         self.meters.decided(decision)
         for observe in self.observers:
             observe(decision)

@@ -87,6 +87,8 @@ class LoadedPool:
         self._on_graph_fault = on_graph_fault
         self._on_run = on_run
         self._lanes = lanes
+        self.preparing_ms = 0.0
+        """What is being prepared in threads before it can be put in line, as far as is known."""
         self._row_ms = [0.0, 0.0]  # of arrays, of encoded images
         self._batchers: dict[Unit, Batcher] = {}
         self._probes: set[asyncio.Task[None]] = set()
@@ -109,10 +111,10 @@ class LoadedPool:
         first = next(iter(raw.values()))
         return self._row_ms[isinstance(first[0], bytes)] * len(first)
 
-    @property
-    def backlog_ms(self) -> float:
-        """How long what is in line will take, as far as is known."""
-        return max((batcher.backlog_ms for batcher in self._batchers.values()), default=0.0)
+    def backlog_ms(self, units: Sequence[Unit]) -> float:
+        """How long what is in line for these, and is being prepared, will take, as far as is known."""
+        lines = [self._batchers[unit].backlog_ms for unit in units if unit in self._batchers]
+        return max(lines, default=0.0) + self.preparing_ms
 
     def together(self) -> InProcessUnit | None:
         """The one unit in this process that answers for all members; None if there is no such thing."""
@@ -185,6 +187,11 @@ class LoadedPool:
                 member.breaker.trip()
             if member.breaker.probe_due():
                 self._spawn(self._probe(member.unit, member.breaker))
+        for batcher in self._batchers.values():
+            batcher.pump()
+            if isinstance(batcher.unit, HostUnit) and batcher.hangs:
+                batcher.unit.host.kill()
+                self.members[batcher.unit.members[0]].breaker.trip()
         if self.graph is not None and self.graph_breaker.probe_due():
             self._spawn(self._probe(self.graph, self.graph_breaker))
 
@@ -255,6 +262,7 @@ class LoadedPool:
     def close(self) -> None:
         """Stop probes, kill member processes, give memory back."""
         self._closed = True
+        self._batchers.clear()
         for task in self._probes:
             task.cancel()
         for unit in [m.unit for m in self.members] + ([self.graph] if self.graph else []):

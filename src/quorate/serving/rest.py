@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ class RestApp:
         self._idempotency = idempotency
         self._ready = ready
         self._bulk = BulkDesk(plane, spool=spool, ready=ready)
+        self._kept: set[asyncio.Task[Reply]] = set()
         self._readers: dict[int, tuple[Any, InputReader]] = {}
         self._hosts = HostPolicy(host)
         self._hosts_of = -1
@@ -88,8 +90,6 @@ class RestApp:
         else:
             if isinstance(body, bytes):
                 headers.append((b"content-length", b"%d" % len(body)))
-                if request.method == "HEAD":
-                    body = b""
             headers.append((b"x-request-id", request.request_id.encode()))
         finally:
             generation.release()
@@ -201,7 +201,25 @@ class RestApp:
 
         if key is None:
             return await answer()
-        return await once(self._idempotency, request, answer, caller=caller, key=key, digest=call.digest)
+        return await self._once(request, answer, caller, key, call.digest)
+
+    async def _once(
+        self, request: Request, answer: Callable[[], Awaitable[Reply]], caller: str | None, key: str, digest: bytes
+    ) -> Reply:
+        """Answer once per key, to the end also where the client leaves: with the same key it may come back."""
+
+        async def pinned() -> Reply:
+            with self._plane.pinned():
+                return await once(self._idempotency, request, answer, caller=caller, key=key, digest=digest)
+
+        task = asyncio.ensure_future(pinned())
+        self._kept.add(task)
+        task.add_done_callback(self._kept.discard)
+        return await asyncio.shield(task)
+
+    async def finish(self) -> None:
+        """Wait for requests with a key whose clients have left."""
+        await asyncio.gather(*self._kept, return_exceptions=True)
 
     def _call(self, request: Request, endpoint: LoadedEndpoint, body: bytes, key: str | None) -> Call:
         reader = self._reader(endpoint)
@@ -351,7 +369,7 @@ class RestApp:
 
         if key is None:
             return await answer()
-        return await once(self._idempotency, request, answer, caller=caller, key=key, digest=call.digest)
+        return await self._once(request, answer, caller, key, call.digest)
 
     # --- outcomes ---
 

@@ -12,6 +12,7 @@ from quorate.serving.connection import Connection, ConnectionLimits, Handler
 
 log = logging.getLogger("quorate.serving")
 
+BACKLOG = 2048
 _SWEEP_S = 0.5
 
 
@@ -36,7 +37,7 @@ class HttpServer:
     async def start(self, listener: socket.socket) -> None:
         """Accept connections from now on."""
         self.loop = asyncio.get_running_loop()
-        self._server = await self.loop.create_server(self._connect, sock=listener)
+        self._server = await self.loop.create_server(self._connect, sock=listener, backlog=BACKLOG)
         self._sweep()
 
     def _connect(self) -> asyncio.Protocol:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from quorate.core.types import Artifact, FloatArray, Tensors
+from quorate.runtimes import adapt
 from quorate.runtimes.base import Session
 from quorate.runtimes.host import MemberHost
 from quorate.runtimes.signature import as_answer
@@ -22,6 +23,8 @@ class Unit(ABC):
         self.members = members
         self.feed = feed
         self.cost = UNMEASURED
+        self.joins = True
+        """Whether rows of different requests may share a run: a row's answer does not depend on the others."""
 
     @abstractmethod
     def close(self) -> None:
@@ -81,6 +84,8 @@ class HostUnit(Unit):
         super().__init__((member,), feed)
         self._artifact = artifact
         self.host = host
+        # Of somebody's own function nobody knows whether it looks at all rows together, unless it is declared.
+        self.joins = artifact.format != "callable" or artifact.options.get(adapt.ROWS) == adapt.TOGETHER
 
     async def run(self, tensors: Tensors, *, timeout: float | None = None) -> FloatArray:
         """Outputs ``[n, 1, k]``; raises :class:`~quorate.errors.MemberError`."""

@@ -9,6 +9,7 @@ import gc
 import logging
 import os
 import random
+import resource
 import signal
 import socket
 import sys
@@ -33,7 +34,7 @@ from quorate.serving.meters import Meters
 from quorate.serving.outcomes import OutcomeDesk
 from quorate.serving.plane import Plane
 from quorate.serving.rest import RestApp
-from quorate.serving.server import HttpServer
+from quorate.serving.server import BACKLOG, HttpServer
 from quorate.telemetry import logs, tracing
 from quorate.telemetry.counters import Counters
 from quorate.web.auth import require_keys
@@ -46,7 +47,8 @@ log = logging.getLogger("quorate.serving")
 TICK = 0.1
 RETRY_LOAD = 5.0
 DRAIN_GRACE = 5.0
-BACKLOG = 2048
+RESERVED_FILES = 256
+"""Open files that connections must leave for models, the journal and the rest."""
 THREADS = 4
 EXIT_LANES_STUCK = 75  # EX_TEMPFAIL: the supervisor starts this slot again
 
@@ -138,6 +140,8 @@ class Worker:
             if remote is not None:
                 drains.append(remote.stop(self._settings.drain_s))
             await asyncio.gather(*drains)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(app.finish(), DRAIN_GRACE)
         finally:
             self._serving = False
             self._meters.ready.set(0)
@@ -250,7 +254,18 @@ def guarded(what: str) -> Any:
 def connection_limits(plane: Plane) -> ConnectionLimits:
     """What the snapshot says about connections."""
     limits = plane.generation.limits
-    return ConnectionLimits(head_s=limits.head_s, idle_s=limits.idle_s, connections=limits.connections)
+    connections = min(limits.connections, max(1, open_files() - RESERVED_FILES))
+    return ConnectionLimits(head_s=limits.head_s, idle_s=limits.idle_s, connections=connections)
+
+
+def open_files() -> int:
+    """How many files this process may have open: as many as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def give_back_memory() -> None:
