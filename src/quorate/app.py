@@ -15,7 +15,7 @@ import shlex
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,10 +121,12 @@ def _prepare(home: Home, config: Config, overrides: Overrides, lock: int) -> Lau
         common.append("--insecure")
     access = ["--access-log"] if (server.access_log if overrides.access_log is None else overrides.access_log) else []
     command = (sys.executable, "-P", "-m", "quorate.app")
-    work = (*command, "worker", *common, *access, "--port", str(port))
+    work = (*command, "worker", *common, *access, "--port", str(port), "--workers", str(workers))
     if grpc_port is not None:
         work = (*work, "--grpc-port", str(grpc_port))
-    children = [ChildPlan(f"worker {slot}", (*work, "--slot", str(slot))) for slot in range(workers)]
+    *children, spare = [
+        ChildPlan(f"worker {slot}", (*work, "--slot", str(slot)), gentle=True) for slot in range(workers + 1)
+    ]
     control = (*command, "control", *common, "--port", str(control_port), "--workers", str(workers))
     control += ("--inference", f"http://{_near(host)}:{port}")
     children.append(ChildPlan("control", control))
@@ -142,6 +144,8 @@ def _prepare(home: Home, config: Config, overrides: Overrides, lock: int) -> Lau
         drain_s=server.drain_s,
         pid_file=str(home.run / "supervisor.pid"),
         log_format=log_format,
+        spare=replace(spare, essential=False),
+        upgrade_file=str(home.upgrade),
     )
     plan_file = home.run / "launch.json"
     plan.save(plan_file)
@@ -320,7 +324,7 @@ def _nearest(path: Path) -> str:
 def _example_row(home: Home, pool: PoolRoute) -> dict[str, Any]:
     from quorate.codecs import sample
     from quorate.registry.blobs import BlobStore
-    from quorate.serving.loading import blank
+    from quorate.serving.opening import blank
 
     for member in pool.members:
         if member.sample is not None:
@@ -346,6 +350,7 @@ def _worker(args: argparse.Namespace) -> None:
         ready_fd=args.ready_fd,
         access_log=args.access_log,
         grpc_port=args.grpc_port,
+        workers=args.workers,
     )
     main(settings, SystemClock())
 
@@ -399,6 +404,7 @@ def main(argv: Sequence[str]) -> None:
             child.add_argument("--slot", type=int, required=True)
             child.add_argument("--access-log", action="store_true")
             child.add_argument("--grpc-port", type=int)
+            child.add_argument("--workers", type=int, default=1)
         if kind == "control":
             child.add_argument("--workers", type=int, default=0)
             child.add_argument("--inference", default=None)

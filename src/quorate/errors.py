@@ -96,9 +96,13 @@ class Overloaded(QuorateError):
 
 
 class NotReady(QuorateError):
-    """Starting, draining, or without a snapshot."""
+    """Starting, draining, without a snapshot, or not in memory; ``retry_after`` is seconds, where that is known."""
 
     code = "not_ready"
+
+    def __init__(self, message: str, *, retry_after: float | None = None, path: str | None = None) -> None:
+        super().__init__(message, path=path)
+        self.retry_after = retry_after
 
 
 class NoQuorum(QuorateError):

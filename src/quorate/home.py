@@ -56,6 +56,16 @@ class Home:
         return self.state / "jobs"
 
     @property
+    def upgrade(self) -> Path:
+        """What came of the last upgrade."""
+        return self.run / "upgrade.json"
+
+    @property
+    def desired(self) -> Path:
+        """Endpoints and pools that operators have unloaded."""
+        return self.run / "unloaded.json"
+
+    @property
     def run(self) -> Path:
         """Locks, pid and ready files, the idempotency table."""
         return self.state / "run"

@@ -156,7 +156,8 @@ def _pool(name, *members, memory=None):
     made = [
         SimpleNamespace(name=m, weights=1000, breaker=SimpleNamespace(state=Circuit.CLOSED), unit=None) for m in members
     ]
-    return SimpleNamespace(route=SimpleNamespace(name=name), members=made, memory=memory)
+    route = SimpleNamespace(name=name)
+    return SimpleNamespace(route=route, members=made, memory=memory, resident=True, threads=2, lanes=3)
 
 
 def test_what_is_unloaded_is_not_shown_any_more(book):
@@ -174,6 +175,13 @@ def test_what_is_unloaded_is_not_shown_any_more(book):
     assert book("quorate_pool_memory_bytes", pool="first") is None
     book.meters.observe([first, second], journal)
     assert book("quorate_circuit_state", member="a") == Circuit.OPEN
+    assert (book("quorate_pool_threads", pool="first"), book("quorate_pool_lanes", pool="first")) == (2, 3)
+    first.resident = False
+    book.meters.observe([first, second], journal)
+    assert (book("quorate_pool_resident", pool="first"), book("quorate_pool_resident", pool="second")) == (0, 1)
+    for gone in ("quorate_pool_memory_bytes", "quorate_pool_threads", "quorate_pool_lanes"):
+        assert book(gone, pool="first") is None
+    assert book("quorate_circuit_state", member="a") is None
 
 
 def test_the_journal_s_books_are_carried_over_once(book):

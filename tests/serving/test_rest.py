@@ -461,6 +461,57 @@ def test_the_index_lists_what_is_served(port: Port, body: bytes) -> None:
     assert [(entry["name"], entry["version"]) for entry in found] == [("main", "1"), ("a", "1"), ("b", "1")]
 
 
+class Repository:
+    """Remembers what it was asked, and marks an endpoint as a real one does."""
+
+    def __init__(self, port: Port) -> None:
+        self.port = port
+        self.asked: list[str] = []
+
+    async def load(self, name: str) -> None:
+        self.asked.append(f"load {name}")
+        self.port.house.plane.generation.endpoints[name].unloaded = False
+
+    async def unload(self, name: str) -> None:
+        self.asked.append(f"unload {name}")
+        self.port.house.plane.generation.endpoints[name].unloaded = True
+
+
+def test_what_is_unloaded_says_so_until_it_is_loaded(port: Port) -> None:
+    port.app._repository = repository = Repository(port)  # type: ignore[assignment]
+    assert port.ask("/v2/repository/models/main/unload", b"").json == {}
+    for path, body, method in (
+        (PREDICT, ROWS, "POST"),
+        (INFER, TENSORS, "POST"),
+        ("/v2/models/main/ready", None, "GET"),
+    ):
+        refused = port.ask(path, body, method)
+        assert refused.status == 503
+        assert "/v2/repository/models/main/load" in str(refused.json)
+    index = {entry["name"]: (entry["state"], entry["reason"]) for entry in port.ask("/v2/repository/index").json}
+    assert index["main"] == ("UNAVAILABLE", "It was unloaded on request.")
+    assert index["a"] == ("READY", "")
+    assert "main" not in {entry["name"] for entry in port.ask("/v2/repository/index", b'{"ready": true}').json}
+    assert port.ask("/v2/repository/models/main/load", b"{}").status == 200
+    assert port.ask(PREDICT, ROWS).status == 200
+    assert repository.asked == ["unload main", "load main"]
+
+
+@pytest.mark.parametrize("body", [b"[]", b'{"parameters": {"config": "{}"}}', b'{"unload_dependents": true}', b"{"])
+def test_a_load_has_no_parameters(port: Port, body: bytes) -> None:
+    port.app._repository = repository = Repository(port)  # type: ignore[assignment]
+    assert port.ask("/v2/repository/models/main/load", body).status in (400, 422)
+    assert repository.asked == []
+
+
+def test_only_an_admin_unloads(port: Port) -> None:
+    keys = tuple(KeyRoute(role, hashlib.sha256(role.encode()).hexdigest(), (role,)) for role in ("operate", "admin"))
+    port.publish(port.pool, keys=keys)
+    port.app._repository = Repository(port)  # type: ignore[assignment]
+    for role, status in (("operate", 403), ("admin", 200)):
+        assert port.ask("/v2/repository/models/main/unload", b"", x_api_key=role).status == status
+
+
 @pytest.mark.parametrize("body", [b"[]", b'{"ready": 1}', b'{"name": "a"}', b"{"])
 def test_a_bad_index_request_is_refused(port: Port, body: bytes) -> None:
     assert port.ask("/v2/repository/index", body).status in (400, 422)

@@ -212,7 +212,7 @@ def _replaced(old: str, new: str) -> str:
             3,
             (
                 "There is no setting 'endpoint' in quorate.yaml; expected one of endpoints, "
-                "jobs, journal, limits, pools, server; did you mean 'endpoints'?"
+                "jobs, journal, limits, memory, pools, server; did you mean 'endpoints'?"
             ),
         ),
     ],

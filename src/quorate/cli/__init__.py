@@ -13,6 +13,7 @@ from typing import Any
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("quorate.cli.serve", "Serve the project: workers, control process, callable members."),
+    "upgrade": ("quorate.cli.upgrade", "Replace the processes of a running server, one after the other."),
     "predict": ("quorate.cli.predict", "Ask a running server about pictures, folders and tables."),
     "train": ("quorate.cli.train", "Train a pool of models and register it."),
     "models": ("quorate.cli.models", "List, show, import, alias and remove registered models."),

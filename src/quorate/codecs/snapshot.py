@@ -69,6 +69,14 @@ class PoolRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     graph: GraphRoute | None = None
 
 
+class PoolRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How workers run a pool, which is no part of what it answers; without ``threads`` or ``lanes`` they measure."""
+
+    pinned: bool = True
+    threads: int | None = None
+    lanes: int | None = None
+
+
 class StrategyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A strategy: ``members`` are names in the pool, ``state`` the digest of its fitted state's file map."""
 
@@ -184,7 +192,8 @@ class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole manifest; ``version`` grows by one with every publication.
 
     ``secret`` is the project's own, made at its first apply: without it nobody can compute which arm of a blind
-    endpoint a sticky unit has.
+    endpoint a sticky unit has. ``runs`` are the settings of pools by name, where they are not the default;
+    ``memory_budget`` is the bytes that a worker's pools may take.
     """
 
     version: int
@@ -196,6 +205,8 @@ class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jobs: JobSettings = JobSettings()
     hosts: tuple[str, ...] = ()
     secret: str = ""
+    runs: dict[str, PoolRun] = {}
+    memory_budget: int | None = None
     format: int = FORMAT
 
 

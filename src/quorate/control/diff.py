@@ -73,6 +73,8 @@ def _settings(routing: Routing) -> Any:
     return msgspec.to_builtins(
         {
             "limits": routing.limits,
+            "memory.budget": routing.memory_budget,
+            "pools": routing.runs,
             "journal": routing.journal,
             "jobs": routing.jobs,
             "server.allowed_hosts": list(routing.hosts),

@@ -20,6 +20,7 @@ from quorate.codecs.snapshot import (
     MemberRoute,
     PolicyRoute,
     PoolRoute,
+    PoolRun,
     RecordRoute,
     Routing,
     StrategyRoute,
@@ -29,7 +30,7 @@ from quorate.core.types import OutputKind, OutputSpec, Signature, State
 from quorate.errors import ConfigError, QuorateError, RegistryError
 from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
-from quorate.spec import Config, ConfigProblems, EndpointSpec, PolicySpec, StrategySpec
+from quorate.spec import Config, ConfigProblems, EndpointSpec, PolicySpec, Spec, StrategySpec
 from quorate.spec.problems import Path
 from quorate.spec.rules import (
     endpoint_policy,
@@ -74,9 +75,16 @@ def resolve(config: Config, registry: Registry) -> Resolved:
             journal=msgspec.convert(spec.journal.model_dump(), JournalSettings),
             jobs=JobSettings(**spec.jobs.model_dump()),
             hosts=spec.server.allowed_hosts,
+            runs=_runs(spec),
+            memory_budget=spec.memory.budget,
         ),
         tuple(resolver.notices),
     )
+
+
+def _runs(spec: Spec) -> dict[str, PoolRun]:
+    runs = {name: PoolRun(pool.pinned, pool.threads, pool.lanes) for name, pool in spec.pools.items()}
+    return {name: run for name, run in runs.items() if run != PoolRun()}
 
 
 @dataclass(frozen=True)

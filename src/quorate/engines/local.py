@@ -16,47 +16,60 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from quorate.engines.rolling import START_ATTEMPTS, Rolling
+
 MAX_PAUSE = 5.0
 STABLE_AFTER = 5.0
-START_ATTEMPTS = 3
 KILL_GRACE = 2.0
+GENTLE_S = 2.0
+"""What a gentle end may take longer than a drain."""
+UPGRADE = signal.SIGUSR2
 
 
 @dataclass(frozen=True, slots=True)
 class ChildPlan:
     """One process: a name for people and its command; ``--life-fd`` and ``--ready-fd`` are appended to it.
 
-    One that is not ``essential`` is not waited for, and where it cannot be started the others go on without it.
+    One that is not ``essential`` is not waited for, and where it cannot be started the others go on without it. One
+    that is ``gentle`` obeys SIGUSR1: it answers what still comes on its connections for a moment before it drains.
     """
 
     name: str
     argv: tuple[str, ...]
     essential: bool = True
+    gentle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchPlan:
-    """All processes, what to print when every essential one is ready, and how long a drain may take (seconds)."""
+    """All processes, what to print when every essential one is ready, and how long a drain may take (seconds).
+
+    ``spare`` stands in for those that an upgrade replaces; what came of that is written to ``upgrade_file``.
+    """
 
     children: tuple[ChildPlan, ...]
     message: str = ""
     drain_s: float = 10.0
     pid_file: str | None = None
     log_format: str = "text"
+    spare: ChildPlan | None = None
+    upgrade_file: str | None = None
 
     def save(self, path: Path) -> None:
         """Write the plan where :func:`main` reads it."""
         path.parent.mkdir(parents=True, exist_ok=True)
         plan = {
-            "children": [{"name": c.name, "argv": list(c.argv), "essential": c.essential} for c in self.children],
+            "children": [asdict(child) for child in self.children],
             "message": self.message,
             "drain_s": self.drain_s,
             "pid_file": self.pid_file,
             "log_format": self.log_format,
+            "spare": None if self.spare is None else asdict(self.spare),
+            "upgrade_file": self.upgrade_file,
         }
         path.write_text(json.dumps(plan, indent=1))
 
@@ -64,8 +77,13 @@ class LaunchPlan:
     def read(cls, path: Path) -> LaunchPlan:
         """Read a saved plan."""
         raw: dict[str, Any] = json.loads(path.read_text())
-        children = tuple(ChildPlan(c["name"], tuple(c["argv"]), c["essential"]) for c in raw.pop("children"))
-        return cls(children, **raw)
+        children = tuple(_child_plan(child) for child in raw.pop("children"))
+        spare = raw.pop("spare")
+        return cls(children, spare=None if spare is None else _child_plan(spare), **raw)
+
+
+def _child_plan(raw: dict[str, Any]) -> ChildPlan:
+    return ChildPlan(**{**raw, "argv": tuple(raw["argv"])})
 
 
 @dataclass(slots=True)
@@ -78,6 +96,12 @@ class _Child:
     started: float = 0.0
     deaths: int = 0
     start_at: float | None = 0.0
+    retiring: bool = False
+    kill_at: float | None = None
+
+    @property
+    def name(self) -> str:
+        return self.plan.name
 
 
 class Supervisor:
@@ -101,6 +125,7 @@ class Supervisor:
         self._stopping = False
         self._kill_at: float | None = None
         self._failed = False
+        self._upgrade: Rolling[_Child] | None = None
 
     def run(self) -> int:
         """Block until stopped; 0 after a drain that was asked for, 1 when the plan could not be started."""
@@ -110,7 +135,7 @@ class Supervisor:
         os.set_blocking(wake_write, False)
         old_wake = signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         # CPython runs a handler for a signal only if one is set; the work is done when the pipe wakes the loop.
-        watched = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        watched = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, UPGRADE)
         old = {number: signal.signal(number, lambda *_: None) for number in watched}
         self._selector.register(wake_read, selectors.EVENT_READ, None)
         if self._life_fd is not None:
@@ -127,6 +152,7 @@ class Supervisor:
                     else:
                         self._heard(key.data)
                 self._reap()
+                self._roll()
                 self._enforce()
         finally:
             self._kill_all()
@@ -143,8 +169,11 @@ class Supervisor:
 
     def _timeout(self) -> float | None:
         moments = [c.start_at for c in self._children if c.start_at is not None and not self._stopping]
+        moments += [c.kill_at for c in self._children if c.kill_at is not None]
         if self._kill_at is not None:
             moments.append(self._kill_at)
+        if self._upgrade is not None:
+            moments.append(self._upgrade.limit)
         return max(0.0, min(moments) - self._clock()) if moments else None
 
     def _start_due(self, life_fd: int) -> None:
@@ -192,7 +221,9 @@ class Supervisor:
             child.ready_fd = -1
 
     def _signals(self, numbers: bytes) -> None:
-        asked = [number for number in numbers if number != signal.SIGCHLD]
+        if UPGRADE in numbers and not self._stopping:
+            self.upgrade()
+        asked = [number for number in numbers if number not in (signal.SIGCHLD, UPGRADE)]
         # A closing terminal may say so twice; only a person who asks again is in a hurry.
         again = sum(number != signal.SIGHUP for number in asked) > (not self._stopping)
         if asked and not self._stopping:
@@ -208,8 +239,54 @@ class Supervisor:
             if child.process is not None:
                 child.process.terminate()
 
+    def upgrade(self) -> None:
+        """Replace every process by a fresh one, one after the other; none of what a worker was sent is lost."""
+        plan = self._plan.spare
+        if self._upgrade is not None or plan is None or not self._announced:
+            self._told(False, "An upgrade is under way already, or the processes are still starting; ask again later.")
+            return
+        spare = next((child for child in self._children if child.plan is plan), None)
+        children = [child for child in self._children if child is not spare and child.process is not None]
+        if spare is None:
+            spare = _Child(plan, start_at=self._clock())
+            self._children.append(spare)
+        self._log(f"Upgrading: {plan.name} is started first.")
+        self._upgrade = Rolling(spare, children, retire=self._retire, clock=self._clock)
+
+    def _retire(self, child: _Child) -> None:
+        """End a child gently; :meth:`_reap` starts it again, unless it is the spare."""
+        child.deaths = 0
+        if child.process is None:  # it died just now, and comes back by itself
+            return
+        child.retiring = True
+        child.kill_at = self._clock() + self._plan.drain_s + KILL_GRACE + GENTLE_S
+        child.process.send_signal(signal.SIGUSR1 if child.plan.gentle else signal.SIGTERM)
+
+    def _roll(self) -> None:
+        if self._upgrade is None or self._stopping:
+            return
+        came = self._upgrade.step()
+        if came is None:
+            return
+        spare, self._upgrade = self._upgrade.spare, None
+        if not came[0] and spare.ready_at is None:
+            self._retire(spare)
+            spare.kill_at = self._clock()
+            if spare.process is None:
+                self._children.remove(spare)
+        self._told(*came)
+
+    def _told(self, done: bool, sentence: str) -> None:
+        self._log(sentence)
+        if self._plan.upgrade_file is not None:
+            path = Path(self._plan.upgrade_file)
+            with contextlib.suppress(OSError):
+                temporary = path.with_suffix(".new")
+                temporary.write_text(json.dumps({"done": done, "message": sentence}))
+                temporary.replace(path)
+
     def _reap(self) -> None:
-        for child in self._children:
+        for child in list(self._children):
             if child.process is None:
                 continue
             code = child.process.poll()
@@ -218,13 +295,22 @@ class Supervisor:
             _kill_group(child.process.pid)
             child.process = None
             self._forget_pipe(child)
-            if not self._stopping:
+            if child.retiring and not self._stopping:
+                child.retiring, child.kill_at, child.ready_at = False, None, None
+                child.start_at = self._clock()
+                if child.plan is self._plan.spare:
+                    self._children.remove(child)
+            elif not self._stopping:
                 self._died(child, _reason(code))
 
     def _died(self, child: _Child, reason: str) -> None:
         now = self._clock()
         stable = child.ready_at is not None and now - child.ready_at > STABLE_AFTER
         child.deaths = 1 if stable else child.deaths + 1
+        child.ready_at = None
+        if child.plan is self._plan.spare and not child.was_ready:
+            self._log(f"{child.plan.name} died ({reason}).")
+            return
         if not child.plan.essential and not child.was_ready and child.deaths >= START_ATTEMPTS:
             self._log(f"{child.plan.name} could not be started ({reason}); going on without it.")
             return
@@ -240,6 +326,10 @@ class Supervisor:
     def _enforce(self) -> None:
         if self._kill_at is not None and self._clock() >= self._kill_at:
             self._kill_all()
+        for child in self._children:
+            if child.kill_at is not None and child.process is not None and self._clock() >= child.kill_at:
+                _kill_group(child.process.pid)
+                child.kill_at = None
 
     def _kill_all(self) -> None:
         for child in self._children:

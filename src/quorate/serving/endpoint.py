@@ -137,6 +137,8 @@ class LoadedEndpoint:
         self.deadline = route.deadline_ms / 1000
         self.queue_ms = route.deadline_ms / 2 if route.queue_ms is None else route.queue_ms
         self.in_flight = 0
+        self.unloaded = False
+        """Somebody asked that it answer nothing."""
         self.cache: AnswerCache | None = None
         if route.cache is not None:
             kept = route.cache

@@ -35,6 +35,11 @@ class Gauges:
         """Take all readings; microseconds a member."""
         readings: dict[tuple[str, str], float] = {}
         for pool in pools:
+            readings["quorate_pool_resident", pool.route.name] = float(pool.resident)
+            if not pool.resident:
+                continue
+            readings["quorate_pool_threads", pool.route.name] = pool.threads
+            readings["quorate_pool_lanes", pool.route.name] = pool.lanes
             if pool.memory is not None:
                 readings["quorate_pool_memory_bytes", pool.route.name] = pool.memory
             for member in pool.members:
@@ -59,7 +64,7 @@ class Gauges:
             gauge = self._shown.get(key)
             if gauge is None:
                 name, of = key
-                label = "pool" if name == "quorate_pool_memory_bytes" else "member"
+                label = "pool" if name.startswith("quorate_pool_") else "member"
                 gauge = self._shown[key] = self._counters.gauge(name, **{label: of})
             gauge.set(value)
         for key in self._shown.keys() - readings.keys():

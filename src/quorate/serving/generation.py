@@ -41,6 +41,7 @@ class Generation:
     endpoints: Mapping[str, LoadedEndpoint] = field(default_factory=dict)
     models: Mapping[str, Mapping[int, Model]] = field(default_factory=dict)
     keyring: Keyring = field(default_factory=lambda: Keyring(()))
+    _users: list[int] = field(default_factory=lambda: [0], compare=False)
 
     @classmethod
     def empty(cls) -> Generation:
@@ -68,11 +69,15 @@ class Generation:
         return versions[int(version)]
 
     def acquire(self) -> None:
-        """Hold all pools."""
-        for pool in self.pools:
-            pool.acquire()
+        """Hold all pools; as cheap with many of them as with one."""
+        self._users[0] += 1
+        if self._users[0] == 1:
+            for pool in self.pools:
+                pool.acquire()
 
     def release(self) -> None:
         """Let go of all pools; those that no request and no other generation holds close."""
-        for pool in self.pools:
-            pool.release()
+        self._users[0] -= 1
+        if self._users[0] == 0:
+            for pool in self.pools:
+                pool.release()

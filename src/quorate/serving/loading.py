@@ -4,81 +4,98 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from quorate.clock import Clock
-from quorate.codecs import sample as sample_codec
 from quorate.codecs import state as state_codec
-from quorate.codecs.snapshot import EndpointRoute, MemberRoute, PoolRoute, Routing
-from quorate.core.types import Artifact, Signature, State, Tensors
-from quorate.errors import QuorateError
+from quorate.codecs.snapshot import EndpointRoute, PoolRoute, PoolRun, Routing
+from quorate.core.types import State, Tensors
+from quorate.errors import NotReady, Overloaded, QuorateError
 from quorate.preprocess.pipeline import Pipeline
-from quorate.registry.blobs import BlobStore
-from quorate.runtimes.graph import GraphSession
-from quorate.runtimes.host import MemberHost
-from quorate.runtimes.lookup import runtime_for
 from quorate.serving.background import Background
 from quorate.serving.breaker import Breaker, Circuit
-from quorate.serving.cost import Cost, measure
+from quorate.serving.cost import INLINE_MS, Cost, measure
+from quorate.serving.desired import Desired
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.generation import Generation, Model
 from quorate.serving.lanes import ThreadLane
+from quorate.serving.memory import give_back_memory
 from quorate.serving.meters import Meters
-from quorate.serving.pool import PROBE_TIMEOUT, LoadedMember, LoadedPool
-from quorate.serving.units import AbsentUnit, GraphUnit, HostUnit, InProcessUnit, SessionUnit, Unit
+from quorate.serving.opening import Opener, artifact_of
+from quorate.serving.pool import PROBE_TIMEOUT, LoadedMember, LoadedPool, away
+from quorate.serving.residency import Residency
+from quorate.serving.tuning import tune
+from quorate.serving.units import AbsentUnit, GraphUnit, HostUnit, InProcessUnit, Unit
 from quorate.telemetry.process import resident_bytes
 from quorate.web.auth import Keyring
 
 log = logging.getLogger("quorate.serving")
+EVERYTHING = Desired()
 _NO_PIXEL_LIMIT = 1 << 40
-GRAPH_FILE = "graph.onnx"
 SLOW_ROW_MS = 100.0
 """From here on a row is taken to cost all of a run's time: sixteen of them are not tried out."""
 
 
 class Loader:
-    """Builds generations; pools whose description did not change are shared with the present one."""
+    """Builds generations; pools whose description did not change are shared with the present one.
 
-    def __init__(self, registry: Path, *, clock: Clock, lane: ThreadLane, meters: Meters, lanes: int = 1) -> None:
-        self._blobs = BlobStore(registry)
+    ``residency`` has their members in memory; ``cores`` are what runs of this worker may use.
+    """
+
+    def __init__(self, registry: Path, *, clock: Clock, lane: ThreadLane, meters: Meters, cores: int = 1) -> None:
+        self._opener = Opener(registry, clock)
         self._clock = clock
         self._lane = lane
         self._meters = meters
-        self._lanes = lanes
+        self._cores = cores
         # Loading must not wait behind members' runs, nor they behind it.
         self._background = Background("loader")
+        self._runs: Mapping[str, PoolRun] = {}
+        self.residency = Residency(clock=clock, fill=self._pool, discard=self._discard)
 
-    async def load(self, routing: Routing, present: Generation) -> Generation:
+    async def load(self, routing: Routing, present: Generation, desired: Desired = EVERYTHING) -> Generation:
         """Load a manifest; the result is warm and holds its pools once. On failure nothing has changed.
+
+        ``desired`` says what stays out of memory. Where there is a memory budget, so do pools that are not pinned,
+        but for those whose former version is in use.
 
         Where a generation is serving, a damaged blob fails the load, since the present one is whole. At the start of
         a worker, what is damaged is left out and what remains answers.
         """
         strict = present.version > 0
-        known = {pool.route.name: pool for pool in present.pools}
+        before, self._runs = self._runs, routing.runs
+        budget, self.residency.budget = self.residency.budget, routing.memory_budget
+        out = desired.pools_out(routing)
         pools: dict[str, LoadedPool] = {}
         built: list[LoadedPool] = []
         try:
             for route in routing.pools:
-                same = known.get(route.name)
-                if same is not None and same.route == route:
-                    pools[route.name] = same
+                former = next((pool for pool in present.pools if pool.route.name == route.name), None)
+                run = routing.runs.get(route.name, PoolRun())
+                pinned = run.pinned or routing.memory_budget is None
+                if former is not None and former.route == route and _alike(before.get(route.name, PoolRun()), run):
+                    pool = former
                 else:
-                    pools[route.name] = await self._pool(route, strict)
-                    built.append(pools[route.name])
-                pools[route.name].max_pixels = routing.limits.image_pixels
+                    pool = self._shell(route, pinned)
+                    built.append(pool)
+                pools[route.name] = pool
+                if route.name not in out and (pinned or (former is not None and former.resident)):
+                    await self._hold(pool, strict)
             endpoints = {}
             for endpoint in routing.endpoints:
                 states = await self._background.submit(self._states, endpoint, strict)
                 endpoints[endpoint.name] = LoadedEndpoint(endpoint, pools[endpoint.pool], states, secret=routing.secret)
         except BaseException:
+            self._runs, self.residency.budget = before, budget
             for pool in built:
                 pool.close()
             raise
+        for name, pool in pools.items():
+            pool.pinned = routing.memory_budget is None or routing.runs.get(name, PoolRun()).pinned
+            pool.max_pixels = routing.limits.image_pixels
         models: dict[str, dict[int, Model]] = {}
         for pool in pools.values():
             for position, member in enumerate(pool.members):
@@ -91,8 +108,36 @@ class Loader:
             models,
             Keyring(routing.keys, secret=routing.secret),
         )
+        desired.mark(generation)
         generation.acquire()
         return generation
+
+    async def _hold(self, pool: LoadedPool, strict: bool) -> None:
+        try:
+            await self.residency.hold(pool, strict=strict)
+        except (Overloaded, NotReady) as error:  # its first request may find room
+            if isinstance(error, NotReady) and not pool.unloaded:
+                raise
+            log.warning("Pool '%s' is not loaded yet: %s", pool.route.name, error)
+
+    def _shell(self, route: PoolRoute, pinned: bool) -> LoadedPool:
+        """A pool that is not in memory."""
+        members = [
+            LoadedMember(member, artifact_of(member, Path()), AbsentUnit(position, 0, away), Breaker(self._clock))
+            for position, member in enumerate(route.members)
+        ]
+        pool = self._made(route, members, [], None, [])
+        pool.resident = False
+        pool.pinned = pinned
+        pool.footprint = self._opener.size(route)
+        return pool
+
+    async def _discard(self, units: Sequence[Unit]) -> None:
+        """Close units and give their memory back."""
+        for unit in units:
+            if isinstance(unit, HostUnit):
+                unit.close()
+        await self._background.submit(_close, [unit for unit in units if not isinstance(unit, HostUnit)])
 
     def _states(self, route: EndpointRoute, strict: bool) -> dict[str, State]:
         states = {}
@@ -100,7 +145,7 @@ class Loader:
             if strategy.state is None:
                 continue
             try:
-                files = {name: self._blobs.read(digest) for name, digest in strategy.state.items()}
+                files = {name: self._opener.blobs.read(digest) for name, digest in strategy.state.items()}
                 states[strategy.name] = state_codec.decode(files)
             except (QuorateError, OSError) as error:
                 if strict:
@@ -108,7 +153,11 @@ class Loader:
                 log.error("Strategy '%s' of '%s' cannot answer: %s", strategy.name, route.name, error)
         return states
 
-    async def _pool(self, route: PoolRoute, strict: bool) -> LoadedPool:
+    async def _pool(self, shell: LoadedPool, strict: bool) -> LoadedPool:
+        """Load what the pool's route describes: warm, measured and tuned."""
+        route = shell.route
+        if self.residency.budget is not None:  # what is free in the process would hide what the pool takes
+            await self._background.submit(give_back_memory)
         before = resident_bytes()
         pool = await self._background.submit(self._assemble, route, strict)
         try:
@@ -119,13 +168,34 @@ class Loader:
             for unit, breaker in units:  # one after the other: they are measured, and must not disturb each other
                 if breaker.state is Circuit.CLOSED:
                     await self._measure(pool, unit, breaker)
+            run = self._runs.get(route.name, PoolRun())
+            pool.lanes = run.lanes or max(1, self._cores // pool.threads)
+            self._tell(pool)
+            if self.residency.budget is not None:
+                await self._background.submit(give_back_memory)
             after = resident_bytes()
             if before is not None and after is not None:
                 pool.memory = max(0, after - before)
+            hosts = [resident_bytes(u.host.pid) for u in pool.units if isinstance(u, HostUnit) and u.host.pid]
+            # Memory that other pools left free may have been used again, so what it took before may be truer.
+            pool.footprint = max((pool.memory or 0) + sum(size or 0 for size in hosts), shell.footprint)
         except BaseException:
             pool.close()
             raise
         return pool
+
+    def _tell(self, pool: LoadedPool) -> None:
+        """Say how slow pools run; with the others it does not matter."""
+        slowest = max((unit.cost.of(1) for unit in pool.units_for(pool.everyone)), default=0.0)
+        if slowest > INLINE_MS or pool.route.name in self._runs:
+            log.info(
+                "Pool '%s': a run of one row takes %.3g ms with %d threads; %d runs at once (cores: %d).",
+                pool.route.name,
+                slowest,
+                pool.threads,
+                pool.lanes,
+                self._cores,
+            )
 
     def _assemble(self, route: PoolRoute, strict: bool) -> LoadedPool:
         pipelines: list[Pipeline] = []
@@ -137,79 +207,41 @@ class Loader:
                 pipelines.append(pipeline)
                 digests.append(pipeline.digest)
             feeds.append(digests.index(pipeline.digest))
+        threads = self._asked_threads(route)
         members = [
-            self._member(member, position, feeds[position], strict) for position, member in enumerate(route.members)
+            self._opener.member(member, position, feeds[position], strict=strict, threads=threads)
+            for position, member in enumerate(route.members)
         ]
-        raw = self._sample(route)
+        raw = self._opener.sample(route)
+        samples = [pipeline.apply(raw, max_pixels=_NO_PIXEL_LIMIT) for pipeline in pipelines]
+        graph = self._opener.graph(route, feeds, strict=strict, threads=threads or 1)
+        pool = self._made(route, members, pipelines, graph, samples)
+        pool.threads = threads or 1
+        return pool
+
+    def _made(
+        self,
+        route: PoolRoute,
+        members: Sequence[LoadedMember],
+        pipelines: Sequence[Pipeline],
+        graph: GraphUnit | None,
+        samples: Sequence[Tensors],
+    ) -> LoadedPool:
         return LoadedPool(
             route,
             members,
             pipelines,
-            self._graph(route, feeds, strict),
-            [pipeline.apply(raw, max_pixels=_NO_PIXEL_LIMIT) for pipeline in pipelines],
+            graph,
+            samples,
             clock=self._clock,
             lane=self._lane,
             on_fault=self._meters.member_fault(route.name),
             on_graph_fault=self._meters.graph_fault(route.name),
             on_run=self._meters.runs(route.name),
-            lanes=self._lanes,
         )
 
-    def _member(self, route: MemberRoute, position: int, feed: int, strict: bool) -> LoadedMember:
-        artifact = _artifact(route, Path())  # what it declares is known even if it cannot be loaded
-
-        def load() -> Unit:
-            runtime = runtime_for(route.format)()
-            loadable = _artifact(route, self._blobs.checkout(route.files))
-            if runtime.isolated:
-                return HostUnit(position, feed, loadable, MemberHost(loadable, clock=self._clock))
-            return SessionUnit(position, feed, runtime.load(loadable), loadable)
-
-        unit: Unit
-        try:
-            unit = load()
-        except (QuorateError, OSError) as error:
-            if strict:
-                raise
-            # A damaged member costs its share of the ensemble, not the start; probes try again.
-            log.error("Member '%s' could not be loaded and is left out: %s", route.name, error)
-            unit = AbsentUnit(position, feed, load)
-        member = LoadedMember(route, artifact, unit, Breaker(self._clock))
-        stamps = [self._blobs.stamp(digest) for digest in route.files.values()]
-        member.weights = sum(stamp[1] for stamp in stamps if stamp is not None)
-        return member
-
-    def _graph(self, route: PoolRoute, feeds: list[int], strict: bool) -> GraphUnit | None:
-        if route.graph is None:
-            return None
-        order = [member.name for member in route.members]
-        names = route.graph.order
-        positions = tuple(order.index(name) for name in names)
-        try:
-            folder = self._blobs.checkout({GRAPH_FILE: route.graph.digest})
-            graph = GraphSession(
-                folder / GRAPH_FILE,
-                names,
-                outputs=None if route.graph.members else route.graph.outputs,
-                name=f"pool {route.name}",
-                threads=1,
-                alone=route.graph.alone,
-            )
-        except (QuorateError, OSError) as error:
-            if strict:
-                raise
-            log.error("The fused graph of pool '%s' could not be loaded; its members run apart: %s", route.name, error)
-            return None
-        return GraphUnit(positions, feeds[positions[0]], graph)
-
-    def _sample(self, route: PoolRoute) -> Mapping[str, Any]:
-        for member in route.members:
-            if member.sample is not None:
-                try:
-                    return sample_codec.decode(self._blobs.read(member.sample))[0]
-                except QuorateError as error:
-                    log.error("The held-out rows of member '%s' cannot be read: %s", member.name, error)
-        return blank(route.signature)
+    def _asked_threads(self, route: PoolRoute) -> int | None:
+        return self._runs.get(route.name, PoolRun()).threads
 
     async def _warm(self, pool: LoadedPool, unit: Unit, breaker: Breaker) -> None:
         """Run once; a member that cannot do that starts with an open circuit."""
@@ -225,9 +257,12 @@ class Loader:
         sample = pool.samples[unit.feed]
         try:
             if isinstance(unit, InProcessUnit):
-                unit.cost = await self._background.submit(
-                    measure, lambda rows: unit.run(repeated(sample, rows)), self._clock
-                )
+                reopen = None
+                if self._asked_threads(pool.route) is None and unit in pool.units_for(pool.everyone):
+                    reopen = self._opener.reopener(pool.route, unit)
+                best, threads = await self._background.submit(self._tuned, unit, reopen, sample)
+                pool.replace(unit, best)
+                pool.threads = max(pool.threads, threads)
             elif isinstance(unit, HostUnit):
                 unit.cost = await self._time(unit, sample)
         except Exception as error:
@@ -247,6 +282,21 @@ class Loader:
         row = max(0.0, await once(16) - single) / 15
         return Cost(max(0.0, single - row), row)
 
+    def _tuned(
+        self, unit: InProcessUnit, reopen: Callable[[int], InProcessUnit] | None, sample: Tensors
+    ) -> tuple[InProcessUnit, int]:
+        """The unit, or the same with more threads where that pays; measured."""
+
+        def cost(candidate: InProcessUnit) -> Cost:
+            return measure(lambda rows: candidate.run(repeated(sample, rows)), self._clock)
+
+        if reopen is None or self._cores == 1:
+            unit.cost = cost(unit)
+            return unit, 1
+        best, found, threads = tune(unit, reopen, cost, self._cores)
+        best.cost = found
+        return best, threads
+
     def _leave_out(self, pool: LoadedPool, unit: Unit, breaker: Breaker, error: Exception) -> None:
         breaker.trip()
         if isinstance(unit, HostUnit):
@@ -259,40 +309,26 @@ class Loader:
             exc_info=unexpected,
         )
 
+    async def give_back(self) -> None:
+        """Return to the system what closed pools have left free."""
+        await self._background.submit(give_back_memory)
+
     def close(self) -> None:
         """Stop the loader's thread; nobody waits for a load under way."""
         self._background.close(lambda: None, timeout=0.0)
 
 
-def _artifact(route: MemberRoute, folder: Path) -> Artifact:
-    return Artifact(
-        name=route.name,
-        version=route.version,
-        format=route.format,
-        folder=folder,
-        files=tuple(route.files),
-        digest=route.digest,
-        signature=route.signature,
-        tensors=route.tensors,
-        output_name=route.output_name,
-        options=route.options,
-    )
+def _alike(before: PoolRun, now: PoolRun) -> bool:
+    """Whether a pool that was loaded by the one setting is as by the other."""
+    return (before.threads, before.lanes) == (now.threads, now.lanes)
+
+
+def _close(units: Sequence[Unit]) -> None:
+    for unit in units:
+        unit.close()
+    give_back_memory()
 
 
 def repeated(sample: Tensors, rows: int) -> Tensors:
     """The first ``rows`` rows of a sample, repeated where it has fewer."""
     return {name: np.take(array, np.arange(rows) % len(array), axis=0) for name, array in sample.items()}
-
-
-def blank(signature: Signature) -> dict[str, Any]:
-    """One row of zeros of a raw signature, for members that came without held-out rows."""
-    if signature.input_kind == "image":
-        return {"image": np.zeros((1, 32, 32, 3), np.uint8)}
-    return {
-        spec.name: np.full((1, *(d or 1 for d in spec.shape[1:])), "" if spec.dtype == "str" else 0, _dtype(spec.dtype))
-        for spec in signature.inputs
-    }
-
-
-def _dtype(name: str) -> str:
-    return "U1" if name == "str" else name

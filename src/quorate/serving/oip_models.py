@@ -14,9 +14,12 @@ from quorate.serving import oip_responses
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.generation import Generation, Model
 from quorate.serving.plane import Call, Plane
+from quorate.serving.residency import unloaded
 
 Target = LoadedEndpoint | Model
 
+_UNLOADED = "It was unloaded on request."
+_ABSENT = "It is not in memory; its first request loads it."
 SERVER = {"name": "quorate", "version": __version__}
 
 
@@ -61,11 +64,33 @@ def metadata(found: Target) -> dict[str, Any]:
     )
 
 
-def index(generation: Generation) -> list[dict[str, str]]:
-    """Every endpoint and every version of every model, with its state."""
-    found = [(e.name, str(e.route.revision)) for e in generation.endpoints.values()]
-    found += [(name, str(version)) for name, versions in generation.models.items() for version in versions]
-    return [{"name": name, "version": version, "state": "READY", "reason": ""} for name, version in found]
+def is_loaded(found: Target) -> bool:
+    """Whether it answers, if only after it was loaded; else somebody unloaded it."""
+    return not (found.pool.unloaded if isinstance(found, Model) else found.unloaded)
+
+
+def need_loaded(found: Target) -> None:
+    """:class:`NotReady` where it answers nothing because somebody unloaded it."""
+    if not is_loaded(found):
+        kind, name = ("Model", found.member.name) if isinstance(found, Model) else ("Endpoint", found.name)
+        raise unloaded(kind, name)
+
+
+def index(generation: Generation, *, ready_only: bool = False) -> list[dict[str, str]]:
+    """Every endpoint and every version of every model, with its state; or those that answer."""
+    found = [(e.name, str(e.route.revision), e.unloaded, e.pool) for e in generation.endpoints.values()]
+    for name, versions in generation.models.items():
+        found += [(name, str(version), model.pool.unloaded, model.pool) for version, model in versions.items()]
+    return [
+        {
+            "name": name,
+            "version": version,
+            "state": "UNAVAILABLE" if out else "READY",
+            "reason": _UNLOADED if out else "" if pool.resident else _ABSENT,
+        }
+        for name, version, out, pool in found
+        if not (ready_only and out)
+    ]
 
 
 async def answer(plane: Plane, found: Target, call: Call) -> Answered:

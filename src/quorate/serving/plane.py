@@ -25,6 +25,7 @@ from quorate.serving.journal import Journal
 from quorate.serving.lanes import ThreadLane
 from quorate.serving.meters import Meters
 from quorate.serving.pool import LoadedPool
+from quorate.serving.residency import Residency, unloaded
 
 Priority = Literal["interactive", "bulk"]
 
@@ -69,7 +70,16 @@ class _Served:
 class Plane:
     """Answers calls against the current generation; owns the ids and appends the decisions."""
 
-    def __init__(self, *, clock: Clock, lane: ThreadLane, journal: Journal, rng: random.Random, meters: Meters) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        lane: ThreadLane,
+        journal: Journal,
+        rng: random.Random,
+        meters: Meters,
+        residency: Residency | None = None,
+    ) -> None:
         self.clock = clock
         self.lane = lane
         self.journal = journal
@@ -78,6 +88,7 @@ class Plane:
         self.observers: list[Callable[[Decision], None]] = []
         """Told every decision that was kept or answered, in the event loop; they must neither wait nor raise."""
         self._rng = rng
+        self._residency = residency or Residency(clock=clock)
 
     @contextmanager
     def pinned(self) -> Iterator[None]:
@@ -128,6 +139,8 @@ class Plane:
         Raises :class:`NoQuorum` (journaled too) when neither the strategy nor a fallback could answer in time,
         :class:`Overloaded` when the endpoint sheds because its decisions cannot be kept, and client errors.
         """
+        if endpoint.unloaded:
+            raise unloaded("Endpoint", endpoint.name)
         choice = endpoint.choose(call.strategy, call.context, self._rng.random)
         self._admit(endpoint, call)
         if endpoint.cache is not None:
@@ -136,6 +149,9 @@ class Plane:
             if kept is not None:
                 return await self._from_cache(endpoint, choice, call, kept)
         limit = endpoint.deadline if call.max_ms is None else min(endpoint.deadline, call.max_ms / 1000)
+        if not endpoint.pool.resident or endpoint.pool.unloaded:
+            await self._bring(endpoint.pool, call.started + limit, endpoint.name)
+        endpoint.pool.enter(call.started)
         self.meters.in_flight.add(1)
         endpoint.in_flight += 1
         try:
@@ -150,6 +166,7 @@ class Plane:
                 execution.give_up()
         finally:
             endpoint.in_flight -= 1
+            self._leave(endpoint.pool)
             self.meters.in_flight.add(-1)
         decision = self._decide(endpoint, choice, execution, served, call)
         await self._keep(endpoint, decision)
@@ -158,6 +175,18 @@ class Plane:
         if endpoint.cache is not None and not served.degraded:
             endpoint.cache.put(_cache_key(choice, call), served.answer)
         return decision
+
+    async def _bring(self, pool: LoadedPool, until: float, name: str) -> None:
+        try:
+            await self._residency.bring(pool, until)
+        except Overloaded:
+            self.meters.shed(name, "memory")
+            raise
+
+    def _leave(self, pool: LoadedPool) -> None:
+        pool.requests -= 1
+        if self._residency.crowded and not pool.requests:
+            self._residency.idle()
 
     def _admit(self, endpoint: LoadedEndpoint, call: Call) -> None:
         """Refuse now what could not be answered well: :class:`Overloaded` says what for, and when to come again."""
@@ -213,6 +242,9 @@ class Plane:
         limit = MODEL_DEADLINE if call.max_ms is None else min(MODEL_DEADLINE, call.max_ms / 1000)
         only = (model.position,)
         self._wait_no_longer(model.member.name, model.pool.backlog_ms([model.member.unit]), limit * 500, call)
+        if not model.pool.resident or model.pool.unloaded:
+            await self._bring(model.pool, call.started + limit, model.member.name)
+        model.pool.enter(call.started)
         self.meters.in_flight.add(1)
         try:
             feed = await self._feed(model.pool, call, call.started + limit)
@@ -224,6 +256,7 @@ class Plane:
             finally:
                 execution.give_up()
         finally:
+            self._leave(model.pool)
             self.meters.in_flight.add(-1)
         if not execution.flawless(only):
             reason = execution.reasons[model.position]

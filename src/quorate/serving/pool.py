@@ -10,7 +10,7 @@ from typing import Any
 from quorate.clock import Clock
 from quorate.codecs.snapshot import Limits, MemberRoute, PoolRoute
 from quorate.core.types import Artifact, FloatArray, Tensors
-from quorate.errors import MemberTimeout, QuorateError, SignatureViolation
+from quorate.errors import MemberCrashed, MemberTimeout, QuorateError, SignatureViolation
 from quorate.preprocess.pipeline import Pipeline
 from quorate.runtimes.signature import usable
 from quorate.serving.batcher import Batcher, OnRun
@@ -47,7 +47,10 @@ class LoadedMember:
 
 
 class LoadedPool:
-    """Loaded members in pool order; shared by generations whose manifest describes it the same way.
+    """Members in pool order; shared by generations whose manifest describes it the same way.
+
+    It stays the same object while its members come into memory (:meth:`fill`) and go (:meth:`vacate`); requests may run
+    them only while it is ``resident``.
 
     ``on_fault(member, code)``, ``on_graph_fault()`` and ``on_run(requests, rows, ms)`` count; ``width`` is the numbers
     per row of an output, ``everyone`` all positions, ``lanes`` the runs of one unit that may be under way in threads.
@@ -80,13 +83,27 @@ class LoadedPool:
         self.max_pixels = Limits().image_pixels
         self.memory: int | None = None
         """Bytes that the process grew by while it was loaded and warmed; None where unknown."""
+        self.footprint = 0
+        """Bytes that count against a memory budget, also while it is not resident: what it took when it was."""
+        self.resident = True
+        self.pinned = True
+        self.unloaded = False
+        """Somebody asked for its memory; requests do not bring it back."""
+        self.requests = 0
+        """Requests that run it or wait for it; with one it stays in memory."""
+        self.used = 0.0
+        """When the last of them came (monotonic seconds)."""
+        self.load_s: float | None = None
+        """Seconds that it took to load the last time."""
+        self.threads = 1
+        """Threads of one run; the most of any unit."""
         self.samples = tuple(samples)
         self.clock = clock
         self._lane = lane
         self._on_fault = on_fault
         self._on_graph_fault = on_graph_fault
         self._on_run = on_run
-        self._lanes = lanes
+        self.lanes = lanes
         self.preparing_ms = 0.0
         """What is being prepared in threads before it can be put in line, as far as is known."""
         self._row_ms = [0.0, 0.0]  # of arrays, of encoded images
@@ -142,7 +159,7 @@ class LoadedPool:
                 clock=self.clock,
                 lane=self._lane,
                 on_run=self._on_run,
-                width=_AHEAD if isinstance(unit, HostUnit) else self._lanes,
+                width=_AHEAD if isinstance(unit, HostUnit) else self.lanes,
             )
         return found
 
@@ -182,6 +199,8 @@ class LoadedPool:
 
     def tick(self) -> None:
         """Start the probes that are due; called a few times a second on the event loop."""
+        if not self.resident:
+            return
         for member in self.members:
             if isinstance(member.unit, HostUnit) and not member.unit.host.ready:
                 member.breaker.trip()
@@ -253,11 +272,57 @@ class LoadedPool:
         """One more user: a generation, or a request under way."""
         self.users += 1
 
+    def enter(self, at: float) -> None:
+        """A request that runs it came then (monotonic seconds): it stays in memory until ``requests`` is 0."""
+        self.requests += 1
+        self.used = at
+
     def release(self) -> None:
         """One user less; the last one closes the pool."""
         self.users -= 1
         if self.users == 0:
             self.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether its last user has gone."""
+        return self._closed
+
+    @property
+    def units(self) -> list[Unit]:
+        """All units that hold memory."""
+        return [member.unit for member in self.members] + ([self.graph] if self.graph else [])
+
+    def replace(self, unit: InProcessUnit, by: InProcessUnit) -> None:
+        """Run another unit for the same members; before any request."""
+        if unit is self.graph and isinstance(by, GraphUnit):
+            self.graph = by
+        elif unit is not by:
+            self.members[unit.members[0]].unit = by
+
+    def fill(self, loaded: LoadedPool) -> None:
+        """Take over what was loaded from the same route; ``loaded`` is not used any more."""
+        self.members, self.pipelines, self.samples = loaded.members, loaded.pipelines, loaded.samples
+        self.graph, self.graph_breaker = loaded.graph, loaded.graph_breaker
+        self.memory, self.footprint = loaded.memory, loaded.footprint
+        self.threads, self.lanes, self.load_s = loaded.threads, loaded.lanes, loaded.load_s
+        self._row_ms = [0.0, 0.0]
+        self._batchers = {}
+        self.resident = True
+
+    def vacate(self) -> list[Unit]:
+        """Let go of the members; returns the units that are to be closed. No request may be under way."""
+        units = self.units
+        for task in self._probes:
+            task.cancel()
+        self.resident = False
+        self.members = tuple(
+            LoadedMember(member.route, member.artifact, AbsentUnit(position, 0, away), Breaker(self.clock))
+            for position, member in enumerate(self.members)
+        )
+        self.graph, self.samples, self.memory = None, (), None
+        self._batchers = {}
+        return units
 
     def close(self) -> None:
         """Stop probes, kill member processes, give memory back."""
@@ -265,5 +330,10 @@ class LoadedPool:
         self._batchers.clear()
         for task in self._probes:
             task.cancel()
-        for unit in [m.unit for m in self.members] + ([self.graph] if self.graph else []):
+        for unit in self.units:
             unit.close()
+
+
+def away() -> Unit:
+    """What loads a member of a pool that is not in memory: nothing, members come and go together."""
+    raise MemberCrashed("The pool is not in memory.")

@@ -30,6 +30,7 @@ from quorate.serving.oip_models import Target
 from quorate.serving.once import once
 from quorate.serving.outcomes import OutcomeDesk
 from quorate.serving.plane import Call, Plane
+from quorate.serving.repository import Repository
 from quorate.web import headers as header
 from quorate.web import json
 from quorate.web.hosts import HostPolicy
@@ -56,6 +57,7 @@ class RestApp:
         idempotency: IdempotencyTable,
         ready: Callable[[], bool],
         spool: Path | None = None,
+        repository: Repository | None = None,
     ) -> None:
         self._plane = plane
         self._host = host
@@ -64,6 +66,7 @@ class RestApp:
         self._ready = ready
         self._bulk = BulkDesk(plane, spool=spool, ready=ready)
         self._kept: set[asyncio.Task[Reply]] = set()
+        self._repository = repository
         self._readers: dict[int, tuple[Any, InputReader]] = {}
         self._hosts = HostPolicy(host)
         self._hosts_of = -1
@@ -283,11 +286,14 @@ class RestApp:
             case ["repository", "index"]:
                 allow(request, "POST")
                 return await self._index(request)
+            case ["repository", "models", name, ("load" | "unload") as action]:
+                allow(request, "POST")
+                return await self._repository_model(request, name, action)
         raise no_route(request)
 
     async def _index(self, request: Request) -> Reply:
         self._authorise(request, "predict")
-        body = await self._body(request)
+        body, ready = await self._body(request), False
         if body.strip():
             asked = json.decode(body, depth=self._plane.generation.limits.json_depth)
             if (
@@ -296,7 +302,20 @@ class RestApp:
                 or not isinstance(asked.get("ready", False), bool)
             ):
                 raise InvalidInput('The body is {} or {"ready": true}.', path="ready")
-        return 200, [JSON], _encode(oip_models.index(self._plane.generation))
+            ready = asked.get("ready", False)
+        return 200, [JSON], _encode(oip_models.index(self._plane.generation, ready_only=ready))
+
+    async def _repository_model(self, request: Request, name: str, action: str) -> Reply:
+        self._authorise(request, "admin")
+        body = await self._body(request)
+        if body.strip():
+            asked = json.decode(body, depth=self._plane.generation.limits.json_depth)
+            if not isinstance(asked, dict) or asked.keys() - {"parameters"} or asked.get("parameters"):
+                raise InvalidInput("The body is {}: a load or unload has no parameters.", path="parameters")
+        if self._repository is None:
+            raise NotReady("This worker is starting or draining; try again in a moment.")
+        await (self._repository.load(name) if action == "load" else self._repository.unload(name))
+        return 200, [JSON], b"{}"
 
     async def _models(self, request: Request, rest: list[str]) -> Reply:
         version: str | None = None
@@ -318,6 +337,7 @@ class RestApp:
         if action == "infer":
             return await self._infer(request, target, caller)
         if action == "ready":
+            oip_models.need_loaded(target)
             return 200, [JSON], _encode({"name": name, "ready": True})
         return 200, [JSON], _encode(oip_models.metadata(target))
 

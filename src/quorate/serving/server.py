@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from contextlib import suppress
 from email.utils import formatdate
 
 from quorate.clock import Clock
@@ -31,12 +32,14 @@ class HttpServer:
         self.wall = clock.now
         self.loop: asyncio.AbstractEventLoop
         self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
         self._sweeping: asyncio.TimerHandle | None = None
         self._date = (0, b"")
 
     async def start(self, listener: socket.socket) -> None:
         """Accept connections from now on."""
         self.loop = asyncio.get_running_loop()
+        self._listener = listener
         self._server = await self.loop.create_server(self._connect, sock=listener, backlog=BACKLOG)
         self._sweep()
 
@@ -52,11 +55,37 @@ class HttpServer:
             connection.expire()
         self._sweeping = self.loop.call_later(_SWEEP_S, self._sweep)
 
+    async def retire(self, patience: float) -> None:
+        """Accept nothing more, and close each connection with its next reply; for up to ``patience`` seconds.
+
+        So a client that is sending a request just now gets its answer, and no connection that waits to be accepted is
+        lost: others share the port.
+        """
+        self.draining = True
+        await self._stop_listening()
+        until = self.now() + patience
+        while self.connections and self.now() < until:
+            await asyncio.sleep(0.01)
+
+    async def _stop_listening(self) -> None:
+        server, self._server = self._server, None
+        if server is None:
+            return
+        waiting = []
+        if self._listener is not None:
+            with suppress(OSError):  # none is left, or it is closed already
+                while True:
+                    waiting.append(self._listener.accept()[0])
+        server.close()  # at once: between the last accept and this, a connection could be lost
+        for accepted in waiting:
+            accepted.setblocking(False)
+            with suppress(OSError):
+                await self.loop.connect_accepted_socket(self._connect, accepted)
+
     async def drain(self, timeout: float) -> bool:
         """Accept nothing more, answer what has come, close; False if that took longer than ``timeout`` seconds."""
         self.draining = True
-        if self._server is not None:
-            self._server.close()
+        await self._stop_listening()
         for connection in list(self.connections):
             connection.drain()
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import logging
 import os
@@ -26,13 +25,17 @@ from quorate.codecs.lookup import JournalReader
 from quorate.errors import QuorateError
 from quorate.home import Home
 from quorate.serving.connection import ConnectionLimits
+from quorate.serving.cores import per_worker
+from quorate.serving.desired import DesiredFile
 from quorate.serving.idempotency import IdempotencyTable
 from quorate.serving.journal import Journal
 from quorate.serving.lanes import ThreadLane
 from quorate.serving.loading import Loader
+from quorate.serving.memory import give_back_memory
 from quorate.serving.meters import Meters
 from quorate.serving.outcomes import OutcomeDesk
 from quorate.serving.plane import Plane
+from quorate.serving.repository import Repository
 from quorate.serving.rest import RestApp
 from quorate.serving.server import BACKLOG, HttpServer
 from quorate.telemetry import logs, tracing
@@ -50,6 +53,8 @@ DRAIN_GRACE = 5.0
 RESERVED_FILES = 256
 """Open files that connections must leave for models, the journal and the rest."""
 THREADS = 4
+PATIENCE = 1.0
+"""Seconds for which open connections may send their next request to a worker that is replaced."""
 EXIT_LANES_STUCK = 75  # EX_TEMPFAIL: the supervisor starts this slot again
 
 
@@ -57,7 +62,7 @@ EXIT_LANES_STUCK = 75  # EX_TEMPFAIL: the supervisor starts this slot again
 class WorkerSettings:
     """What a worker is told at start. ``life_fd`` ends when the supervisor is gone; ``ready_fd`` is told once.
 
-    Without a ``grpc_port`` there is no gRPC.
+    Without a ``grpc_port`` there is no gRPC. ``workers`` share the machine's cores.
     """
 
     home: Path
@@ -70,6 +75,7 @@ class WorkerSettings:
     ready_fd: int
     access_log: bool = False
     grpc_port: int | None = None
+    workers: int = 1
 
 
 class Worker:
@@ -81,10 +87,12 @@ class Worker:
         self._home = Home(settings.home)
         self._counters = Counters(self._home.telemetry / f"worker-{settings.slot}.qt")
         self._meters = Meters(self._counters)
-        self._lane = ThreadLane(THREADS, clock=clock, name="member")
-        self._loader = Loader(self._home.registry, clock=clock, lane=self._lane, meters=self._meters)
+        cores = per_worker(settings.workers)
+        self._lane = ThreadLane(max(THREADS, cores), clock=clock, name="member")
+        self._loader = Loader(self._home.registry, clock=clock, lane=self._lane, meters=self._meters, cores=cores)
         self._serving = False
         self._leaving = asyncio.Event()
+        self._gently = False
         self._exit_code = 0
 
     async def run(self) -> int:
@@ -97,7 +105,15 @@ class Worker:
         journal.start()
         # The system's generator: who knows enough arms (labels may tell) can continue a Mersenne Twister's numbers.
         rng = random.SystemRandom()
-        plane = Plane(clock=self._clock, lane=self._lane, journal=journal, rng=rng, meters=self._meters)
+        plane = Plane(
+            clock=self._clock,
+            lane=self._lane,
+            journal=journal,
+            rng=rng,
+            meters=self._meters,
+            residency=self._loader.residency,
+        )
+        repository = Repository(DesiredFile(self._home.desired), plane, self._loader.residency)
         tracer = tracing.start(os.environ, self._counters, f"worker-{self._settings.slot}")
         if tracer is not None:
             plane.observers.append(tracer.observe)
@@ -107,7 +123,7 @@ class Worker:
             self._home.run / "idempotency.db", slot=self._settings.slot, boot=journal.boot, clock=self._clock
         )
         outcomes = OutcomeDesk(JournalReader(self._home.journal), idempotency, journal, self._clock)
-        plane.generation = await self._loader.load(routing, plane.generation)
+        plane.generation = await self._loader.load(routing, plane.generation, repository.read())
         app = RestApp(
             plane,
             host=self._settings.host,
@@ -115,16 +131,17 @@ class Worker:
             idempotency=idempotency,
             ready=lambda: self._serving,
             spool=self._home.run,
+            repository=repository,
         )
         server = HttpServer(app.handle, clock=self._clock, limits=connection_limits(plane))
-        remote = self._grpc(plane, idempotency)
+        remote = self._grpc(plane, idempotency, repository)
         listener = listen(self._settings.host, self._settings.port)
         gc.collect()
         gc.freeze()  # what is loaded stays; collections need not walk it
         give_back_memory()
         chores = [
             asyncio.create_task(self._tick(plane, journal, server)),
-            asyncio.create_task(self._follow(plane, server)),
+            asyncio.create_task(self._follow(plane, server, repository)),
         ]
         self._watch_supervisor()
         self._serving = True
@@ -136,6 +153,9 @@ class Worker:
         tell(self._settings.ready_fd)
         try:
             await self._leaving.wait()
+            if self._gently:
+                await server.retire(PATIENCE)
+                self._serving = False
             drains: list[Awaitable[Any]] = [server.drain(self._settings.drain_s)]
             if remote is not None:
                 drains.append(remote.stop(self._settings.drain_s))
@@ -155,7 +175,7 @@ class Worker:
                 log.warning("Some spans could not be exported before the end.")
         return self._exit_code
 
-    def _grpc(self, plane: Plane, idempotency: IdempotencyTable) -> GrpcServer | None:
+    def _grpc(self, plane: Plane, idempotency: IdempotencyTable, repository: Repository) -> GrpcServer | None:
         if self._settings.grpc_port is None:
             return None
         from quorate.serving.grpc.server import GrpcServer  # the extra is imported only where it is used
@@ -167,6 +187,7 @@ class Worker:
             idempotency=idempotency,
             ready=lambda: self._serving,
             telemetry=self._home.telemetry,
+            repository=repository,
         )
 
     def _watch_supervisor(self) -> None:
@@ -176,7 +197,12 @@ class Worker:
             self._serving = False
             self._leaving.set()
 
+        def retire() -> None:
+            self._gently = True
+            self._leaving.set()
+
         loop.add_signal_handler(signal.SIGTERM, drain)
+        loop.add_signal_handler(signal.SIGUSR1, retire)  # another process takes this one's place
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
         def follow() -> None:
@@ -211,12 +237,14 @@ class Worker:
         self._exit_code = EXIT_LANES_STUCK
         self._leaving.set()
 
-    async def _follow(self, plane: Plane, server: HttpServer) -> None:
+    async def _follow(self, plane: Plane, server: HttpServer, repository: Repository) -> None:
         """Load every newer snapshot beside the present one and switch; a bad one is reported and tried again later."""
         failed: int | None = None
         retry_at = 0.0
         while True:
             await asyncio.sleep(TICK)
+            with guarded("following what is to be in memory"):
+                repository.follow()
             version = None
             try:
                 version = snapshot.current_version(self._home.snapshot)
@@ -224,7 +252,9 @@ class Worker:
                     continue
                 if version == failed and self._clock.monotonic() < retry_at:
                     continue
-                fresh = await self._loader.load(snapshot.read(self._home.snapshot), plane.generation)
+                fresh = await self._loader.load(
+                    snapshot.read(self._home.snapshot), plane.generation, repository.desired
+                )
             except Exception as error:
                 failed, retry_at = version, self._clock.monotonic() + RETRY_LOAD
                 expected = isinstance(error, QuorateError | OSError | ValueError)
@@ -237,9 +267,12 @@ class Worker:
                 )
                 continue
             old, plane.generation = plane.generation, fresh
+            repository.apply()  # it may have changed meanwhile
             old.release()
             server.limits = connection_limits(plane)
             log.info("Serving snapshot %s.", fresh.version)
+            del old, fresh  # what they held is free now, unless requests still run it
+            await self._loader.give_back()
 
 
 @contextlib.contextmanager
@@ -266,12 +299,6 @@ def open_files() -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
     return sys.maxsize if soft == resource.RLIM_INFINITY else soft
-
-
-def give_back_memory() -> None:
-    """Return what loading needed for a moment to the system (18 MB for the digits pool); glibc only, else nothing."""
-    with contextlib.suppress(OSError, AttributeError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -107,6 +107,15 @@ class PoolSpec(Section):
         tuple[Ref, ...],
         Field(min_length=1, description="Models of the registry: name, name:VERSION or name@ALIAS."),
     ]
+    pinned: Annotated[
+        bool, Field(description="Always in memory; or, under a memory budget, from its first request on.")
+    ] = True
+    threads: Annotated[
+        int | None, Field(ge=1, le=256, description="Threads of one run in a worker; measured by default.")
+    ] = None
+    lanes: Annotated[
+        int | None, Field(ge=1, le=64, description="Runs at once in a worker; by default what the cores allow.")
+    ] = None
 
 
 class StrategySpec(Plugged):
@@ -257,6 +266,14 @@ class LimitsSpec(Section):
     spool_bytes: Annotated[Size, Field(description="Bytes of a Parquet body, kept on disk while it is read.")] = 1024**3
 
 
+class MemorySpec(Section):
+    """What the pools of a worker may take."""
+
+    budget: Annotated[
+        Size | None, Field(description="Bytes of the pools in a worker's memory; any number by default.")
+    ] = None
+
+
 class ShipSpec(Section):
     """Where finished journal files are copied."""
 
@@ -317,5 +334,6 @@ class Spec(Section):
     endpoints: Annotated[dict[Name, EndpointSpec], Field(description="Endpoints, by name.")]
     server: ServerSpec = ServerSpec()
     limits: LimitsSpec = LimitsSpec()
+    memory: MemorySpec = MemorySpec()
     journal: JournalSpec = JournalSpec()
     jobs: JobsSpec = JobsSpec()

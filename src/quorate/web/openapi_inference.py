@@ -220,6 +220,7 @@ def _oip_schemas() -> Schema:
             parameters={"type": "object"},
             outputs=listing(obj("name shape datatype", **tensor, parameters=parameters, data=data)),
         ),
+        "OipRepositoryRequest": obj(""),
         "OipIndexRequest": {**obj("", ready=_BOOLEAN), "additionalProperties": True},
         "OipIndex": listing(obj("name", name=_STRING, version=_STRING, state=_STRING, reason=_STRING)),
     }
@@ -347,6 +348,21 @@ def _oip_infer(operation: str, parameters: Sequence[Schema]) -> Schema:
     }
 
 
+def _oip_repository(action: str, summary: str) -> Schema:
+    return {
+        "tags": ["open inference protocol"],
+        "operationId": f"repositoryModel{action.capitalize()}",
+        "summary": summary,
+        "description": "Needs the role `admin`. Answered when this worker has done it; the others follow.",
+        "parameters": [_MODEL, _HEADERS[0]],
+        "requestBody": {"required": False, "content": {"application/json": {"schema": ref("OipRepositoryRequest")}}},
+        "responses": {
+            "200": answer("Done.", ref("OipRepositoryRequest")),
+            **_oip_problems(*_READ, "not_found", "too_large", "invalid_input", "overloaded", "not_ready"),
+        },
+    }
+
+
 def _oip_paths() -> Schema:
     index = {
         "tags": ["open inference protocol"],
@@ -365,6 +381,11 @@ def _oip_paths() -> Schema:
         "/v2/health/ready": _oip_get("ready", "Whether it can answer.", "OipReady", (), "not_ready"),
         "/v2/repository/index": {"post": index},
     }
+    for action, summary in (
+        ("unload", "Take an endpoint, or a model with its pool, out of memory, in every worker, until it is loaded."),
+        ("load", "Bring an endpoint, or a model with its pool, back into memory, in every worker."),
+    ):
+        paths[f"/v2/repository/models/{{model}}/{action}"] = {"post": _oip_repository(action, summary)}
     for place, suffix, parameters in (
         ("/v2/models/{model}", "", [_MODEL]),
         ("/v2/models/{model}/versions/{version}", "Version", [_MODEL, _VERSION]),

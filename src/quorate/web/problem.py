@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from quorate.errors import MemberError, MethodNotAllowed, Overloaded, QuorateError
+from quorate.errors import MemberError, MethodNotAllowed, NotReady, Overloaded, QuorateError
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -108,7 +108,7 @@ def _respond(error: BaseException, media_type: bytes, body: bytes, request_id: s
     ]
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allow).encode()))
-    if isinstance(error, Overloaded):
+    if isinstance(error, Overloaded | NotReady) and error.retry_after is not None:
         # Whole seconds only (RFC 9110), and never 0: that would invite an immediate retry.
         headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after))).encode()))
     if status == 401:

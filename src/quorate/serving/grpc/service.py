@@ -201,8 +201,8 @@ class InferenceService:
         return _bytes(messages.ServerMetadataResponse(**oip_models.SERVER, extensions=EXTENSIONS))
 
     async def _model_ready(self, asked: Asked) -> tuple[bytes, Metadata]:
-        self._target(asked.request.name, asked.request.version)
-        return _bytes(messages.ModelReadyResponse(ready=self._ready()))
+        found = self._target(asked.request.name, asked.request.version)
+        return _bytes(messages.ModelReadyResponse(ready=self._ready() and oip_models.is_loaded(found)))
 
     async def _model_metadata(self, asked: Asked) -> tuple[bytes, Metadata]:
         self._need_ready()
@@ -210,7 +210,9 @@ class InferenceService:
         return _bytes(responses.metadata_response(oip_models.metadata(found)))
 
     async def _index(self, asked: Asked) -> tuple[bytes, Metadata]:
-        return _bytes(responses.index_response(oip_models.index(self._plane.generation)))
+        return _bytes(
+            responses.index_response(oip_models.index(self._plane.generation, ready_only=asked.request.ready))
+        )
 
     async def _statistics(self, asked: Asked) -> tuple[bytes, Metadata]:
         series = await asyncio.to_thread(statistics.read, self._telemetry)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import grpc
 
-from quorate.errors import Overloaded
+from quorate.errors import NotReady, Overloaded
 from quorate.web.problem import sentence, status_of
 
 Metadata = tuple[tuple[str, str], ...]
@@ -52,7 +52,7 @@ def failure(error: BaseException) -> Failure:
     """The status of an error; an exception that is not ours shows nothing of its inside."""
     _, _, code = status_of(error)
     trailing: Metadata = (("quorate-code", code),)
-    if isinstance(error, Overloaded):
+    if isinstance(error, Overloaded | NotReady) and error.retry_after is not None:
         seconds = max(1, math.ceil(error.retry_after))
         # The second one is what gRPC's own retries obey, in milliseconds.
         trailing += (("retry-after", str(seconds)), ("grpc-retry-pushback-ms", str(seconds * 1000)))

@@ -1,0 +1,150 @@
+"""More pools than memory: forty under a budget of a few, and pools that are unloaded and loaded on request."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+from onnx import TensorProto, helper
+
+from quorate.clock import SystemClock
+from quorate.core.types import OutputSpec, Signature, TensorSpec
+from quorate.home import Home
+from quorate.registry.registry import Registry
+from quorate.training.register import register_model
+
+POOLS = 40
+MIB = 2**20
+ROW = {"instances": [[1.0, 1.0, 1.0, 1.0]]}
+SIGNATURE = Signature("array", (TensorSpec("input", "float32", (None, 4)),), OutputSpec("scores", ("no", "yes")))
+
+
+def certainty(number: int) -> float:
+    """How sure model ``number`` is of "yes"."""
+    return 0.5 + number / 100
+
+
+def model(number: int) -> bytes:
+    """A constant answer, and 2 MiB of weights."""
+    rng = np.random.default_rng(number)
+    arrays = {
+        "first": rng.normal(size=(4, 512)).astype(np.float32),
+        "middle": rng.normal(size=(512, 1024)).astype(np.float32),
+        "last": np.zeros((1024, 2), np.float32),
+        "bias": np.log(np.array([1 - certainty(number), certainty(number)], np.float32)),
+    }
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["input", "first"], ["hidden"]),
+            helper.make_node("MatMul", ["hidden", "middle"], ["wide"]),
+            helper.make_node("Gemm", ["wide", "last", "bias"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["output"]),
+        ],
+        "constant",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [None, 4])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [None, 2])],
+        [helper.make_tensor(n, TensorProto.FLOAT, a.shape, a.tobytes(), raw=True) for n, a in arrays.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(made.SerializeToString())
+
+
+def project(folder: Path, pools: int, extra: str = "", **settings: Any) -> Path:
+    """A project of so many pools of one model each, with an endpoint each."""
+    folder.mkdir()
+    registry = Registry(Home(folder).registry, SystemClock())
+    lines = ["pools:"]
+    shown = "".join(f", {name}: {value}" for name, value in settings.items())
+    for number in range(pools):
+        files = {"model.onnx": model(number)}
+        register_model(registry, name=f"m{number}", format="onnx", files=files, signature=SIGNATURE)
+        lines.append(f"  p{number}: {{task: classification, members: [m{number}]{shown}}}")
+    lines.append("endpoints:")
+    for number in range(pools):
+        lines.append(f"  e{number}: {{pool: p{number}, strategies: {{s: {{kind: mean}}}}, deadline_ms: 20000}}")
+    (folder / "quorate.yaml").write_text("\n".join([*lines, extra]) + "\n")
+    return folder
+
+
+def ask(http: httpx.Client, url: str, number: int) -> httpx.Response:
+    return http.post(f"{url}/v1/endpoints/e{number}/predict", json=ROW)
+
+
+def right(answer: httpx.Response, number: int) -> bool:
+    return answer.status_code == 200 and answer.json()["predictions"][0]["probabilities"]["yes"] == pytest.approx(
+        certainty(number), abs=1e-4
+    )
+
+
+def test_forty_pools_share_the_memory_of_a_few(server: Any, tmp_path: Path) -> None:
+    budget = 30 * MIB
+    running = server(project(tmp_path / "many", POOLS, f"memory: {{budget: {budget}}}", pinned="false"))
+    worker = psutil.Process(running.pid("worker 0"))
+    started = worker.memory_info().rss
+    wrong: list[str] = []
+
+    def caller(seed: int) -> None:
+        rng = random.Random(seed)
+        with httpx.Client(timeout=60) as http:
+            for _ in range(60):
+                number = rng.randrange(POOLS)
+                answer = ask(http, running.url, number)
+                if not right(answer, number):
+                    wrong.append(answer.text)
+
+    callers = [threading.Thread(target=caller, args=(seed,)) for seed in range(4)]
+    for one in callers:
+        one.start()
+    most = 0
+    while any(one.is_alive() for one in callers):
+        most = max(most, worker.memory_info().rss)
+        time.sleep(0.05)
+    for one in callers:
+        one.join()
+    assert not wrong
+    assert most - started < budget + 70 * MIB  # all of them would be 40 times 4 MiB at least
+    index = running.http.post(f"{running.url}/v2/repository/index").json()
+    resident = [one for one in index if one["name"].startswith("e") and not one["reason"]]
+    assert 1 <= len(resident) <= budget // (2 * MIB)
+    assert {one["state"] for one in index} == {"READY"}
+
+
+def test_what_is_unloaded_stays_so_in_all_workers_and_after_a_restart(server: Any, tmp_path: Path) -> None:
+    folder = project(tmp_path / "few", 2)
+    running = server(folder, "--workers", "2")
+
+    def statuses(number: int) -> set[int]:
+        found = set()
+        for _ in range(16):  # a connection each, so that both workers are met
+            with httpx.Client(timeout=30) as http:
+                found.add(ask(http, running.url, number).status_code)
+        return found
+
+    def soon(number: int, status: int) -> None:
+        running.until(lambda: statuses(number) == {status}, within=20, what=lambda: f"e{number} answers {status}")
+
+    def repository(name: str, action: str) -> int:
+        return int(running.http.post(f"{running.url}/v2/repository/models/{name}/{action}").status_code)
+
+    assert repository("e0", "unload") == 200
+    soon(0, 503)
+    soon(1, 200)
+    refused = ask(running.http, running.url, 0).json()
+    assert refused["code"] == "not_ready"
+    assert "/v2/repository/models/e0/load" in refused["detail"]
+    assert running.http.get(f"{running.url}/v2/models/e0/ready").status_code == 503
+    assert running.http.get(f"{running.url}/v2/models/e1/ready").status_code == 200
+    assert repository("nobody", "load") == 404
+    running.stop()
+    running = server(folder, "--workers", "2")
+    soon(0, 503)
+    assert repository("m0", "load") == 200
+    soon(0, 200)
+    assert right(ask(running.http, running.url, 0), 0)

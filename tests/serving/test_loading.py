@@ -1,0 +1,270 @@
+"""Loading from real files: what is in memory, what a new snapshot keeps, and memory that comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from quorate.clock import SystemClock
+from quorate.codecs.snapshot import EndpointRoute, MemberRoute, PolicyRoute, PoolRoute, PoolRun, Routing, StrategyRoute
+from quorate.core.types import OutputSpec, Signature, TensorSpec
+from quorate.errors import NotReady, Overloaded
+from quorate.registry.blobs import BlobStore
+from quorate.serving.desired import Desired
+from quorate.serving.generation import Generation
+from quorate.serving.lanes import ThreadLane
+from quorate.serving.loading import Loader
+from quorate.serving.meters import Meters
+from quorate.serving.pool import LoadedPool
+from quorate.telemetry.counters import Counters
+from quorate.telemetry.process import resident_bytes
+
+MIB = 2**20
+IN = (TensorSpec("input", "float32", (None, 4)),)
+SIGNATURE = Signature("array", IN, OutputSpec("scores", ("no", "yes")))
+
+
+def onnx_file(yes: float, mib: float = 0.0) -> bytes:
+    """A model that is that sure of "yes", whose file has so many MiB of weights."""
+    width = max(1, int(mib * MIB / 4 / 512))
+    rng = np.random.default_rng(0)
+    first = rng.normal(size=(4, 512)).astype(np.float32)
+    middle = rng.normal(size=(512, width)).astype(np.float32)
+    last = np.zeros((width, 2), np.float32)
+    bias = np.log(np.array([1 - yes, yes], np.float32))
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["input", "first"], ["hidden"]),
+            helper.make_node("MatMul", ["hidden", "middle"], ["wide"]),
+            helper.make_node("Gemm", ["wide", "last", "bias"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["output"]),
+        ],
+        "constant",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [None, 4])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [None, 2])],
+        [
+            helper.make_tensor(name, TensorProto.FLOAT, array.shape, array.tobytes(), raw=True)
+            for name, array in (("first", first), ("middle", middle), ("last", last), ("bias", bias))
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+class Site:
+    """A loader on files of its own, and a generation."""
+
+    def __init__(self, root: Path) -> None:
+        self.blobs = BlobStore(root / "registry")
+        self.clock = SystemClock()
+        self.counters = Counters(root / "worker-0.qt")
+        self.lane = ThreadLane(1, clock=self.clock)
+        self.loader = Loader(root / "registry", clock=self.clock, lane=self.lane, meters=Meters(self.counters), cores=4)
+        self.generation = Generation.empty()
+
+    def pool(self, name: str, yes: float = 0.9, mib: float = 0.0) -> PoolRoute:
+        digest = self.blobs.put(onnx_file(yes, mib))
+        member = MemberRoute(f"{name}-1", 1, "onnx", digest, {"model.onnx": digest}, SIGNATURE, IN, "output", [])
+        return PoolRoute(name, "classification", SIGNATURE, (member,))
+
+    def routing(self, version: int, *pools: PoolRoute, **settings: Any) -> Routing:
+        endpoints = tuple(
+            EndpointRoute(
+                f"ask-{pool.name}",
+                1,
+                pool.name,
+                (StrategyRoute("one", "mean", (pool.members[0].name,), 1),),
+                PolicyRoute("fixed", {"strategy": "one"}),
+            )
+            for pool in pools
+        )
+        return Routing(version, pools, endpoints, **settings)
+
+    async def load(self, routing: Routing, desired: Desired | None = None) -> Generation:
+        fresh = await self.loader.load(routing, self.generation, desired or Desired())
+        old, self.generation = self.generation, fresh
+        old.release()
+        return fresh
+
+    def named(self, name: str) -> LoadedPool:
+        return next(pool for pool in self.generation.pools if pool.route.name == name)
+
+    @property
+    def resident(self) -> set[str]:
+        return {pool.route.name for pool in self.generation.pools if pool.resident}
+
+    async def bring(self, name: str) -> None:
+        pool = self.named(name)
+        await self.loader.residency.bring(pool, self.clock.monotonic() + 30.0)
+        pool.used = self.clock.monotonic()
+
+    async def answer(self, name: str) -> float:
+        """How sure the pool's member is of "yes"."""
+        await self.bring(name)
+        pool = self.named(name)
+        unit: Any = pool.members[0].unit
+        return float(unit.run({"input": np.ones((1, 4), np.float32)})[0, 0, 1])
+
+    def run(self, main: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run(main)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    site = Site(tmp_path)
+    yield site
+    site.loader.close()
+    site.lane.close()
+    site.counters.close()
+
+
+def lazily(*names: str) -> dict[str, PoolRun]:
+    return {name: PoolRun(pinned=False) for name in names}
+
+
+def test_pinned_pools_are_there_at_once_and_others_by_their_first_request(site: Site) -> None:
+    pools = [site.pool("a", 0.9), site.pool("b", 0.8)]
+
+    async def main() -> None:
+        await site.load(site.routing(1, *pools, runs=lazily("b"), memory_budget=100 * MIB))
+        assert site.resident == {"a"}
+        assert await site.answer("b") == pytest.approx(0.8)
+        assert site.resident == {"a", "b"}
+
+    site.run(main())
+
+
+def test_without_a_budget_pinned_false_says_nothing(site: Site) -> None:
+    site.run(site.load(site.routing(1, site.pool("a"), runs=lazily("a"))))
+    assert site.resident == {"a"}
+
+
+def test_a_new_snapshot_keeps_what_it_does_not_change_and_renews_what_is_used(site: Site) -> None:
+    pools = {name: site.pool(name, 0.9) for name in ("same", "new", "unused")}
+    settings: dict[str, Any] = {"runs": lazily(*pools), "memory_budget": 100 * MIB}
+
+    async def main() -> None:
+        await site.load(site.routing(1, *pools.values(), **settings))
+        await site.bring("same")
+        await site.bring("new")
+        unit = site.named("same").members[0].unit
+        changed = [pools["same"], site.pool("new", 0.6), site.pool("unused", 0.6)]
+        await site.load(site.routing(2, *changed, **settings))
+        assert site.resident == {"same", "new"}
+        assert site.named("same").members[0].unit is unit
+        assert await site.answer("new") == pytest.approx(0.6)
+
+    site.run(main())
+
+
+def test_a_snapshot_that_cannot_be_loaded_changes_nothing(site: Site) -> None:
+    good, bad = site.pool("a"), site.pool("b")
+    broken = PoolRoute(
+        "b",
+        "classification",
+        SIGNATURE,
+        (MemberRoute("b-1", 1, "onnx", "0" * 64, {"model.onnx": "0" * 64}, SIGNATURE, IN, "output", []),),
+    )
+
+    async def main() -> None:
+        await site.load(site.routing(1, good, bad, memory_budget=100 * MIB))
+        with pytest.raises(Exception, match=r"(?i)blob|missing|no "):
+            await site.load(site.routing(2, good, broken))
+        assert site.generation.version == 1
+        assert site.loader.residency.budget == 100 * MIB
+        assert site.resident == {"a", "b"}
+
+    site.run(main())
+
+
+def test_threads_and_lanes_can_be_said(site: Site) -> None:
+    runs = {"a": PoolRun(threads=2, lanes=3), "b": PoolRun(threads=3)}
+
+    async def main() -> None:
+        await site.load(site.routing(1, *(site.pool(name) for name in "abc"), runs=runs))
+        assert [(p.threads, p.lanes) for p in site.generation.pools] == [(2, 3), (3, 1), (1, 4)]  # of four cores
+        unit = site.named("a").members[0].unit
+        await site.load(site.routing(2, *(site.pool(name) for name in "abc"), runs={"a": PoolRun(lanes=1)}))
+        assert site.named("a").lanes == 1
+        assert site.named("a").members[0].unit is not unit  # it has another number of threads now
+
+    site.run(main())
+
+
+def test_more_threads_are_tried_and_the_unit_that_is_chosen_answers(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    def takes_two(unit: Any, reopen: Any, cost: Any, cores: int) -> Any:
+        tried.append(cores)
+        other = reopen(2)
+        assert other is not unit
+        unit.close()
+        return other, cost(other), 2
+
+    monkeypatch.setattr("quorate.serving.loading.tune", takes_two)
+
+    async def main() -> None:
+        await site.load(site.routing(1, site.pool("a", 0.75), site.pool("b"), runs={"b": PoolRun(threads=1)}))
+        assert tried == [4]  # for the pool that says nothing itself
+        assert [(p.threads, p.lanes) for p in site.generation.pools] == [(2, 2), (1, 4)]
+        assert await site.answer("a") == pytest.approx(0.75)
+
+    site.run(main())
+
+
+def test_what_is_unloaded_is_not_loaded_at_the_start(site: Site) -> None:
+    pools = [site.pool(name) for name in "abc"]
+
+    async def main() -> None:
+        generation = await site.load(site.routing(1, *pools), Desired(endpoints=("ask-a",), pools=("b",)))
+        assert site.resident == {"c"}
+        assert [e.unloaded for e in generation.endpoints.values()] == [True, True, False]
+        with pytest.raises(NotReady, match="unloaded"):
+            await site.bring("b")
+
+    site.run(main())
+
+
+def test_loading_and_unloading_gives_memory_back(site: Site) -> None:
+    """Sixty times eight megabytes come and go: what stays is far less than one of a few cycles."""
+    pools = [site.pool(name, mib=8) for name in "abc"]
+    budget = 40 * MIB
+
+    async def main() -> None:
+        await site.load(site.routing(1, *pools, runs=lazily(*"abc"), memory_budget=budget))
+        for _ in range(3):
+            for name in "abc":
+                await site.bring(name)
+        taken = site.loader.residency.taken
+        assert 8 * MIB <= taken <= budget
+        for name in "abc":
+            await site.loader.residency.free(site.named(name))
+        before = resident_bytes() or 0
+        for cycle in range(60):
+            await site.bring("abc"[cycle % 3])
+            assert site.loader.residency.taken <= budget
+            await site.loader.residency.free(site.named("abc"[cycle % 3]))
+        for name in "abc":
+            await site.loader.residency.free(site.named(name))
+        assert site.resident == set()
+        assert (resident_bytes() or 0) - before < 24 * MIB
+
+    site.run(main())
+
+
+def test_a_pool_that_is_larger_than_the_budget_is_refused(site: Site) -> None:
+    async def main() -> None:
+        await site.load(site.routing(1, site.pool("a", mib=8), runs=lazily("a"), memory_budget=4 * MIB))
+        with pytest.raises(Overloaded, match="raise memory"):
+            await site.bring("a")
+        assert site.resident == set()
+
+    site.run(main())
