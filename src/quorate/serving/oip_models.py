@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 from quorate import __version__
 from quorate.core.types import Decision, FloatArray, Scalar
-from quorate.errors import NotFound
+from quorate.errors import InvalidInput, NotFound
 from quorate.serving import oip_responses
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.generation import Generation, Model
 from quorate.serving.plane import Call, Plane
 from quorate.serving.residency import unloaded
+from quorate.web import json
 
 Target = LoadedEndpoint | Model
 
@@ -91,6 +92,21 @@ def index(generation: Generation, *, ready_only: bool = False) -> list[dict[str,
         for name, version, out, pool in found
         if not (ready_only and out)
     ]
+
+
+def ready_only(body: bytes, depth: int) -> bool:
+    """Whether a request for the index is about what answers only; JSON may be ``depth`` deep."""
+    asked = json.decode(body, depth=depth) if body.strip() else {}
+    if not isinstance(asked, dict) or asked.keys() - {"ready"} or not isinstance(asked.get("ready", False), bool):
+        raise InvalidInput('The body is {} or {"ready": true}.', path="ready")
+    return bool(asked.get("ready", False))
+
+
+def no_parameters(body: bytes, depth: int) -> None:
+    """:class:`InvalidInput` where a load or unload asks for more than that."""
+    asked = json.decode(body, depth=depth) if body.strip() else {}
+    if not isinstance(asked, dict) or asked.keys() - {"parameters"} or asked.get("parameters"):
+        raise InvalidInput("The body is {}: a load or unload has no parameters.", path="parameters")
 
 
 async def answer(plane: Plane, found: Target, call: Call) -> Answered:

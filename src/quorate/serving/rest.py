@@ -293,25 +293,12 @@ class RestApp:
 
     async def _index(self, request: Request) -> Reply:
         self._authorise(request, "predict")
-        body, ready = await self._body(request), False
-        if body.strip():
-            asked = json.decode(body, depth=self._plane.generation.limits.json_depth)
-            if (
-                not isinstance(asked, dict)
-                or asked.keys() - {"ready"}
-                or not isinstance(asked.get("ready", False), bool)
-            ):
-                raise InvalidInput('The body is {} or {"ready": true}.', path="ready")
-            ready = asked.get("ready", False)
+        ready = oip_models.ready_only(await self._body(request), self._plane.generation.limits.json_depth)
         return 200, [JSON], _encode(oip_models.index(self._plane.generation, ready_only=ready))
 
     async def _repository_model(self, request: Request, name: str, action: str) -> Reply:
         self._authorise(request, "admin")
-        body = await self._body(request)
-        if body.strip():
-            asked = json.decode(body, depth=self._plane.generation.limits.json_depth)
-            if not isinstance(asked, dict) or asked.keys() - {"parameters"} or asked.get("parameters"):
-                raise InvalidInput("The body is {}: a load or unload has no parameters.", path="parameters")
+        oip_models.no_parameters(await self._body(request), self._plane.generation.limits.json_depth)
         if self._repository is None:
             raise NotReady("This worker is starting or draining; try again in a moment.")
         await (self._repository.load(name) if action == "load" else self._repository.unload(name))
