@@ -156,17 +156,18 @@ def test_what_is_unloaded_stays_so_in_all_workers_and_after_a_restart(server: An
 
 
 class Callers:
-    """Clients in closed loops, each on a connection that is kept."""
+    """Clients in closed loops, each on a connection that is kept, or on a new one each time."""
 
-    def __init__(self, url: str, count: int) -> None:
+    def __init__(self, url: str, count: int, *, keep: bool) -> None:
         self.url = url
+        self._limits = httpx.Limits(max_keepalive_connections=1 if keep else 0)
         self.bad: list[str] = []
         self.good = 0
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._call) for _ in range(count)]
 
     def _call(self) -> None:
-        with httpx.Client(timeout=30) as http:
+        with httpx.Client(timeout=30, limits=self._limits) as http:
             while not self._over.is_set():
                 try:
                     answer = ask(http, self.url, 0)
@@ -195,10 +196,11 @@ def upgrade(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_not_one_request_fails(server: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("keep", [True, False], ids=["kept", "new"])
+def test_not_one_request_fails(server: Any, tmp_path: Path, keep: bool) -> None:
     running = server(project(tmp_path / "site", 1), "--workers", "2")
     before = running.pids()
-    with Callers(running.url, 4) as callers:
+    with Callers(running.url, 4, keep=keep) as callers:
         done = upgrade(running.project)
     assert done.returncode == 0, done.stdout + done.stderr + running.log()
     assert "Upgraded: 3 processes were replaced." in done.stdout

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -36,15 +37,27 @@ class Run:
     """A supervisor on children made of two pieces of code each: before and after they are ready."""
 
     def __init__(
-        self, folder: Path, drain_s: float, *children: tuple[str, str], inessential: tuple[int, ...] = ()
+        self,
+        folder: Path,
+        drain_s: float,
+        *children: tuple[str, str],
+        inessential: tuple[int, ...] = (),
+        spare: tuple[str, str] | None = None,
     ) -> None:
         plans = []
-        for number, (before, after) in enumerate(children):
+        for number, (before, after) in enumerate([*children, *([spare] if spare else [])]):
             script = folder / f"child-{number}.py"
             script.write_text(CHILD.format(before=before, after=after))
             plans.append(ChildPlan(f"child {number}", (sys.executable, str(script)), number not in inessential))
         self.folder = folder
-        plan = LaunchPlan(tuple(plans), message="all ready", drain_s=drain_s, pid_file=str(folder / "pid"))
+        plan = LaunchPlan(
+            tuple(plans[: len(children)]),
+            message="all ready",
+            drain_s=drain_s,
+            pid_file=str(folder / "pid"),
+            spare=plans[-1] if spare else None,
+            upgrade_file=str(folder / "upgrade"),
+        )
         plan.save(folder / "plan.json")
         self.log_file = folder / "log"
         with self.log_file.open("wb") as log:
@@ -80,8 +93,8 @@ class Run:
 def run(tmp_path: Path) -> Iterator[Callable[..., Run]]:
     started: list[Run] = []
 
-    def start(*children: tuple[str, str], drain_s: float = 5.0, inessential: tuple[int, ...] = ()) -> Run:
-        started.append(Run(tmp_path, drain_s, *children, inessential=inessential))
+    def start(*children: tuple[str, str], drain_s: float = 5.0, **more: Any) -> Run:
+        started.append(Run(tmp_path, drain_s, *children, **more))
         return started[-1]
 
     yield start
@@ -143,6 +156,53 @@ def test_one_that_is_not_essential_is_started_again_once_it_was_ready(run):
         first.kill()
         supervisor.until(lambda n=times: supervisor.log().count("child 0 is back") == n, "it is back")
     assert "could not be started" not in supervisor.log()
+
+
+def upgraded(supervisor: Run) -> dict[str, Any]:
+    """Ask for an upgrade; what came of it."""
+    told = supervisor.folder / "upgrade"
+    told.unlink(missing_ok=True)
+    supervisor.process.send_signal(signal.SIGUSR2)
+    supervisor.until(told.exists, "the upgrade is over")
+    return dict(json.loads(told.read_text()))
+
+
+def test_an_upgrade_replaces_every_child_and_leaves_no_spare(run):
+    supervisor = run(("", ""), ("", ""), spare=("", "")).announced()
+    before = {child.pid for child in supervisor.children()}
+    assert upgraded(supervisor) == {"done": True, "message": "Upgraded: 2 processes were replaced."}
+    supervisor.until(lambda: len(supervisor.children()) == 2, "the spare has gone")
+    assert not {child.pid for child in supervisor.children()} & before
+    assert "died" not in supervisor.log()
+    assert upgraded(supervisor)["done"]  # and once more
+    assert supervisor.end(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("before", ["sys.exit(3)", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_an_upgrade_whose_spare_dies_replaces_nobody(run, before):
+    supervisor = run(("", ""), spare=(before, "")).announced()
+    children = {child.pid for child in supervisor.children()}
+    came = upgraded(supervisor)
+    assert not came["done"]
+    assert "the old ones go on" in came["message"]
+    assert {child.pid for child in supervisor.children()} == children
+    assert supervisor.end(signal.SIGTERM) == 0
+
+
+def test_a_child_that_ignores_its_end_is_killed_for_an_upgrade(run):
+    ignoring = ("signal.signal(signal.SIGTERM, signal.SIG_IGN)", "")
+    supervisor = run(ignoring, spare=("", ""), drain_s=0.1).announced()
+    (before,) = supervisor.children()
+    assert upgraded(supervisor)["done"]
+    assert gone([before])
+    supervisor.process.kill()
+
+
+def test_without_a_spare_there_is_no_upgrade(run):
+    supervisor = run(("", "")).announced()
+    assert not upgraded(supervisor)["done"]
+    assert len(supervisor.children()) == 1
+    assert supervisor.end(signal.SIGTERM) == 0
 
 
 def test_a_child_that_ignores_sigterm_is_killed_after_the_drain(run):

@@ -242,8 +242,11 @@ class Supervisor:
     def upgrade(self) -> None:
         """Replace every process by a fresh one, one after the other; none of what a worker was sent is lost."""
         plan = self._plan.spare
-        if self._upgrade is not None or plan is None or not self._announced:
-            self._told(False, "An upgrade is under way already, or the processes are still starting; ask again later.")
+        if plan is None:
+            self._told(False, "This launch plan has no spare process; stop the server and start it again.")
+            return
+        if self._upgrade is not None or not self._announced:
+            self._log("An upgrade is under way already, or the processes are still starting; ask again later.")
             return
         spare = next((child for child in self._children if child.plan is plan), None)
         children = [child for child in self._children if child is not spare and child.process is not None]
