@@ -21,6 +21,7 @@ from quorate.ids import IdSource
 from quorate.preprocess.pipeline import Pipeline
 from quorate.runtimes.signature import as_answer
 from quorate.serving.breaker import Breaker
+from quorate.serving.call import Call
 from quorate.serving.cost import Cost
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.execution import Execution
@@ -28,7 +29,7 @@ from quorate.serving.feed import Feed
 from quorate.serving.journal import JournalCounters
 from quorate.serving.lanes import ThreadLane
 from quorate.serving.meters import Meters
-from quorate.serving.plane import Call, Plane
+from quorate.serving.plane import Plane
 from quorate.serving.pool import LoadedMember, LoadedPool
 from quorate.serving.units import AbsentUnit, GraphUnit, HostUnit, InProcessUnit, Unit
 from quorate.telemetry.counters import Counters

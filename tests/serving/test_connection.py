@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from quorate.clock import SystemClock
-from quorate.serving.connection import MAX_HEAD, PIPELINED, ConnectionLimits
+from quorate.serving.connection import MAX_HEAD, PIPELINED
+from quorate.serving.listening import ConnectionLimits
 from quorate.serving.server import HttpServer
 from quorate.web.limits import read_body
 

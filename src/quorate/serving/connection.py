@@ -13,18 +13,18 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 from math import inf
-from typing import Protocol, cast
+from typing import cast
 from urllib.parse import unquote
 
 import httptools
 
-from quorate.errors import MalformedRequest, QuorateError
+from quorate.errors import MalformedRequest
 from quorate.serving.http import Body, Headers, Reply, Request
 from quorate.serving.incoming import Incoming
+from quorate.serving.listening import Server
+from quorate.serving.turn import Turn
 from quorate.web.limits import ClientDisconnected
 from quorate.web.problem import problem
 
@@ -33,8 +33,6 @@ UNREAD_BODY = 256 * 1024
 """Bytes of a body that wait for their handler; beyond them the connection is not read."""
 PIPELINED = 16
 """Requests that wait behind the one being answered; beyond them the connection is not read."""
-
-Handler = Callable[[Request], Awaitable[Reply]]
 
 _STATUS = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -45,55 +43,6 @@ _MESSAGE = (
 _SLOW = "The head of the request did not arrive within {:g} s; the connection is closed."
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionLimits:
-    """Seconds: a request's head may take ``head_s``, a connection may be idle ``idle_s``, a client may leave a reply
-    unread ``write_s``; after a refused body ``linger_s`` more of it are thrown away. ``connections`` at once."""
-
-    head_s: float = 10.0
-    idle_s: float = 75.0
-    write_s: float = 30.0
-    linger_s: float = 2.0
-    connections: int = 16_384
-
-
-class Server(Protocol):
-    """What a connection needs of the server around it; it counts there the bytes that it moves."""
-
-    handle: Handler
-    limits: ConnectionLimits
-    connections: set[Connection]
-    loop: asyncio.AbstractEventLoop
-    received: int
-    sent: int
-    draining: bool
-
-    def now(self) -> float:
-        """Monotonic seconds."""
-
-    def wall(self) -> float:
-        """Unix seconds."""
-
-    def date(self) -> bytes:
-        """The Date header."""
-
-    def failed(self) -> None:
-        """An error that is the server's own was caught."""
-
-
-class _Turn:
-    """A request in its turn, or the error that stands in its place."""
-
-    __slots__ = ("body", "error", "http10", "keep_alive", "request")
-
-    def __init__(self, request: Request | None, body: Incoming | None, error: QuorateError | None = None) -> None:
-        self.request = request
-        self.body = body
-        self.error = error
-        self.http10 = False
-        self.keep_alive = False
-
-
 class Connection(asyncio.Protocol):
     """The protocol of one connection; ``due`` is when it is closed unless something happens (monotonic seconds)."""
 
@@ -101,9 +50,9 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
-        self._turns: deque[_Turn] = deque()
+        self._turns: deque[Turn] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._coming: _Turn | None = None  # whose body is coming
+        self._coming: Turn | None = None  # whose body is coming
         self._url = b""
         self._headers: Headers = []
         self._idle_bytes = 0
@@ -220,7 +169,7 @@ class Connection(asyncio.Protocol):
         parser = self._parser
         body = Incoming(self._more)
         request = Request(parser.get_method().decode("ascii"), path, query, headers, body.receive, self._server.wall())
-        turn = self._coming = _Turn(request, body)
+        turn = self._coming = Turn(request, body)
         turn.http10 = parser.get_http_version() == "1.0"
         turn.keep_alive = parser.should_keep_alive()
         coding = request.headers.get(b"transfer-encoding")
@@ -257,7 +206,7 @@ class Connection(asyncio.Protocol):
         if self._coming is not None and self._coming.body is not None:
             self._coming.body.leave()
             self._coming = None
-        self._turns.append(_Turn(None, None, MalformedRequest(message, path="request")))
+        self._turns.append(Turn(None, None, MalformedRequest(message, path="request")))
 
     async def _answer(self) -> None:
         """Answer what has come, in order."""
@@ -289,19 +238,19 @@ class Connection(asyncio.Protocol):
             if not self._lost:
                 self._rest()
 
-    async def _reply(self, turn: _Turn) -> Reply:
+    async def _reply(self, turn: Turn) -> Reply:
         if turn.request is None:
             assert turn.error is not None  # noqa: S101 - one of the two
             found = problem(turn.error, request_id=os.urandom(16).hex())
             return found.status, found.headers, found.body
         return await self._server.handle(turn.request)
 
-    async def _send(self, turn: _Turn, status: int, headers: Headers, body: Body) -> None:
+    async def _send(self, turn: Turn, status: int, headers: Headers, body: Body) -> None:
         if self._server.draining:
             turn.keep_alive = False
         if isinstance(body, bytes):
-            turn.keep_alive = turn.keep_alive and _complete(turn)
-            if _heads_only(turn):
+            turn.keep_alive = turn.keep_alive and turn.complete
+            if turn.head_only:
                 body = b""
             self.send(self._head(turn, status, headers) + body)
             return
@@ -324,13 +273,13 @@ class Connection(asyncio.Protocol):
                     self.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
             if chunked:
                 self.send(b"0\r\n\r\n")
-            turn.keep_alive = turn.keep_alive and _complete(turn)
+            turn.keep_alive = turn.keep_alive and turn.complete
         finally:
             close = getattr(body, "aclose", None)
             if close is not None:
                 await close()
 
-    def _head(self, turn: _Turn, status: int, headers: Headers) -> bytes:
+    def _head(self, turn: Turn, status: int, headers: Headers) -> bytes:
         lines = [_STATUS[status], self._server.date()]
         for name, value in headers:
             lines += (name, b": ", value, b"\r\n")
@@ -421,15 +370,6 @@ class Connection(asyncio.Protocol):
         if self._paused and not self._lost:
             self._paused = False
             self._transport.resume_reading()
-
-
-def _complete(turn: _Turn) -> bool:
-    """Whether the request's body has come to its end, so that the next request can follow."""
-    return turn.body is not None and turn.body.complete
-
-
-def _heads_only(turn: _Turn) -> bool:
-    return turn.request is not None and turn.request.method == "HEAD"
 
 
 def _target(url: bytes) -> tuple[str, bytes]:

@@ -11,9 +11,10 @@ from quorate import __version__
 from quorate.core.types import Decision, FloatArray, Scalar
 from quorate.errors import InvalidInput, NotFound
 from quorate.serving import oip_responses
+from quorate.serving.call import Call
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.generation import Generation, Model
-from quorate.serving.plane import Call, Plane
+from quorate.serving.plane import Plane
 from quorate.serving.residency import unloaded
 from quorate.web import json
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
 
 from quorate.clock import Clock
 from quorate.codecs import decision as decision_codec
 from quorate.codecs.journal import RecordKind
-from quorate.core.types import Decision, FloatArray, Scalar, Source
+from quorate.core.types import Decision, FloatArray, Source
 from quorate.errors import InvalidInput, MemberError, NoQuorum, NotFound, Overloaded
 from quorate.serving import blind
 from quorate.serving.cache import Key as CacheKey
+from quorate.serving.call import Call
 from quorate.serving.cost import INLINE_MS
 from quorate.serving.endpoint import Choice, LoadedEndpoint, LoadedStrategy, reserve
 from quorate.serving.execution import Execution
@@ -27,37 +27,10 @@ from quorate.serving.meters import Meters
 from quorate.serving.pool import LoadedPool
 from quorate.serving.residency import Residency, unloaded
 
-Priority = Literal["interactive", "bulk"]
-
 HEAVY_BYTES = 64 * 1024
 HEAVY_ROWS = 64
 MODEL_DEADLINE = 1.0
 """Seconds for a model that is called by itself; endpoints declare their own deadline."""
-
-
-@dataclass(slots=True)
-class Call:
-    """One request as a transport understood it.
-
-    ``raw`` is the signature's raw input, ``path`` what its rows are called in errors, ``size`` its bytes, ``digest`` of
-    the bytes received. ``arrived`` is Unix seconds, ``started`` monotonic seconds: the deadline counts from there.
-    ``priority``: bulk work waits where interactive work waits too.
-    """
-
-    raw: Mapping[str, Any]
-    rows: int
-    size: int
-    digest: bytes
-    arrived: float
-    started: float
-    path: str = "instances"
-    strategy: str | None = None
-    max_ms: float | None = None
-    context: Mapping[str, Scalar] = field(default_factory=dict)
-    request_id: str | None = None
-    idempotency_key: str | None = None
-    traceparent: str | None = None
-    priority: Priority = "interactive"
 
 
 @dataclass(slots=True)

@@ -16,11 +16,11 @@ from quorate.errors import (
     NoQuorum,
     NotReady,
     QuorateError,
-    TooLarge,
     UnsupportedMediaType,
 )
-from quorate.serving import answers, oip, oip_models, oip_responses
+from quorate.serving import answers, oip, oip_models, oip_responses, outcome_requests
 from quorate.serving.bulk.desk import BatchRequest, BulkDesk
+from quorate.serving.call import Call
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.forms import FormReader, query_options
 from quorate.serving.http import BINARY, HTML, JSON, Reply, Request, allow, no_route
@@ -29,10 +29,9 @@ from quorate.serving.inputs import InputReader
 from quorate.serving.oip_models import Target
 from quorate.serving.once import once
 from quorate.serving.outcomes import OutcomeDesk
-from quorate.serving.plane import Call, Plane
+from quorate.serving.plane import Plane
 from quorate.serving.repository import Repository
 from quorate.web import headers as header
-from quorate.web import json
 from quorate.web.hosts import HostPolicy
 from quorate.web.limits import ClientDisconnected, read_body
 from quorate.web.openapi import docs_html
@@ -387,24 +386,6 @@ class RestApp:
             raise UnsupportedMediaType(
                 f"'{request.media_type[:64]}' is not read here; expected application/json.", path="Content-Type"
             )
-        limits = self._plane.generation.limits
-        items = json.decode(await self._body(request), depth=limits.json_depth)
-        alone = isinstance(items, dict)
-        if alone:
-            items = [items]
-        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            raise InvalidInput("The body is an outcome object or a list of them.", path="body")
-        if not items:
-            raise InvalidInput("The list of outcomes is empty; send at least one.", path="body")
-        if len(items) > limits.rows:
-            raise TooLarge(
-                f"The request has {len(items)} outcomes; at most {limits.rows} (limits.rows) are taken.", path="body"
-            )
-        taken = await self._outcomes.accept(items)
-        for result in ("accepted", "duplicate", "pending"):
-            self._plane.meters.outcomes(result, taken[result])
-        self._plane.meters.outcomes("rejected", len(taken["rejected"]))
-        if alone and taken["rejected"]:
-            (wrong,) = taken["rejected"]
-            raise InvalidInput(wrong["detail"], path=(wrong["path"] or "").removeprefix("[0]").lstrip(".") or "body")
+        body = await self._body(request)
+        taken = await outcome_requests.take(self._outcomes, self._plane.meters, body, self._plane.generation.limits)
         return 202, [JSON], _encode(taken)

@@ -9,7 +9,8 @@ from contextlib import suppress
 from email.utils import formatdate
 
 from quorate.clock import Clock
-from quorate.serving.connection import Connection, ConnectionLimits, Handler
+from quorate.serving.connection import Connection
+from quorate.serving.listening import ConnectionLimits, Handler
 
 log = logging.getLogger("quorate.serving")
 

@@ -24,12 +24,12 @@ from quorate.codecs import snapshot
 from quorate.codecs.lookup import JournalReader
 from quorate.errors import QuorateError
 from quorate.home import Home
-from quorate.serving.connection import ConnectionLimits
 from quorate.serving.cores import per_worker
 from quorate.serving.desired import DesiredFile
 from quorate.serving.idempotency import IdempotencyTable
 from quorate.serving.journal import Journal
 from quorate.serving.lanes import ThreadLane
+from quorate.serving.listening import ConnectionLimits
 from quorate.serving.loading import Loader
 from quorate.serving.memory import give_back_memory
 from quorate.serving.meters import Meters

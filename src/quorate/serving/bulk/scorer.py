@@ -23,9 +23,10 @@ from quorate.errors import (
 )
 from quorate.serving import answers
 from quorate.serving.bulk.parts import Part, about_row, place
+from quorate.serving.call import Call
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.inputs import InputReader
-from quorate.serving.plane import Call, Plane
+from quorate.serving.plane import Plane
 from quorate.web.problem import INTERNAL_DETAIL
 
 log = logging.getLogger("quorate.serving")

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 
 from quorate.errors import MalformedRequest, MethodNotAllowed, NoQuorum, NotReady, Overloaded, QuorateError, TooLarge
 from quorate.serving import oip_models, statistics
+from quorate.serving.call import Call
 from quorate.serving.grpc import open_inference_pb2 as messages
 from quorate.serving.grpc import responses, tensors
 from quorate.serving.grpc.heads import Heads
@@ -21,7 +22,7 @@ from quorate.serving.grpc.status import Metadata, failure
 from quorate.serving.http import Reply
 from quorate.serving.idempotency import IdempotencyTable
 from quorate.serving.once import at_most_once
-from quorate.serving.plane import Call, Plane
+from quorate.serving.plane import Plane
 from quorate.web.limits import READ_TIMEOUT_S
 from quorate.web.problem import status_of
 

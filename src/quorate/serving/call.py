@@ -1,0 +1,36 @@
+"""One request as a transport understood it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from quorate.core.types import Scalar
+
+Priority = Literal["interactive", "bulk"]
+
+
+@dataclass(slots=True)
+class Call:
+    """One request as a transport understood it.
+
+    ``raw`` is the signature's raw input, ``path`` what its rows are called in errors, ``size`` its bytes, ``digest`` of
+    the bytes received. ``arrived`` is Unix seconds, ``started`` monotonic seconds: the deadline counts from there.
+    ``priority``: bulk work waits where interactive work waits too.
+    """
+
+    raw: Mapping[str, Any]
+    rows: int
+    size: int
+    digest: bytes
+    arrived: float
+    started: float
+    path: str = "instances"
+    strategy: str | None = None
+    max_ms: float | None = None
+    context: Mapping[str, Scalar] = field(default_factory=dict)
+    request_id: str | None = None
+    idempotency_key: str | None = None
+    traceparent: str | None = None
+    priority: Priority = "interactive"
