@@ -29,6 +29,9 @@ UNSHOWN = frozenset(
         "quorate_batch_streams",
         "quorate_batches_total",
         "quorate_journal_files_total",
+        "quorate_pool_lanes",
+        "quorate_pool_resident",
+        "quorate_pool_threads",
     }
 )
 """Metrics that the dashboard leaves out on purpose."""

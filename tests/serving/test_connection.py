@@ -293,6 +293,16 @@ def test_a_body_that_breaks_off_is_a_problem_too():
         assert found.count(b"HTTP/1.1 ") - found.count(b"no HTTP/1.1 ") == 1
 
 
+def test_a_head_that_is_too_large_is_refused_although_its_client_has_said_all_it_will():
+    async def main(peer):
+        reader, writer = await peer.open()
+        writer.write(GET[:-2] + b"x: " + b"y" * 70_000)
+        writer.write_eof()
+        return await reader.read()
+
+    assert run(main).startswith(b"HTTP/1.1 400")
+
+
 def test_requests_before_the_bad_bytes_are_answered_first():
     found = run(lambda peer: peer.say(post(b"1") + post(b"2") + b"NONSENSE\r\n\r\n"))
     assert found.count(b"HTTP/1.1 200") == 2

@@ -35,6 +35,7 @@ PIPELINED = 16
 """Requests that wait behind the one being answered; beyond them the connection is not read."""
 
 _STATUS = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
+_BEGUN, _MORE = 1, 2
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _MESSAGE = (
     "The bytes received are no HTTP/1.1 request, or its head (the request line and the headers) has more than "
@@ -56,7 +57,7 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._headers: Headers = []
         self._idle_bytes = 0
-        self._progress = False
+        self._progress = 0  # what this read brought: nothing whole, the beginning of a head, or more
         self._in_head = False
         self._paused = False
         self._stopped = False  # nothing that comes is parsed any more
@@ -90,14 +91,17 @@ class Connection(asyncio.Protocol):
         if self._stopped:
             return
         self._large = len(data) > MAX_HEAD
-        self._progress = False
+        self._progress = 0
         try:
             self._feed(data)
         except (httptools.HttpParserError, httptools.HttpParserInvalidURLError, UnicodeDecodeError):
             self._refuse(_MESSAGE)
         else:
             # Heads, and the trailers behind a chunked body, come before anything is understood of them.
-            self._idle_bytes = 0 if self._progress else self._idle_bytes + len(data)
+            if self._progress:
+                self._idle_bytes = len(data) if self._progress == _BEGUN else 0
+            else:
+                self._idle_bytes += len(data)
             if self._idle_bytes > MAX_HEAD:
                 self._refuse(_MESSAGE)
         if self._turns and self._task is None:
@@ -150,7 +154,8 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._url = b""
         self._headers = []
-        self._in_head = self._progress = True
+        self._in_head = True
+        self._progress = self._progress or _BEGUN
         self._wait(self._server.limits.head_s)
 
     def on_url(self, url: bytes) -> None:
@@ -161,7 +166,7 @@ class Connection(asyncio.Protocol):
             self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        self._in_head, self._progress = False, True
+        self._in_head, self._progress = False, _MORE
         headers = self._headers
         if self._large and len(self._url) + sum([len(name) + len(value) for name, value in headers]) > MAX_HEAD:
             raise httptools.HttpParserError(_MESSAGE)
@@ -185,12 +190,12 @@ class Connection(asyncio.Protocol):
         self.read_on()
 
     def on_body(self, data: bytes) -> None:
-        self._progress = True
+        self._progress = _MORE
         if self._coming is not None and self._coming.body is not None:
             self._coming.body.feed(data)
 
     def on_message_complete(self) -> None:
-        self._progress = True
+        self._progress = _MORE
         turn, self._coming = self._coming, None
         if turn is not None and turn.body is not None and turn.request is not None:
             body = turn.body

@@ -135,9 +135,8 @@ CASES = [
         raw=b"",
     ),
     Bad(
-        "loading on request",
-        "quorate.yaml",
-        code=grpc.StatusCode.UNIMPLEMENTED,
+        "a load that names nothing",
+        "names no model",
         method="RepositoryModelLoad",
         raw=b"",
     ),
