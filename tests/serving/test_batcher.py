@@ -201,6 +201,8 @@ def test_a_run_that_hangs_does_not_keep_the_others_from_running(bench):
 
     async def main():
         hung = bench.submit(batcher, 0)
+        while hung.run.began is None:
+            await asyncio.sleep(0)
         waiting = bench.submit(batcher, 1)
         await asyncio.sleep(0.2)  # of the fake clock: longer than a run may take
         after = bench.submit(batcher, 2)
