@@ -76,7 +76,11 @@ check("gzip request", compressed.as_numpy("confidence") is not None)
 (stats,) = client.get_inference_statistics(endpoint).model_stats
 check("statistics", stats.inference_stats.success.count > 0)
 refused("an unknown model", "NOT_FOUND", lambda: client.infer("nobody", [tensor()]))
-refused("a model to load", "UNIMPLEMENTED", lambda: client.load_model(member))
+client.unload_model(member)
+check("a model is unloaded", not client.is_model_ready(member))
+client.load_model(member)
+check("and loaded", client.is_model_ready(member))
+refused("an unknown model to load", "NOT_FOUND", lambda: client.load_model("nobody"))
 refused("an unknown parameter", "INVALID_ARGUMENT", lambda: client.infer(endpoint, [tensor()], parameters={"x": 1}))
 
 example, _own = re.findall(r"^```python\n(.*?)^```", Path(page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
