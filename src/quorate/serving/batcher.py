@@ -25,6 +25,8 @@ from quorate.serving.units import HostUnit, InProcessUnit
 
 MAX_ROWS = 1024
 """Rows of different requests that are joined at most."""
+GRACE_S = 0.005
+"""What runs on the event loop is so quick that a deadline which has just passed is no reason to refuse an answer."""
 _RECENT = 0.1  # the weight of the newest measurement
 HOLD_MS = 20.0
 """How long a joined run may hold a thread or a member process, where a single item does not take longer."""
@@ -169,7 +171,7 @@ class Batcher:
         for work in line.take(limit):
             if work.future.done():
                 continue
-            if work.until <= now:
+            if work.until + (GRACE_S if work.prompt else 0.0) <= now:
                 work.future.set_exception(NotStarted("It had not been started at the deadline."))
                 continue
             work.started = now
