@@ -382,10 +382,8 @@ def _http(request: Request, error: Exception) -> Response:
 
 def _allowed(request: Request) -> tuple[str, ...]:
     """What is possible on a path; the framework names the methods of one of its routes only."""
-    found = {
-        method.upper()
-        for template, operations in openapi.document(request.app)["paths"].items()
-        if re.fullmatch(re.sub(r"{[^}]+}", "[^/]+", template), request.url.path)
-        for method in operations
-    }
-    return tuple(sorted(found))
+    paths = openapi.document(request.app)["paths"]
+    fits = [t for t in paths if re.fullmatch(re.sub(r"{[^}]+}", "[^/]+", t), request.url.path)]
+    # As OpenAPI says, the path with the fewest parameters is meant.
+    best = min(fits, key=lambda template: template.count("{"), default=None)
+    return () if best is None else tuple(sorted(method.upper() for method in paths[best]))
