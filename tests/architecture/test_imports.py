@@ -13,7 +13,7 @@ import quorate
 ROOT = Path(quorate.__file__).parent
 
 # Modules directly under src/quorate. Those of one level belong together, like the modules of a package.
-MODULES = {"errors": 0, "clock": 0, "ids": 0, "plugins": 0, "home": 0, "app": 6, "api": 6, "__main__": 8}
+MODULES = {"errors": 0, "clock": 0, "ids": 0, "plugins": 0, "home": 0, "sqlite": 0, "app": 6, "api": 6, "__main__": 8}
 PACKAGES = {
     "core": 1,
     "spec": 1,
@@ -49,6 +49,7 @@ WORKER += (
     "ids",
     "plugins",
     "home",
+    "sqlite",
 )
 
 IMPURE = {"asyncio", "concurrent", "datetime", "glob", "io", "logging", "mmap", "multiprocessing", "os", "random"}

@@ -19,6 +19,7 @@ import msgspec
 from quorate.clock import Clock
 from quorate.errors import StoreError
 from quorate.serving.background import Background
+from quorate.sqlite import write_ahead
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,6 +27,7 @@ T = TypeVar("T")
 VERSION = 1
 STALE_S = 600.0
 _PURGE_EVERY = 256
+_BUSY_S = 10.0
 
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS owners (slot INTEGER PRIMARY KEY, boot INTEGER NOT NULL);
@@ -139,9 +141,9 @@ class IdempotencyTable:
         self._background.close(self._connection.close)
 
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=10.0, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            write_ahead(connection, _BUSY_S)
             # A power cut may lose the last claims, never the file's consistency.
             connection.execute("PRAGMA synchronous = NORMAL")
             version = connection.execute("PRAGMA user_version").fetchone()[0]

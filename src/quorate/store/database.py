@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from quorate.errors import StoreError
+from quorate.sqlite import write_ahead
 
 metadata = sa.MetaData()
 """All tables of the store; a repository declares its own here, and a migration creates them."""
@@ -161,8 +162,9 @@ def _upgrade(connection: sa.Connection) -> None:
 def _configure_sqlite(connection: sqlite3.Connection, _: Any) -> None:
     # The driver must not open transactions itself: it leaves DDL outside of them. `_begin_sqlite` opens them.
     connection.isolation_level = None
-    for pragma in (f"busy_timeout = {_BUSY_MS}", "journal_mode = WAL", "foreign_keys = ON"):
-        connection.execute(f"PRAGMA {pragma}")
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    connection.execute("PRAGMA foreign_keys = ON")
+    write_ahead(connection, _BUSY_MS / 1000)
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
