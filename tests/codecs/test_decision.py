@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -73,12 +72,12 @@ def decisions(draw: st.DrawFn) -> Decision:
 
 
 def assert_equal(a: Decision, b: Decision) -> None:
-    for field in dataclasses.fields(Decision):
-        x, y = getattr(a, field.name), getattr(b, field.name)
+    for field in Decision._fields:
+        x, y = getattr(a, field), getattr(b, field)
         if isinstance(x, np.ndarray):
-            assert (x.dtype, x.shape, x.tobytes()) == (y.dtype, y.shape, y.tobytes()), field.name
+            assert (x.dtype, x.shape, x.tobytes()) == (y.dtype, y.shape, y.tobytes()), field
         else:
-            assert (x, repr(x)) == (y, repr(y)), field.name
+            assert (x, repr(x)) == (y, repr(y)), field
 
 
 def example(**changes: Any) -> Decision:
@@ -105,7 +104,7 @@ def example(**changes: Any) -> Decision:
         input_digest=b"\x01" * 32,
         classes=tuple("0123456789"),
     )
-    return dataclasses.replace(base, **changes)
+    return base._replace(**changes)
 
 
 @settings(max_examples=200, deadline=None)

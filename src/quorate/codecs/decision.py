@@ -11,12 +11,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from quorate.core.types import Decision, MemberRun, OutputKind, Scalar, Source, Status
+from quorate.core.types import Decision, MemberRun, OutputKind, Scalar, Source
 from quorate.errors import InvalidInput, JournalError
 
 VERSION = 1
-
-_Member = tuple[str, int, int, float | None, str | None]
 
 
 class _Wire(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -33,7 +31,7 @@ class _Wire(msgspec.Struct, array_like=True, frozen=True, gc=False):
     propensities: tuple[float, ...]
     assigned: str
     served: str | None
-    members: tuple[_Member, ...]
+    members: tuple[MemberRun, ...]
     shape: tuple[int, int, int]
     outputs: bytes
     status: bytes
@@ -81,7 +79,7 @@ def encode(decision: Decision) -> bytes:
         d.propensities,
         d.assigned,
         d.served,
-        tuple([(m.name, m.version, m.status, m.latency_ms, m.reason) for m in d.members]),
+        d.members,
         outputs.shape,
         outputs.astype("<f4", copy=False).tobytes(),
         d.status.astype("i1", copy=False).tobytes(),
@@ -143,9 +141,7 @@ def _read_1(data: bytes) -> Decision:
         propensities=w.propensities,
         assigned=w.assigned,
         served=w.served,
-        members=tuple(
-            [MemberRun(name, version, Status(status), ms, why) for name, version, status, ms, why in w.members]
-        ),
+        members=w.members,
         outputs=np.frombuffer(w.outputs, "<f4").reshape(n, m, k),
         status=np.frombuffer(w.status, "i1").reshape(n, m),
         answer=answer,

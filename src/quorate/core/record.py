@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -57,7 +56,7 @@ class Recorder:
                 outputs = np.empty((*outputs.shape[:2], 0), outputs.dtype)
             if self._context:
                 context = {}
-        return replace(decision, context=context, unit=unit, outputs=outputs)
+        return decision._replace(context=context, unit=unit, outputs=outputs)
 
     def _redacted(self, context: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
         redact = self._redact

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,8 +127,7 @@ class MemberOutputs:
     status: StatusArray
 
 
-@dataclass(frozen=True, slots=True)
-class MemberRun:
+class MemberRun(NamedTuple):
     """One member's part in one decision; ``latency_ms`` is None when it did not run.
 
     Members fused into one graph share one latency. ``reason`` is an error code of a :class:`MemberError`.
@@ -141,8 +140,7 @@ class MemberRun:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The record of one answer, the spine from which metrics, learning, verdicts and audit derive.
 
     Times: ``arrived`` is Unix seconds; ``queue_ms`` from arrival to the first member's start; ``latency_ms`` from
