@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ def decision(house: Any) -> Decision:
 
 
 def test_scores_are_label_confidence_and_probabilities(decision: Decision) -> None:
-    changed = replace(decision, answer=np.array([[0.123456789, 0.876543211], [0.5, 0.5]], np.float32))
+    changed = decision._replace(answer=np.array([[0.123456789, 0.876543211], [0.5, 0.5]], np.float32))
     assert answers.predictions(changed, blind=False) == [
         {"label": "yes", "confidence": 0.8765432, "probabilities": {"no": 0.1234568, "yes": 0.8765432}},
         {"label": "no", "confidence": 0.5, "probabilities": {"no": 0.5, "yes": 0.5}},  # a tie goes to the first
@@ -42,9 +41,9 @@ def test_a_blind_prediction_is_the_label(decision: Decision) -> None:
 
 @pytest.mark.parametrize("blind", [True, False])
 def test_values_are_numbers(decision: Decision, blind: bool) -> None:
-    one = replace(decision, output_kind="values", classes=("price",), answer=np.array([[1.5], [-2]], np.float32))
+    one = decision._replace(output_kind="values", classes=("price",), answer=np.array([[1.5], [-2]], np.float32))
     assert answers.predictions(one, blind=blind) == [{"value": 1.5}, {"value": -2.0}]
-    two = replace(decision, output_kind="values", classes=("x", "y"), answer=np.array([[1, 2]], np.float32))
+    two = decision._replace(output_kind="values", classes=("x", "y"), answer=np.array([[1, 2]], np.float32))
     assert answers.predictions(two, blind=blind) == [{"values": {"x": 1.0, "y": 2.0}}]
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 from quorate.clock import Clock
 from quorate.core.types import FloatArray, OutputSpec
@@ -42,6 +43,17 @@ class NotStarted(NotRun):
     code = MemberTimeout.code
 
 
+class Promise(Protocol):
+    """What a work's result is told: a future, or somebody who is called at once."""
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+
+    def set_result(self, result: Part, /) -> None: ...
+
+    def set_exception(self, exception: Exception, /) -> None: ...
+
+
 class Run:
     """A run of works in a thread or a member's process; ``began`` (monotonic seconds) is None while it waits for one.
 
@@ -62,19 +74,19 @@ class Run:
 
 
 class Work:
-    """One request's wish of one unit; ``future`` gets its :class:`Part`, or the error.
+    """One request's wish of one unit; ``promise`` is told its :class:`Part`, or the error.
 
     ``started`` is when it was taken out of the line (monotonic seconds), None in line; ``run`` what it became a part
     of. ``prompt`` work runs in one of the next turns of the loop, or is told it is too late.
     """
 
-    __slots__ = ("bulk", "fault_after", "feed", "future", "owner", "prompt", "rows", "run", "started", "until")
+    __slots__ = ("bulk", "fault_after", "feed", "owner", "promise", "prompt", "rows", "run", "started", "until")
 
     def __init__(
-        self, feed: Feed, future: asyncio.Future[Part], *, until: float, fault_after: float, owner: str, bulk: bool
+        self, feed: Feed, promise: Promise, *, until: float, fault_after: float, owner: str, bulk: bool
     ) -> None:
         self.feed = feed
-        self.future = future
+        self.promise = promise
         self.rows = feed.rows
         self.until = until
         self.fault_after = fault_after
@@ -91,6 +103,18 @@ class Work:
             return False
         run.blamed = True
         return True
+
+
+class Awaited(Work):
+    """Work that a coroutine waits for: its promise is the future ``future``."""
+
+    __slots__ = ("future",)
+
+    def __init__(
+        self, feed: Feed, future: asyncio.Future[Part], *, until: float, fault_after: float, owner: str, bulk: bool
+    ) -> None:
+        super().__init__(feed, future, until=until, fault_after=fault_after, owner=owner, bulk=bulk)
+        self.future = future
 
 
 Results = list[tuple[Work, Part | Exception]]
@@ -149,30 +173,34 @@ class Batcher:
         """Whether so many rows run on the event loop."""
         return isinstance(self.unit, InProcessUnit) and self.curve.inline(rows)
 
-    def submit(self, feed: Feed, *, until: float, fault_after: float, owner: str, bulk: bool) -> Work:
+    def submit(self, feed: Feed, *, until: float, fault_after: float, owner: str, bulk: bool) -> Awaited:
         """Put a request in line; wait for the work's future."""
-        loop = asyncio.get_running_loop()
-        work = Work(feed, loop.create_future(), until=until, fault_after=fault_after, owner=owner, bulk=bulk)
+        future: asyncio.Future[Part] = asyncio.get_running_loop().create_future()
+        work = Awaited(feed, future, until=until, fault_after=fault_after, owner=owner, bulk=bulk)
         if self.prompt(feed.rows):
-            work.prompt = True
-            self._inline.put(work)
-            if not self._scheduled:
-                self._scheduled = True
-                loop.call_soon(self._turn)
+            self.put(work)
         else:
             self._line.put(work)
             self.pump()
         return work
+
+    def put(self, work: Work) -> None:
+        """Put in line what is :meth:`prompt`."""
+        work.prompt = True
+        self._inline.put(work)
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._turn)
 
     def _take(self, line: Line[Work], limit: int) -> list[Work]:
         """The next works that are still wanted."""
         works = []
         now = self._clock.monotonic()
         for work in line.take(limit):
-            if work.future.done():
+            if work.promise.done():
                 continue
             if work.until + (GRACE_S if work.prompt else 0.0) <= now:
-                work.future.set_exception(NotStarted("It had not been started at the deadline."))
+                work.promise.set_exception(NotStarted("It had not been started at the deadline."))
                 continue
             work.started = now
             works.append(work)
@@ -293,7 +321,7 @@ class Batcher:
             (self._inline if work.prompt else self._line).leave(work)
         elif isinstance(self.unit, HostUnit):
             for task, run in self._runs.items():
-                if all(one.future.done() for one in run.works):
+                if all(one.promise.done() for one in run.works):
                     task.cancel()
 
     async def _in_process(self, run: Run, unit: HostUnit) -> Results:
@@ -320,13 +348,13 @@ class Batcher:
     def _deliver(self, results: Results) -> None:
         shared: dict[Batch, int] = {}
         for work, result in results:
-            future = work.future
+            promise = work.promise
             if isinstance(result, Part):
                 shared[result.batch] = shared.get(result.batch, 0) + 1
-                if not future.done():
-                    future.set_result(result)
-            elif not future.done():
-                future.set_exception(result)
+                if not promise.done():
+                    promise.set_result(result)
+            elif not promise.done():
+                promise.set_exception(result)
         for batch, requests in shared.items():
             rows = len(batch.values)
             self.curve.observe(rows, batch.elapsed)

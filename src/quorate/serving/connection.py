@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from math import inf
 from typing import cast
@@ -21,9 +22,9 @@ from urllib.parse import unquote
 import httptools
 
 from quorate.errors import MalformedRequest
-from quorate.serving.http import Body, Headers, Reply, Request
+from quorate.serving.http import Headers, Reply, Request
 from quorate.serving.incoming import Incoming
-from quorate.serving.listening import Server
+from quorate.serving.listening import Answering, Server
 from quorate.serving.turn import Turn
 from quorate.web.limits import ClientDisconnected
 from quorate.web.problem import problem
@@ -52,7 +53,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
         self._turns: deque[Turn] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._task: Answering | None = None
         self._coming: Turn | None = None  # whose body is coming
         self._url = b""
         self._headers: Headers = []
@@ -105,7 +106,7 @@ class Connection(asyncio.Protocol):
             if self._idle_bytes > MAX_HEAD:
                 self._refuse(_MESSAGE)
         if self._turns and self._task is None:
-            self._task = self._server.loop.create_task(self._answer())
+            self._begin()
         if len(self._turns) > PIPELINED or (self._coming is not None and self._unread() > UNREAD_BODY):
             self._pause()
 
@@ -213,17 +214,56 @@ class Connection(asyncio.Protocol):
             self._coming = None
         self._turns.append(Turn(None, None, MalformedRequest(message, path="request")))
 
+    def _begin(self) -> None:
+        """Answer what has come: at once where that can be prompt, else in a task."""
+        request = self._turns[0].request
+        if request is not None and request.whole is not None and self._full is None:
+            self._task = self._server.prompt(request, self._prompted)
+        if self._task is None:
+            self._task = self._server.loop.create_task(self._answer())
+
+    def _prompted(self, reply: Reply | None) -> None:
+        """The prompt reply to the first of the turns, or none: it is to be handled."""
+        self._task = None
+        if self._lost:
+            return
+        if reply is None:
+            self._task = self._server.loop.create_task(self._answer())
+            return
+        turn = self._turns.popleft()
+        status, headers, body = reply
+        try:
+            assert isinstance(body, bytes)  # noqa: S101 - what is prompt is short
+            self._send_whole(turn, status, headers, body)
+        except Exception:
+            self._server.failed()
+            self._transport.abort()
+            return
+        if not turn.keep_alive:
+            self._last = True
+        elif self._turns:
+            if self._paused and len(self._turns) <= PIPELINED:
+                self.read_on()
+            self._begin()
+            return
+        self._rest()
+
     async def _answer(self) -> None:
         """Answer what has come, in order."""
         try:
+            if self._full is not None:
+                await self._full
             while self._turns and not self._lost:
                 turn = self._turns[0]
                 try:
-                    reply = await self._reply(turn)
+                    status, headers, body = await self._reply(turn)
                 except ClientDisconnected:  # or its body broke off: the error's turn is next
                     self._turns.popleft()
                     continue
-                await self._send(turn, *reply)
+                if isinstance(body, bytes):
+                    self._send_whole(turn, status, headers, body)
+                else:
+                    await self._send_pieces(turn, status, headers, body)
                 self._turns.popleft()
                 if not turn.keep_alive:
                     self._last = True
@@ -250,15 +290,13 @@ class Connection(asyncio.Protocol):
             return found.status, found.headers, found.body
         return await self._server.handle(turn.request)
 
-    async def _send(self, turn: Turn, status: int, headers: Headers, body: Body) -> None:
+    def _send_whole(self, turn: Turn, status: int, headers: Headers, body: bytes) -> None:
+        turn.keep_alive = turn.keep_alive and turn.complete and not self._server.draining
+        self.send(self._head(turn, status, headers) + (b"" if turn.head_only else body))
+
+    async def _send_pieces(self, turn: Turn, status: int, headers: Headers, body: AsyncIterator[bytes]) -> None:
         if self._server.draining:
             turn.keep_alive = False
-        if isinstance(body, bytes):
-            turn.keep_alive = turn.keep_alive and turn.complete
-            if turn.head_only:
-                body = b""
-            self.send(self._head(turn, status, headers) + body)
-            return
         chunked = not turn.http10
         if chunked:
             headers = [*headers, (b"transfer-encoding", b"chunked")]

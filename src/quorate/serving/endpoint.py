@@ -17,7 +17,7 @@ from quorate.core.select.assign import draw, unit_uniform
 from quorate.core.select.base import Policy
 from quorate.core.types import FloatArray, Scalar, Source, State, StatusArray
 from quorate.errors import Forbidden, InvalidInput, NotFound
-from quorate.serving.batch import FAILED, OK
+from quorate.serving.batch import FAILED, OK, Part
 from quorate.serving.cache import AnswerCache
 from quorate.serving.execution import Execution
 from quorate.serving.pool import LoadedPool
@@ -46,6 +46,7 @@ class LoadedStrategy:
         "plan",
         "positions",
         "quorum",
+        "simple",
         "state",
     )
 
@@ -63,6 +64,8 @@ class LoadedStrategy:
         self.quorum = route.quorum
         self.state = state
         self._lost = route.state is not None and state is None
+        self.simple = self._at_once and not self._lost
+        """Whether it answers whenever all its members do, which are asked all at once."""
 
     def next(self, execution: Execution, budget_ms: float) -> list[int]:
         """Positions in the pool that the plan wants run now; empty means it is done."""
@@ -79,13 +82,17 @@ class LoadedStrategy:
         if self._lost:
             return None
         if execution.part is not None:
-            batch, start, stop = execution.part
-            answer: FloatArray = batch.once(self, lambda: self._combine(batch.values, batch.status))
-            return answer[start:stop]
+            return self.of(execution.part)
         status = execution.status[:, self.columns]
         if not execution.flawless(self.positions) and int((status == OK).sum(axis=1).min()) < self.quorum:
             return None
         return self.combiner.combine(execution.values[:, self.columns], status, self.state)
+
+    def of(self, part: Part) -> FloatArray:
+        """The combined answer ``[n, k]`` to a part of a batch of all the pool's members, each of which answered it."""
+        batch, start, stop = part
+        answer: FloatArray = batch.once(self, lambda: self._combine(batch.values, batch.status))
+        return answer[start:stop]
 
     def _combine(self, values: FloatArray, status: StatusArray) -> FloatArray:
         """Rows of any number of requests at once: combiners work row by row."""
@@ -143,6 +150,8 @@ class LoadedEndpoint:
         if route.cache is not None:
             kept = route.cache
             self.cache = AnswerCache(entries=kept.entries, max_bytes=kept.bytes, seconds=kept.seconds, clock=pool.clock)
+        self.simple = self.cache is None and not self.blind
+        """Whether nothing but a strategy is asked for its answers."""
         self.fallback = tuple(self.strategies[name] for name in route.fallback)
         self.falls_back = bool(self.fallback) and route.on_member_failure == "fallback"
         self.everyone = tuple(range(len(pool.members)))
@@ -153,6 +162,10 @@ class LoadedEndpoint:
         self._constant = self._weights({}) if self.policy.constant else None
         # Who knew the salt could compute the arm of every unit: a blind endpoint's is a secret.
         self._salt = f"{secret} {route.name}" if self.blind else route.name
+
+    def limit(self, max_ms: float | None) -> float:
+        """Seconds for a request: the endpoint's deadline, or less where the caller says so."""
+        return self.deadline if max_ms is None else min(self.deadline, max_ms / 1000)
 
     def strategy(self, name: str) -> LoadedStrategy:
         """The strategy of that name, else the member of that name, alone; :class:`KeyError` for neither."""

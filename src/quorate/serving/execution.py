@@ -15,7 +15,7 @@ from quorate.clock import Clock
 from quorate.core.types import FloatArray, MemberRun, Status, StatusArray
 from quorate.errors import CircuitOpen, MemberCrashed, MemberError, MemberTimeout, SignatureViolation
 from quorate.serving.batch import FAILED, Batch, Part
-from quorate.serving.batcher import NotRun, Work
+from quorate.serving.batcher import Awaited, NotRun
 from quorate.serving.breaker import Circuit
 from quorate.serving.feed import Feed
 from quorate.serving.pool import LoadedPool
@@ -80,7 +80,7 @@ class Execution:
         self._fault_after = fault_after
         self._owner = owner
         self.bulk = bulk
-        self._pending: dict[Unit, Work] = {}
+        self._pending: dict[Unit, Awaited] = {}
 
     @property
     def values(self) -> FloatArray:
@@ -170,7 +170,7 @@ class Execution:
                     self._collect(unit)
 
     @staticmethod
-    async def _answer(work: Work) -> None:
+    async def _answer(work: Awaited) -> None:
         """Until it is there: what is prompt runs in a turn of the loop, or is told that it is too late."""
         try:
             await work.future
@@ -252,7 +252,7 @@ class Execution:
                 self.reasons[position] = SignatureViolation.code
                 self._pool.fault(position, SignatureViolation.code)
 
-    def _failed(self, unit: Unit, error: BaseException, work: Work, *, fault: bool = True) -> None:
+    def _failed(self, unit: Unit, error: BaseException, work: Awaited, *, fault: bool = True) -> None:
         started = work.started if work.started is not None else self._clock.monotonic()
         if self.first_start is None:
             self.first_start = started

@@ -10,6 +10,19 @@ from typing import Any, Protocol
 from quorate.serving.http import Reply, Request
 
 Handler = Callable[[Request], Awaitable[Reply]]
+Tell = Callable[[Reply | None], None]
+"""Told the reply to a prompt request, or None where it is to be handled after all."""
+
+
+class Answering(Protocol):
+    """What is under way for a request."""
+
+    def cancel(self) -> object:
+        """Its client has left."""
+
+
+Prompter = Callable[[Request, Tell], Answering | None]
+"""Begins to answer a request without a task, and tells later; None where it cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +41,7 @@ class Server(Protocol):
     """What a connection needs of the server around it; it counts there the bytes that it moves."""
 
     handle: Handler
+    prompt: Prompter
     limits: ConnectionLimits
     connections: set[Any]
     loop: asyncio.AbstractEventLoop

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ from quorate.serving import blind
 from quorate.serving.cache import Key as CacheKey
 from quorate.serving.call import Call
 from quorate.serving.cost import INLINE_MS
+from quorate.serving.deciding import decision as decision_of
 from quorate.serving.endpoint import Choice, LoadedEndpoint, LoadedStrategy, reserve
 from quorate.serving.execution import Execution
 from quorate.serving.feed import Feed, prepare_all
@@ -60,7 +61,8 @@ class Plane:
         self.generation = Generation.empty()
         self.observers: list[Callable[[Decision], None]] = []
         """Told every decision that was kept or answered, in the event loop; they must neither wait nor raise."""
-        self._rng = rng
+        self.uniform = rng.random
+        """Draws in [0, 1)."""
         self._residency = residency or Residency(clock=clock)
 
     @contextmanager
@@ -81,14 +83,18 @@ class Plane:
             raise NotFound(f"There is no endpoint '{name[:64]}'; expected one of: {known}.", path="endpoint")
         return found
 
+    @staticmethod
+    def light(pool: LoadedPool, call: Call) -> bool:
+        """Whether preparing its input holds the event loop up no longer than a hand-off to a thread would."""
+        return call.size <= HEAVY_BYTES and call.rows <= HEAVY_ROWS and pool.prepare_ms(call.raw) <= INLINE_MS
+
     async def _feed(self, pool: LoadedPool, call: Call, deadline: float) -> Feed | None:
         """What the pool is fed; prepared already, in a thread, where that would hold the event loop up.
 
         None if that took until the deadline.
         """
         feed = Feed(call.raw, call.rows, call.path)
-        light = call.size <= HEAVY_BYTES and call.rows <= HEAVY_ROWS and pool.prepare_ms(call.raw) <= INLINE_MS
-        if light or pool.prepares_in_thread(call.rows):
+        if self.light(pool, call) or pool.prepares_in_thread(call.rows):
             return feed
         try:
             work = self.lane.submit(lambda: prepare_all([feed], pool.prepare))
@@ -114,19 +120,17 @@ class Plane:
         """
         if endpoint.unloaded:
             raise unloaded("Endpoint", endpoint.name)
-        choice = endpoint.choose(call.strategy, call.context, self._rng.random)
+        choice = endpoint.choose(call.strategy, call.context, self.uniform)
         self._admit(endpoint, call)
         if endpoint.cache is not None:
             kept = endpoint.cache.get(_cache_key(choice, call))
             self.meters.cache(endpoint.name, kept is not None)
             if kept is not None:
                 return await self._from_cache(endpoint, choice, call, kept)
-        limit = endpoint.deadline if call.max_ms is None else min(endpoint.deadline, call.max_ms / 1000)
+        limit = endpoint.limit(call.max_ms)
         if not endpoint.pool.resident or endpoint.pool.unloaded:
             await self._bring(endpoint.pool, call.started + limit, endpoint.name)
-        endpoint.pool.enter(call.started)
-        self.meters.in_flight.add(1)
-        endpoint.in_flight += 1
+        self.enter(endpoint, call)
         try:
             feed = await self._feed(endpoint.pool, call, call.started + limit)
             execution = self._execution(endpoint.pool, feed, call, limit, endpoint.deadline / 2, endpoint.name)
@@ -138,9 +142,7 @@ class Plane:
             finally:
                 execution.give_up()
         finally:
-            endpoint.in_flight -= 1
-            self._leave(endpoint.pool)
-            self.meters.in_flight.add(-1)
+            self.leave(endpoint)
         decision = self._decide(endpoint, choice, execution, served, call)
         await self._keep(endpoint, decision)
         if served.answer is None:
@@ -156,6 +158,18 @@ class Plane:
             self.meters.shed(name, "memory")
             raise
 
+    def enter(self, endpoint: LoadedEndpoint, call: Call) -> None:
+        """A request begins to be answered."""
+        endpoint.pool.enter(call.started)
+        self.meters.in_flight.add(1)
+        endpoint.in_flight += 1
+
+    def leave(self, endpoint: LoadedEndpoint) -> None:
+        """Its members have run, or will not."""
+        endpoint.in_flight -= 1
+        self._leave(endpoint.pool)
+        self.meters.in_flight.add(-1)
+
     def _leave(self, pool: LoadedPool) -> None:
         pool.requests -= 1
         if self._residency.crowded and not pool.requests:
@@ -163,27 +177,32 @@ class Plane:
 
     def _admit(self, endpoint: LoadedEndpoint, call: Call) -> None:
         """Refuse now what could not be answered well: :class:`Overloaded` says what for, and when to come again."""
-        name = endpoint.name
+        refused = self.refusal(endpoint, call)
+        if refused is not None:
+            reason, error = refused
+            self.meters.shed(endpoint.name, reason)
+            raise error
+
+    def refusal(self, endpoint: LoadedEndpoint, call: Call) -> tuple[str, Overloaded] | None:
+        """Why a request could not be answered well, as a metric's reason and an error; None if it can."""
         if endpoint.route.on_full == "shed" and not self.journal.accepts():
-            self.meters.shed(name, "journal")
-            raise Overloaded(
-                f"Endpoint '{name}' cannot record decisions now (disk full or stalled) and sheds; retry later."
-            )
+            return "journal", self.not_recorded(endpoint)
         most = endpoint.route.max_in_flight
         if most is not None and endpoint.in_flight >= most:
-            self.meters.shed(name, "limit")
-            raise Overloaded(f"Endpoint '{name}' answers {most} requests at once in a worker, and does; retry later.")
-        pool = endpoint.pool
-        self._wait_no_longer(name, pool.backlog_ms(pool.units_for(pool.everyone)), endpoint.queue_ms, call)
-
-    def _wait_no_longer(self, name: str, backlog: float, queue_ms: float, call: Call) -> None:
-        limit = queue_ms if call.priority == "interactive" else queue_ms / 2
-        if backlog > limit:
-            self.meters.shed(name, "queue")
-            raise Overloaded(
-                f"Requests of '{name}' would wait some {backlog:.0f} ms in line, and may wait {limit:g}; retry later.",
-                retry_after=backlog / 1000,
+            return "limit", Overloaded(
+                f"Endpoint '{endpoint.name}' answers {most} requests at once in a worker, and does; retry later."
             )
+        pool = endpoint.pool
+        backlog = pool.backlog_ms(pool.units_for(pool.everyone))
+        limit = endpoint.queue_ms if call.priority == "interactive" else endpoint.queue_ms / 2
+        return ("queue", _too_long(endpoint.name, backlog, limit)) if backlog > limit else None
+
+    @staticmethod
+    def not_recorded(endpoint: LoadedEndpoint) -> Overloaded:
+        """The error of an endpoint that sheds what it cannot record."""
+        return Overloaded(
+            f"Endpoint '{endpoint.name}' cannot record decisions now (disk full or stalled) and sheds; retry later."
+        )
 
     async def _from_cache(self, endpoint: LoadedEndpoint, choice: Choice, call: Call, answer: FloatArray) -> Decision:
         """The decision of an answer that was kept: no member runs."""
@@ -214,7 +233,10 @@ class Plane:
             raise InvalidInput("A model has no strategies; leave the parameter out.", path="parameters.strategy")
         limit = MODEL_DEADLINE if call.max_ms is None else min(MODEL_DEADLINE, call.max_ms / 1000)
         only = (model.position,)
-        self._wait_no_longer(model.member.name, model.pool.backlog_ms([model.member.unit]), limit * 500, call)
+        backlog = model.pool.backlog_ms([model.member.unit])
+        if backlog > limit * 500:
+            self.meters.shed(model.member.name, "queue")
+            raise _too_long(model.member.name, backlog, limit * 500)
         if not model.pool.resident or model.pool.unloaded:
             await self._bring(model.pool, call.started + limit, model.member.name)
         model.pool.enter(call.started)
@@ -309,36 +331,20 @@ class Plane:
         source: Source | None = None,
     ) -> Decision:
         now = self.clock.monotonic()
-        first = execution.first_start if execution.first_start is not None else now
-        output = endpoint.pool.route.signature.output
-        return Decision(
-            id=str(self.journal.ids.take()),
-            endpoint=endpoint.name,
-            revision=endpoint.route.revision,
-            state_version=0,
-            source=source or choice.source,
-            arrived=call.arrived,
-            queue_ms=(first - call.started) * 1000,
-            latency_ms=(now - call.started) * 1000,
-            context=call.context,
-            strategies=endpoint.names,
-            propensities=choice.propensities,
-            assigned=choice.strategy.name,
-            served=served.strategy.name if served.strategy is not None else None,
-            members=execution.runs(),
+        return decision_of(
+            str(self.journal.ids.take()),
+            endpoint,
+            choice,
+            call,
+            served.strategy,
+            served.answer,
+            degraded=served.degraded,
+            started=execution.first_start if execution.first_start is not None else now,
+            now=now,
+            runs=execution.runs(),
             outputs=execution.values,
             status=execution.status,
-            answer=served.answer,
-            degraded=served.degraded,
-            rows=call.rows,
-            input_digest=call.digest,
-            output_kind=output.kind,
-            classes=output.classes or output.names,
-            unit=choice.unit,
-            error=None if served.answer is not None else NoQuorum.code,
-            request_id=call.request_id,
-            idempotency_key=call.idempotency_key,
-            traceparent=call.traceparent,
+            source=source,
         )
 
     async def _keep(self, endpoint: LoadedEndpoint, decision: Decision) -> None:
@@ -358,14 +364,16 @@ class Plane:
             self.meters.shed(endpoint.name, "journal")
             raise
         except asyncio.CancelledError:  # its client has left, and it is a decision all the same
-            self._count(decision)
+            self.count([decision])
             raise
-        self._count(decision)
+        self.count([decision])
 
-    def _count(self, decision: Decision) -> None:
-        self.meters.decided(decision)
+    def count(self, decisions: Sequence[Decision]) -> None:
+        """Count what was decided, and tell the observers."""
+        self.meters.decided_many(decisions)
         for observe in self.observers:
-            observe(decision)
+            for decision in decisions:
+                observe(decision)
 
     def _why_not(self, endpoint: LoadedEndpoint, choice: Choice, execution: Execution, limit: float) -> str:
         strategy = choice.strategy
@@ -380,6 +388,13 @@ class Plane:
             f"Strategy '{strategy.name}' needs {strategy.quorum} members within {limit * 1000:g} ms and no fallback "
             f"could answer; missing: {missing}. Retry, or raise the deadline."
         )
+
+
+def _too_long(name: str, backlog: float, limit: float) -> Overloaded:
+    return Overloaded(
+        f"Requests of '{name}' would wait some {backlog:.0f} ms in line, and may wait {limit:g}; retry later.",
+        retry_after=backlog / 1000,
+    )
 
 
 def _cache_key(choice: Choice, call: Call) -> CacheKey:

@@ -9,10 +9,11 @@ from typing import Any
 
 from quorate.clock import Clock
 from quorate.codecs.snapshot import Limits, MemberRoute, PoolRoute
-from quorate.core.types import Artifact, FloatArray, Tensors
+from quorate.core.types import Artifact, FloatArray, MemberRun, Status, Tensors
 from quorate.errors import MemberCrashed, MemberTimeout, QuorateError, SignatureViolation
 from quorate.preprocess.pipeline import Pipeline
 from quorate.runtimes.signature import usable
+from quorate.serving.batch import Batch
 from quorate.serving.batcher import Batcher, OnRun
 from quorate.serving.breaker import Breaker, Circuit
 from quorate.serving.lanes import ThreadLane
@@ -142,6 +143,21 @@ class LoadedPool:
         """Whether such a request is answered on the event loop, in one of its next turns."""
         unit = self.together()
         return unit is not None and self.batcher(unit).prompt(rows)
+
+    @property
+    def sound(self) -> bool:
+        """Whether no member's circuit is open."""
+        for member in self.members:  # noqa: SIM110 - a generator takes three times as long, for every request
+            if member.breaker.state is not Circuit.CLOSED:
+                return False
+        return True
+
+    def ran_well(self, batch: Batch) -> tuple[MemberRun, ...]:
+        """The record of all members, for a part of a batch that each of them answered as it should."""
+        self.graph_breaker.success()
+        for member in self.members:
+            member.breaker.success()
+        return tuple([MemberRun(m.name, m.version, Status.OK, batch.elapsed) for m in self.members])
 
     def prepares_in_thread(self, rows: int) -> bool:
         """Whether the members run, all together, in a thread that can as well prepare their input."""

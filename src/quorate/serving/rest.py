@@ -15,6 +15,7 @@ from quorate.errors import (
     InvalidInput,
     NoQuorum,
     NotReady,
+    Overloaded,
     QuorateError,
     UnsupportedMediaType,
 )
@@ -23,13 +24,15 @@ from quorate.serving.bulk.desk import BatchRequest, BulkDesk
 from quorate.serving.call import Call
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.forms import FormReader, query_options
-from quorate.serving.http import BINARY, HTML, JSON, Reply, Request, allow, no_route
+from quorate.serving.http import BINARY, HTML, JSON, Body, Headers, Reply, Request, allow, no_route
 from quorate.serving.idempotency import IdempotencyTable
 from quorate.serving.inputs import InputReader
+from quorate.serving.listening import Tell
 from quorate.serving.oip_models import Target
 from quorate.serving.once import once
 from quorate.serving.outcomes import OutcomeDesk
 from quorate.serving.plane import Plane
+from quorate.serving.prompt import Asked, PromptDesk, Told
 from quorate.serving.repository import Repository
 from quorate.web import headers as header
 from quorate.web.hosts import HostPolicy
@@ -39,6 +42,7 @@ from quorate.web.openapi_inference import inference_document
 from quorate.web.problem import oip_problem, problem
 
 _encode = msgspec.json.Encoder().encode
+_ENDPOINTS = "/v1/endpoints/"
 
 
 class RestApp:
@@ -63,6 +67,7 @@ class RestApp:
         self._outcomes = outcomes
         self._idempotency = idempotency
         self._ready = ready
+        self._prompt = PromptDesk(plane)
         self._bulk = BulkDesk(plane, spool=spool, ready=ready)
         self._kept: set[asyncio.Task[Reply]] = set()
         self._repository = repository
@@ -79,34 +84,80 @@ class RestApp:
         generation.acquire()  # its endpoints and models stay open meanwhile
         try:
             status, headers, body = await self._route(request)
-        except QuorateError as error:
-            status, headers, body = self._problem(request, error)
-            if not isinstance(error, NoQuorum):  # that one is a decision, and was counted as one
-                plane.meters.refused(status)
+            _finish(request, headers, body)
         except ClientDisconnected:
             raise  # nobody is left to be answered
         except Exception as error:
-            request.log_unexpected()
-            status, headers, body = self._problem(request, error)
-            plane.meters.refused(status)
-        else:
-            if isinstance(body, bytes):
-                headers.append((b"content-length", b"%d" % len(body)))
-            headers.append((b"x-request-id", request.request_id.encode()))
+            return self._failed(request, error)
         finally:
             generation.release()
-        if request.traceparent is not None:
-            headers.append((b"traceparent", request.traceparent.encode()))
         return status, headers, body
+
+    def _failed(self, request: Request, error: Exception) -> Reply:
+        """The reply for an error, counted; one that nobody foresaw is logged."""
+        if not isinstance(error, QuorateError):
+            request.log_unexpected()
+        reply = self._problem(request, error)
+        if not isinstance(error, NoQuorum):  # that one is a decision, and was counted as one
+            self._plane.meters.refused(reply[0])
+        return reply
 
     @staticmethod
     def _problem(request: Request, error: Exception) -> Reply:
         answer = oip_problem if request.path.startswith("/v2") else problem
-        return answer(error, request_id=request.request_id)
+        status, headers, body = answer(error, request_id=request.request_id)
+        if request.traceparent is not None:
+            headers.append((b"traceparent", request.traceparent.encode()))
+        return status, headers, body
+
+    def prompt(self, request: Request, tell: Tell) -> Asked | None:
+        """Begin to answer a request that can be :mod:`prompt <quorate.serving.prompt>`; None: it is to be handled.
+
+        ``tell`` is called in a later turn of the event loop: with the reply, or with None if it is to be handled after
+        all.
+        """
+        path = request.path
+        if request.method != "POST" or not path.startswith(_ENDPOINTS) or b"idempotency-key" in request.headers:
+            return None
+        name, _, action = path[len(_ENDPOINTS) :].partition("/")
+        generation = self._plane.generation
+        endpoint = generation.endpoints.get(name)
+        body = self._whole(request)
+        if action != "predict" or endpoint is None or body is None or not self._prompt.takes(endpoint):
+            return None
+
+        def told(result: Told) -> None:
+            generation.release()
+            tell(self._prompted(request, endpoint, result))
+
+        generation.acquire()
+        asked = None
+        try:
+            self._check(request)
+            self._authorise(request, "predict")
+            self._need_ready()
+            asked = self._prompt.ask(endpoint, self._call(request, endpoint, body, None), told)
+        except Exception:  # noqa: S110 - it is handled, which tells the client or the log
+            pass
+        if asked is None:
+            generation.release()
+        return asked
+
+    def _prompted(self, request: Request, endpoint: LoadedEndpoint, result: Told) -> Reply | None:
+        if result is None:
+            return None
+        try:
+            if isinstance(result, Overloaded):
+                raise result
+            request.decision = result.id
+            headers, body = [JSON], answers.encode(endpoint, result)
+            _finish(request, headers, body)
+            return 200, headers, body
+        except Exception as error:
+            return self._failed(request, error)
 
     async def _route(self, request: Request) -> Reply:
-        header.check(request.received, request.headers)
-        self._check_host(request)
+        self._check(request)
         parts = request.path.split("/")
         match parts[1:]:
             case ["v1", "endpoints", name, "predict"]:
@@ -130,7 +181,9 @@ class RestApp:
                 return 200, [HTML], self._docs
         raise no_route(request)
 
-    def _check_host(self, request: Request) -> None:
+    def _check(self, request: Request) -> None:
+        """Refuse a head that is ambiguous, or meant for somebody else."""
+        header.check(request.received, request.headers)
         generation = self._plane.generation
         if generation.version != self._hosts_of:
             self._hosts = HostPolicy(self._host, generation.routing.hosts)
@@ -142,14 +195,20 @@ class RestApp:
         keyring = self._plane.generation.keyring
         return keyring.authorise(request.headers.get(b"authorization"), request.headers.get(b"x-api-key"), role)
 
+    def _whole(self, request: Request) -> bytes | None:
+        """The body, where it is here and can be taken as it is."""
+        whole = request.whole
+        fits = whole is not None and len(whole) <= self._plane.generation.limits.body_bytes
+        return whole if fits and b"content-encoding" not in request.headers else None
+
     async def _body(self, request: Request) -> bytes:
-        headers, whole = request.headers, request.whole
-        limit = self._plane.generation.limits.body_bytes
-        if whole is not None and len(whole) <= limit and b"content-encoding" not in headers:
+        whole = self._whole(request)
+        if whole is not None:
             return whole
+        headers = request.headers
         return await read_body(
             request.receive,
-            limit=limit,
+            limit=self._plane.generation.limits.body_bytes,
             content_length=headers.get(b"content-length"),
             encoding=headers.get(b"content-encoding"),
         )
@@ -389,3 +448,12 @@ class RestApp:
         body = await self._body(request)
         taken = await outcome_requests.take(self._outcomes, self._plane.meters, body, self._plane.generation.limits)
         return 202, [JSON], _encode(taken)
+
+
+def _finish(request: Request, headers: Headers, body: Body) -> None:
+    """The headers that every good reply has."""
+    if isinstance(body, bytes):
+        headers.append((b"content-length", b"%d" % len(body)))
+    headers.append((b"x-request-id", request.request_id.encode()))
+    if request.traceparent is not None:
+        headers.append((b"traceparent", request.traceparent.encode()))

@@ -10,7 +10,7 @@ from email.utils import formatdate
 
 from quorate.clock import Clock
 from quorate.serving.connection import Connection
-from quorate.serving.listening import ConnectionLimits, Handler
+from quorate.serving.listening import ConnectionLimits, Handler, Prompter
 
 log = logging.getLogger("quorate.serving")
 
@@ -19,10 +19,21 @@ _SWEEP_S = 0.5
 
 
 class HttpServer:
-    """Serves a handler on a listening socket; belongs to one event loop. ``received`` and ``sent`` are bytes."""
+    """Serves a handler on a listening socket; belongs to one event loop. ``received`` and ``sent`` are bytes.
 
-    def __init__(self, handle: Handler, *, clock: Clock, limits: ConnectionLimits | None = None) -> None:
+    What is here as a whole is shown to ``prompt`` first, which may begin to answer it without a task.
+    """
+
+    def __init__(
+        self,
+        handle: Handler,
+        *,
+        clock: Clock,
+        limits: ConnectionLimits | None = None,
+        prompt: Prompter = lambda _request, _tell: None,
+    ) -> None:
         self.handle = handle
+        self.prompt = prompt
         self.limits = limits or ConnectionLimits()
         self.connections: set[Connection] = set()
         self.received = 0

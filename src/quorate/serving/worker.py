@@ -133,7 +133,7 @@ class Worker:
             spool=self._home.run,
             repository=repository,
         )
-        server = HttpServer(app.handle, clock=self._clock, limits=connection_limits(plane))
+        server = HttpServer(app.handle, clock=self._clock, limits=connection_limits(plane), prompt=app.prompt)
         remote = self._grpc(plane, idempotency, repository)
         listener = listen(self._settings.host, self._settings.port)
         gc.collect()
