@@ -218,8 +218,8 @@ def test_a_run_that_hangs_does_not_keep_the_others_from_running(bench):
 def test_joined_runs_are_as_large_as_pays_and_hold_a_thread_no_longer_than_they_should(bench):
     steep = bench.batcher(bench.house.threaded, Cost(0.4, 5.0))
     flat = bench.batcher(bench.house.threaded, Cost(5.0, 0.01))
-    assert steep._most() == 1
-    assert 1 < flat._most() <= 1 + HOLD_MS / 0.01
+    assert steep._most == 1
+    assert 1 < flat._most <= 1 + HOLD_MS / 0.01
 
 
 def test_the_backlog_is_what_waits_times_what_it_costs(bench):
@@ -330,7 +330,7 @@ def test_a_function_of_somebodys_own_gets_one_request_at_a_time_unless_it_is_dec
 
 def test_no_run_is_much_larger_than_any_before(bench):
     batcher = bench.batcher(bench.house.hosted, Cost(10.0, 0.0))  # what one row tells of a member that is slow a row
-    assert batcher._most() == 2 * batcher.curve.largest
+    assert batcher._most == 2 * batcher.curve.largest
     batcher.curve.observe(30, 300.0)
     assert batcher.curve.cost.row_ms > 5.0
 
@@ -349,7 +349,7 @@ def test_preparing_is_a_part_of_the_cost(bench):
         await bench.submit(batcher, 1).future
         works = [bench.submit(batcher, i) for i in range(12)]
         assert batcher.backlog_ms == pytest.approx(11 * 8, rel=0.2)
-        assert batcher._most() <= 1 + HOLD_MS / 8
+        assert batcher._most <= 1 + HOLD_MS / 8
         await asyncio.wait([work.future for work in works])
 
     bench.house.run(main())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from quorate.core.types import Decision, Status
+from quorate.core.types import Decision, FloatArray, Status
 from quorate.serving.endpoint import LoadedEndpoint
 
 _DIGITS = 7
@@ -17,14 +18,18 @@ _encode = msgspec.json.Encoder().encode
 
 def predictions(decision: Decision, *, blind: bool) -> list[dict[str, Any]]:
     """One entry a row. A blind one is the label only: probabilities would tell the strategy by their shape."""
-    answer = decision.answer
-    assert answer is not None  # noqa: S101 - only answered decisions are shown
-    if decision.output_kind == "values":
+    assert decision.answer is not None  # noqa: S101 - only answered decisions are shown
+    return _rows(decision, decision.answer, blind=blind)
+
+
+def _rows(like: Decision, answer: FloatArray, *, blind: bool) -> list[dict[str, Any]]:
+    """Rows ``[n, k]`` of decisions that are of one endpoint, like this one."""
+    if like.output_kind == "values":
         numbers = answer.astype(np.float64).tolist()
-        if len(decision.classes) > 1:
-            return [{"values": dict(zip(decision.classes, row, strict=True))} for row in numbers]
+        if len(like.classes) > 1:
+            return [{"values": dict(zip(like.classes, row, strict=True))} for row in numbers]
         return [{"value": row[0]} for row in numbers]
-    classes = decision.classes
+    classes = like.classes
     if blind:
         return [{"label": classes[i]} for i in answer.argmax(axis=1).tolist()]
     if len(answer) <= _FEW:
@@ -50,15 +55,34 @@ def _scores(classes: tuple[str, ...], row: list[float]) -> dict[str, Any]:
 
 def encode(endpoint: LoadedEndpoint, decision: Decision) -> bytes:
     """The body of a 200 answer."""
-    body: dict[str, Any] = {
-        "id": decision.id,
-        "endpoint": decision.endpoint,
-        "predictions": predictions(decision, blind=endpoint.blind),
-    }
+    return _body(endpoint, decision, predictions(decision, blind=endpoint.blind))
+
+
+def encode_all(endpoint: LoadedEndpoint, decisions: Sequence[Decision]) -> list[bytes]:
+    """The bodies of several, for less than each alone."""
+    if len(decisions) == 1:
+        return [encode(endpoint, decisions[0])]
+    rows = _rows(
+        decisions[0], np.concatenate([d.answer for d in decisions if d.answer is not None]), blind=endpoint.blind
+    )
+    bodies, start = [], 0
+    for decision in decisions:
+        stop = start + decision.rows
+        bodies.append(_body(endpoint, decision, rows[start:stop]))
+        start = stop
+    return bodies
+
+
+def _body(endpoint: LoadedEndpoint, decision: Decision, rows: list[dict[str, Any]]) -> bytes:
+    body: dict[str, Any] = {"id": decision.id, "endpoint": decision.endpoint, "predictions": rows}
     if not endpoint.blind:
         body["strategy"] = decision.served
         body["degraded"] = decision.degraded
-        asked = endpoint.strategy(decision.assigned).members
-        body["missing"] = [m.name for m in decision.members if m.status is Status.FAILED and m.name in asked]
+        body["missing"] = _missing(endpoint, decision) if decision.degraded else []
         body["latency_ms"] = round(decision.latency_ms, 3)
     return _encode(body)
+
+
+def _missing(endpoint: LoadedEndpoint, decision: Decision) -> list[str]:
+    asked = endpoint.strategy(decision.assigned).members
+    return [m.name for m in decision.members if m.status is Status.FAILED and m.name in asked]

@@ -152,12 +152,17 @@ class Batcher:
         self._scheduled = False
         self._runs: dict[asyncio.Task[None], Run] = {}
         self._prepare_ms = 0.0  # a row, where that is done here
-
-    @property
-    def cost(self) -> Cost:
+        self.cost = unit.cost
         """Of a run with the preparation of its rows."""
-        cost = self.curve.cost
-        return Cost(cost.fixed_ms, cost.row_ms + self._prepare_ms)
+        self._most = 1  # rows that are worth joining, of which enough is known
+        self._learn()
+
+    def _learn(self) -> None:
+        """What follows from the measurements so far; they change with every run, and are asked for more often."""
+        measured = self.curve.cost
+        cost = self.cost = Cost(measured.fixed_ms, measured.row_ms + self._prepare_ms)
+        most = min(MAX_ROWS, cost.enough_rows, cost.rows_within(max(HOLD_MS, cost.of(1))), 2 * self.curve.largest)
+        self._most = max(1, most)
 
     @property
     def backlog_ms(self) -> float:
@@ -166,7 +171,7 @@ class Batcher:
         if not waiting:
             return 0.0
         cost = self.cost
-        runs = 1 + (waiting - 1) // self._most()
+        runs = 1 + (waiting - 1) // self._most
         return (runs * cost.fixed_ms + waiting * cost.row_ms) / self._width
 
     def prompt(self, rows: int) -> bool:
@@ -239,6 +244,7 @@ class Batcher:
             prepare_all([work.feed for work in works], self._prepare)
             took = (self._clock.monotonic() - started) * 1000 / fresh
             self._prepare_ms += (_RECENT if self._prepare_ms else 1.0) * (took - self._prepare_ms)
+            self._learn()
         refused: Results = []
         ready = []
         for work in works:
@@ -264,7 +270,7 @@ class Batcher:
     def pump(self) -> None:
         """Start the next run if there is room for one; called again now and then, for a run that hangs tells nobody."""
         while self._line.count and self._busy() < self._width:
-            works = self._take(self._line, self._most() if self._joins else 0)
+            works = self._take(self._line, self._most if self._joins else 0)
             if works:
                 self._start(works)
 
@@ -279,12 +285,6 @@ class Batcher:
             return 0
         now = self._clock.monotonic()
         return sum(not run.overdue(now) for run in self._runs.values())
-
-    def _most(self) -> int:
-        """Rows that are worth joining, of which enough is known."""
-        cost = self.cost
-        most = min(MAX_ROWS, cost.enough_rows, cost.rows_within(max(HOLD_MS, cost.of(1))), 2 * self.curve.largest)
-        return max(1, most)
 
     def _start(self, works: list[Work]) -> None:
         run = Run(works, min(work.fault_after for work in works))
@@ -358,6 +358,7 @@ class Batcher:
         for batch, requests in shared.items():
             rows = len(batch.values)
             self.curve.observe(rows, batch.elapsed)
+            self._learn()
             self._on_run(requests, rows, batch.elapsed)
 
 

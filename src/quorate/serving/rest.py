@@ -67,7 +67,7 @@ class RestApp:
         self._outcomes = outcomes
         self._idempotency = idempotency
         self._ready = ready
-        self._prompt = PromptDesk(plane)
+        self._prompt = PromptDesk(plane, answers.encode_all)
         self._bulk = BulkDesk(plane, spool=spool, ready=ready)
         self._kept: set[asyncio.Task[Reply]] = set()
         self._repository = repository
@@ -128,7 +128,7 @@ class RestApp:
 
         def told(result: Told) -> None:
             generation.release()
-            tell(self._prompted(request, endpoint, result))
+            tell(self._prompted(request, result))
 
         generation.acquire()
         asked = None
@@ -143,14 +143,15 @@ class RestApp:
             generation.release()
         return asked
 
-    def _prompted(self, request: Request, endpoint: LoadedEndpoint, result: Told) -> Reply | None:
+    def _prompted(self, request: Request, result: Told) -> Reply | None:
         if result is None:
             return None
         try:
             if isinstance(result, Overloaded):
                 raise result
-            request.decision = result.id
-            headers, body = [JSON], answers.encode(endpoint, result)
+            made, body = result
+            request.decision = made.id
+            headers = [JSON]
             _finish(request, headers, body)
             return 200, headers, body
         except Exception as error:

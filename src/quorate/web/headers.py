@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import random
 import re
 from collections.abc import Mapping, Sequence
 
 from quorate.errors import MalformedRequest
 
+_RANDOM = random.Random()
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
 _ONCE = frozenset(
@@ -44,7 +45,7 @@ def request_id(header: bytes | None) -> str:
     """The client's X-Request-Id where it is harmless to log and send back, else a new one."""
     if header is not None and _REQUEST_ID.fullmatch(header):
         return header.decode("ascii")
-    return os.urandom(16).hex()
+    return f"{_RANDOM.getrandbits(128):032x}"
 
 
 def traceparent(header: bytes | None) -> str | None:
