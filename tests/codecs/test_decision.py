@@ -113,6 +113,21 @@ def test_decoding_is_exact(decision: Decision) -> None:
     assert_equal(codec.decode(codec.encode(decision)), decision)
 
 
+@settings(max_examples=100, deadline=None)
+@given(decisions())
+def test_a_summary_says_of_a_decision_what_decoding_it_says(decision: Decision) -> None:
+    found = codec.summary(codec.encode(decision))
+    for name in ("id", "endpoint", "revision", "source", "arrived", "latency_ms", "assigned", "served", "degraded"):
+        assert repr(getattr(found, name)) == repr(getattr(decision, name)), name
+    assert (found.rows, found.error) == (decision.rows, decision.error)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x09", b"\x01\xc0", b"\x01\x91\xa1x"])
+def test_what_is_no_decision_has_no_summary(data: bytes) -> None:
+    with pytest.raises(JournalError):
+        codec.summary(data)
+
+
 def test_any_memory_layout_is_encoded_alike() -> None:
     outputs = np.arange(50, dtype=np.float32).reshape(1, 5, 10)
     odd = np.asfortranarray(np.repeat(outputs, 2, axis=2))[:, :, ::2]

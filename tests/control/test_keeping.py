@@ -17,9 +17,9 @@ from quorate.codecs import columnar, snapshot
 from quorate.codecs import decision as decision_codec
 from quorate.codecs import outcome as outcome_codec
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
-from quorate.codecs.lookup import JournalReader
+from quorate.codecs.lookup import JournalReader, Segment
 from quorate.codecs.snapshot import JournalSettings, Routing, ShipSettings
-from quorate.control import compact
+from quorate.control import compact, keeping
 from quorate.control.ingest import Ingest, follow, ingest_lock
 from quorate.control.keeping import Keeper, Kept, ship_lock
 from quorate.control.pins import Pin, pin
@@ -138,6 +138,32 @@ def test_a_segment_that_cannot_be_compacted_is_named_and_left(books: Books) -> N
         books.keeper.tidy()
     assert books.events == [("left", 1)]
     assert "damaged" in Kept.read(books.home).left["0/" + path.name]
+
+
+@needs_arrow
+def test_while_the_machine_is_busy_compaction_waits_but_not_for_ever(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A compaction that hardly gets to a processor shows it: the next comes later, or when too many wait."""
+    really = compact.compact
+
+    def starved(segment: Segment) -> compact.Compacted:
+        books.clock.advance(60.0)  # of which this thread is on a processor for some milliseconds
+        return really(segment)
+
+    monkeypatch.setattr(compact, "compact", starved)
+    for first in range(0, 18, 3):
+        books.segment(first)
+    books.ingest.catch_up()
+    books.keeper.tidy()
+    assert books.events == [("compacted", 1)]
+    books.keeper.tidy()
+    assert books.keeper.compactable() == 5  # it is too early
+    books.keeper.tidy(at_once=True, most=1)
+    assert books.keeper.compactable() == 4
+    monkeypatch.setattr(keeping, "PATIENCE", 3)
+    books.keeper.tidy()
+    assert books.keeper.compactable() == 0
 
 
 @needs_arrow

@@ -5,8 +5,8 @@ Decoding is exact: every field comes back equal, arrays bit for bit (NaN payload
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -15,6 +15,8 @@ from quorate.core.types import Decision, MemberRun, OutputKind, Scalar, Source
 from quorate.errors import InvalidInput, JournalError
 
 VERSION = 1
+
+T = TypeVar("T")
 
 
 class _Wire(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -49,6 +51,49 @@ class _Wire(msgspec.Struct, array_like=True, frozen=True, gc=False):
     traceparent: str | None
 
 
+class Summary(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What is counted of a decision; ``times`` and ``flags`` are those of :class:`_Wire`, the rest is left packed."""
+
+    id: str
+    endpoint: str
+    revision: int
+    state_version: msgspec.Raw
+    source: Source
+    times: tuple[float, float, float]
+    context: msgspec.Raw
+    strategies: msgspec.Raw
+    propensities: msgspec.Raw
+    assigned: str
+    served: str | None
+    members: msgspec.Raw
+    shape: msgspec.Raw
+    outputs: msgspec.Raw
+    status: msgspec.Raw
+    answer: msgspec.Raw
+    flags: tuple[bool, bool]
+    rows: int
+    input_digest: msgspec.Raw
+    output_kind: msgspec.Raw
+    classes: msgspec.Raw
+    unit: msgspec.Raw
+    error: str | None
+
+    @property
+    def arrived(self) -> float:
+        """Unix seconds."""
+        return self.times[0]
+
+    @property
+    def latency_ms(self) -> float:
+        """From arrival to answer."""
+        return self.times[2]
+
+    @property
+    def degraded(self) -> bool:
+        """Whether a failed member is missing from the answer."""
+        return self.flags[0]
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
@@ -57,6 +102,7 @@ def _plain(value: Any) -> Any:
 
 _encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
 _decode = msgspec.msgpack.Decoder(_Wire).decode
+_summarise = msgspec.msgpack.Decoder(Summary).decode
 
 
 def encode(decision: Decision) -> bytes:
@@ -108,7 +154,17 @@ def encode(decision: Decision) -> bytes:
 
 def decode(data: bytes) -> Decision:
     """The decision in ``data``, arrays read-only; :class:`JournalError` if its version is unknown or it is broken."""
-    read = _READERS.get(data[0] if data else -1)
+    return _read(data, _READERS)
+
+
+def summary(data: bytes) -> Summary:
+    """What is counted of the decision in ``data``, for a fifth of the time; :class:`JournalError` like :func:`decode`,
+    though what is left packed is not looked into."""
+    return _read(data, _SUMMARIES)
+
+
+def _read(data: bytes, readers: Mapping[int, Callable[[bytes], T]]) -> T:
+    read = readers.get(data[0] if data else -1)
     if read is None:
         raise JournalError(
             f"A decision record has version {data[0] if data else 'none'}; this release reads {sorted(_READERS)}. "
@@ -160,4 +216,9 @@ def _read_1(data: bytes) -> Decision:
     )
 
 
+def _summary_1(data: bytes) -> Summary:
+    return _summarise(memoryview(data)[1:])
+
+
 _READERS: dict[int, Callable[[bytes], Decision]] = {1: _read_1}
+_SUMMARIES: dict[int, Callable[[bytes], Summary]] = {1: _summary_1}

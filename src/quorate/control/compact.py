@@ -8,8 +8,10 @@ segment is what counts; what a kill leaves behind is swept up or written again.
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +71,23 @@ def compact(segment: Segment) -> Compacted:
     Raises :class:`JournalError` for a segment that is damaged or holds records this release cannot read, which stays
     as it is, and ``OSError``.
     """
+    with _uncollected():
+        return _compact(segment)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage collections: they would walk all the decisions of a segment over and over, and find nothing."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _compact(segment: Segment) -> Compacted:
     decisions, outcomes = _records(segment)
     origin = {"slot": segment.slot, "boot": segment.boot, "first": segment.first}
     tables = {OUTCOMES: columnar.outcomes_table(outcomes, origin)} if outcomes else {}

@@ -168,7 +168,7 @@ def _read(segment: Segment, before: Progress | None) -> _Found:
     for record in found:
         try:
             if record.kind == RecordKind.DECISION:
-                _count(batch, decision_codec.decode(record.payload))
+                _count(batch, decision_codec.summary(record.payload))
             elif record.kind == RecordKind.OUTCOME:
                 batch.outcomes.append(outcome_codec.decode(record.payload))
         except JournalError as error:
@@ -187,8 +187,8 @@ def _read(segment: Segment, before: Progress | None) -> _Found:
     return batch
 
 
-def _count(batch: _Found, decision: Decision) -> None:
-    d = decision
+def _count(batch: _Found, decided: decision_codec.Summary) -> None:
+    d = decided
     key = TrafficKey(d.endpoint, int(d.arrived // 60), d.revision, d.assigned, d.source)
     tally = batch.tallies[key]
     tally.requests += 1

@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,6 +32,11 @@ log = logging.getLogger("quorate.control")
 PRUNE_EVERY_S = 30.0
 RETRY_S = 60.0
 SHIP_EVERY_S = 2.0
+STARVED = 0.5
+"""Of a compaction's time, the share on a processor below which the machine has better things to do."""
+STARVED_S = 30.0
+"""Then the next one waits so long (seconds), unless so many segments wait:"""
+PATIENCE = 32
 
 Count = Callable[[str, int], None]
 """Counts journal files by what became of them: compacted, left, deleted, shipped, ship_failed."""
@@ -121,6 +127,7 @@ class Keeper:
         self._swept = False
         self._shipper: Shipper | None = None
         self._lock = threading.Lock()
+        self._starved = False
         self._compact_at = self._prune_at = clock.monotonic()
 
     def settings(self) -> JournalSettings:
@@ -145,6 +152,11 @@ class Keeper:
             waiting = [segment for segment in files if self._to_compact(segment, settings)]
             for segment in waiting[:most]:
                 self._compact(segment)
+                if not at_once and self._starved and len(waiting) < PATIENCE:
+                    self._compact_at = (
+                        self._clock.monotonic() + STARVED_S
+                    )  # answering comes first, as long as the disk can wait
+                    break
             files = self._reader.files() if waiting else files
         bounded = settings.keep_days is not None or settings.keep_bytes is not None
         if bounded and (at_once or now >= self._prune_at):
@@ -221,8 +233,10 @@ class Keeper:
         return False
 
     def _compact(self, segment: Segment) -> None:
+        wall, cpu = self._clock.monotonic(), time.thread_time()
         try:
             made = compact.compact(segment)
+            self._starved = time.thread_time() - cpu < STARVED * (self._clock.monotonic() - wall)
         except FileNotFoundError:
             return
         except OSError as error:  # as a rule, the disk is full: what is deleted now may help
