@@ -146,6 +146,19 @@ class FakeJournal:
         return kept
 
 
+    def append_many(self, payloads: Sequence[bytes], *, on_full: str) -> asyncio.Future[int]:
+        kept: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        if self.blocked:
+            lost = len(payloads)
+            self.counters.shed += lost if on_full == "shed" else 0
+            self.counters.dropped += lost if on_full == "drop" else 0
+            kept.set_result(0)
+        else:
+            self.records += payloads
+            kept.set_result(len(payloads))
+        return kept
+
+
 class _Selector(selectors.DefaultSelector):
     """Where a real loop would wait for a timer, time moves instead; but it stands still while a thread works."""
 
@@ -275,6 +288,14 @@ class House:
             on_graph_fault=self._graph_fault,
             on_run=lambda requests, rows, ms: self.batches.append(requests),
         )
+
+    def fused(self, **answers: Answer | float) -> LoadedPool:
+        """A pool of inline members that one graph answers for."""
+
+        def graph(tensors: Tensors) -> dict[str, Any]:
+            return {name: self._answer(answer)(tensors) for name, answer in answers.items()}
+
+        return self.pool(graph, tuple(answers), **{name: self.inline(answer) for name, answer in answers.items()})
 
     def _graph_fault(self) -> None:
         self.graph_faults += 1

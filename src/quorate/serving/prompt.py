@@ -1,0 +1,198 @@
+"""Prompt requests: those that one of the next turns of the event loop can answer, all of a turn's together.
+
+For a small model a coroutine, its futures and its wake-ups cost several times what the model does. So requests whose
+whole pool runs on the event loop are put in line here without any: when their batch has run, it is combined, decided
+and handed to the journal as one, and each request is told its decision when all are written.
+
+Whatever is out of the ordinary is not for this place: a circuit that is open, a member that failed, a blind endpoint
+(its arms must not show in the time), an answer cache, a plan of several stages, a line that is too long. Such a request
+is told ``None`` and goes the way of :meth:`Plane.predict` from its start, which can do everything; members that run in
+this process are functions of their input, so a second run does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from quorate.codecs import decision as decision_codec
+from quorate.core.types import Decision, FloatArray, MemberRun
+from quorate.errors import Overloaded
+from quorate.serving.batch import Part
+from quorate.serving.batcher import Work
+from quorate.serving.call import Call
+from quorate.serving.deciding import decision
+from quorate.serving.endpoint import Choice, LoadedEndpoint
+from quorate.serving.feed import Feed
+from quorate.serving.plane import Plane
+
+Told = tuple[Decision, bytes] | Overloaded | None
+"""What becomes of a prompt request: its decision and how that is shown, that it was shed, or None: it is to go the
+ordinary way."""
+
+
+class Asked(Work):
+    """A prompt request in line: work that is its own promise. ``then`` is called once, unless that client left."""
+
+    __slots__ = ("_desk", "call", "choice", "endpoint", "gone", "part", "then")
+
+    def __init__(
+        self, desk: PromptDesk, endpoint: LoadedEndpoint, choice: Choice, call: Call, then: Callable[[Told], None]
+    ) -> None:
+        super().__init__(
+            Feed(call.raw, call.rows, call.path),
+            self,
+            until=call.started + endpoint.limit(call.max_ms),
+            fault_after=endpoint.deadline / 2,
+            owner=endpoint.name,
+            bulk=call.priority == "bulk",
+        )
+        self._desk = desk
+        self.endpoint = endpoint
+        self.choice = choice
+        self.call = call
+        self.then = then
+        self.part: Part | None = None
+        self.gone = False
+
+    def done(self) -> bool:
+        """Whether its client has left."""
+        return self.gone
+
+    def set_result(self, result: Part, /) -> None:
+        """It has run."""
+        self.part = result
+        self._desk.ran(self)
+
+    def set_exception(self, exception: Exception, /) -> None:
+        """It could not run; the ordinary way finds out whose fault that is."""
+        self._desk.ran(self)
+
+    def cancel(self) -> None:
+        """Its client has left: it is not run, but what has run is a decision all the same."""
+        if not self.gone:
+            self.gone = True
+            self._desk.left(self)
+
+
+class PromptDesk:
+    """Takes prompt requests; belongs to the event loop. ``show`` makes the bodies of an endpoint's answers."""
+
+    def __init__(self, plane: Plane, show: Callable[[LoadedEndpoint, Sequence[Decision]], list[bytes]]) -> None:
+        self._plane = plane
+        self._show = show
+        self._ran: list[Asked] = []
+
+    def takes(self, endpoint: LoadedEndpoint) -> bool:
+        """Whether the endpoint is of the kind whose requests may be prompt, and all is well with its members."""
+        pool = endpoint.pool
+        return endpoint.simple and pool.resident and not (endpoint.unloaded or pool.unloaded) and pool.sound
+
+    def ask(self, endpoint: LoadedEndpoint, call: Call, then: Callable[[Told], None]) -> Asked | None:
+        """Put a request in line, if it can be prompt; ``then`` is told what became of it, in a later turn.
+
+        Raises client errors.
+        """
+        plane, pool = self._plane, endpoint.pool
+        unit = pool.together()
+        if unit is None or not plane.light(pool, call):
+            return None
+        batcher = pool.batcher(unit)
+        if not batcher.prompt(call.rows):
+            return None
+        choice = endpoint.choose(call.strategy, call.context, plane.uniform)
+        if not choice.strategy.simple or plane.refusal(endpoint, call) is not None:
+            return None
+        asked = Asked(self, endpoint, choice, call, then)
+        plane.enter(endpoint, call)
+        batcher.put(asked)
+        return asked
+
+    def left(self, asked: Asked) -> None:
+        """A request's client has left."""
+        if asked.started is None:  # it will not be run
+            unit = asked.endpoint.pool.together()
+            if unit is not None:
+                asked.endpoint.pool.batcher(unit).left(asked)
+            self._plane.leave(asked.endpoint)
+            asked.then(None)
+
+    def ran(self, asked: Asked) -> None:
+        """A request's turn is over; the others of that turn are told in the same breath."""
+        if not self._ran:
+            asyncio.get_running_loop().call_soon(self._settle)
+        self._ran.append(asked)
+
+    def _settle(self) -> None:
+        """Decide what has run, endpoint by endpoint."""
+        ran, self._ran = self._ran, []
+        groups: dict[LoadedEndpoint, list[Asked]] = {}
+        for asked in ran:
+            self._plane.leave(asked.endpoint)
+            if asked.part is not None and asked.part.flawless:
+                groups.setdefault(asked.endpoint, []).append(asked)
+            else:
+                asked.then(None)
+        for endpoint, group in groups.items():
+            try:
+                self._decide(endpoint, group)
+            except Exception:  # whoever it is that cannot be combined or recorded: one by one it shows
+                for asked in group:
+                    asked.then(None)
+
+    def _decide(self, endpoint: LoadedEndpoint, group: Sequence[Asked]) -> None:
+        plane, recorder = self._plane, endpoint.recorder
+        answers = [self._answer(asked) for asked in group]
+        ids = plane.journal.ids.take_many(len(group))
+        now = plane.clock.monotonic()
+        decisions = [
+            decision(
+                id_,
+                endpoint,
+                asked.choice,
+                asked.call,
+                asked.choice.strategy,
+                answer,
+                degraded=False,
+                started=part.batch.started,
+                now=now,
+                runs=runs,
+                outputs=part.values,
+                status=part.status,
+            )
+            for id_, asked, (answer, runs, part) in zip(ids, group, answers, strict=True)
+        ]
+        bodies = self._show(endpoint, decisions)
+        kept = plane.journal.append_many(
+            [decision_codec.encode(recorder.record(made)) for made in decisions], on_full=endpoint.route.on_full
+        )
+        kept.add_done_callback(partial(self._kept, endpoint, group, decisions, bodies))
+
+    @staticmethod
+    def _answer(asked: Asked) -> tuple[FloatArray, tuple[MemberRun, ...], Part]:
+        part, pool = asked.part, asked.endpoint.pool
+        assert part is not None  # noqa: S101 - it has run
+        return asked.choice.strategy.of(part), part.batch.once("runs", partial(pool.ran_well, part.batch)), part
+
+    def _kept(
+        self,
+        endpoint: LoadedEndpoint,
+        group: Sequence[Asked],
+        decisions: Sequence[Decision],
+        bodies: Sequence[bytes],
+        written: asyncio.Future[int],
+    ) -> None:
+        """The first ``written`` decisions are in the journal; of the others the endpoint says what becomes."""
+        kept = written.result()
+        plane, meters = self._plane, self._plane.meters
+        shed = endpoint.route.on_full == "shed"
+        for _ in decisions[kept:]:
+            if shed:
+                meters.shed(endpoint.name, "journal")
+            else:
+                meters.dropped(endpoint.name)
+        plane.count(decisions[:kept] if shed else decisions)
+        for index, asked in enumerate(group):
+            recorded = index < kept or not shed
+            asked.then((decisions[index], bodies[index]) if recorded else plane.not_recorded(endpoint))
