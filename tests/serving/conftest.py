@@ -145,7 +145,6 @@ class FakeJournal:
         kept.set_result(True)
         return kept
 
-
     def append_many(self, payloads: Sequence[bytes], *, on_full: str) -> asyncio.Future[int]:
         kept: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         if self.blocked:

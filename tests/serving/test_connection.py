@@ -80,13 +80,49 @@ async def answer(reader):
     return status, headers, body
 
 
+class Prompting:
+    """Answers what is there as a whole promptly, where the handler does so with bytes; the rest is handled after all."""
+
+    def __init__(self, handle):
+        self._handle = handle
+        self._done = {}
+        self.told = 0
+
+    async def handle(self, request):
+        task = self._done.pop(request, None)
+        return await (task or self._handle(request))
+
+    def prompt(self, request, tell):
+        task = asyncio.ensure_future(self._handle(request))
+        task.add_done_callback(lambda task: self._tell(request, task, tell))
+        return task
+
+    def _tell(self, request, task, tell):
+        if not task.cancelled() and task.exception() is None and isinstance(task.result()[2], bytes):
+            self.told += 1
+            tell(task.result())
+        else:
+            self._done[request] = task
+            tell(None)
+
+
+@pytest.fixture(autouse=True, params=["handled", "prompt"])
+def road(request, monkeypatch):
+    """Every test runs twice: with and without prompt answers."""
+    monkeypatch.setattr(Peer, "road", request.param, raising=False)
+    return request.param
+
+
 def run(main, handle=echo, **limits):
     async def whole():
-        server = HttpServer(handle, clock=SystemClock(), limits=ConnectionLimits(**limits))
+        both = Prompting(handle)
+        prompt = {"prompt": both.prompt} if Peer.road == "prompt" else {}
+        server = HttpServer(both.handle, clock=SystemClock(), limits=ConnectionLimits(**limits), **prompt)
         listener = socket.create_server(("127.0.0.1", 0))
         listener.setblocking(False)
         await server.start(listener)
         peer = Peer(server, listener.getsockname()[1])
+        peer.both = both
         try:
             return await main(peer)
         finally:
@@ -100,6 +136,16 @@ def run(main, handle=echo, **limits):
 def answers(data):
     """The JSON bodies of answers, one after the other."""
     return [json.loads(body) for body in re.findall(rb"\r\n\r\n(\{.*?\})(?=HTTP/1\.1|$)", data, re.S)]
+
+
+def test_what_is_whole_is_prompt_also_in_a_pipeline(road):
+    async def main(peer):
+        said = await peer.say(post(b"1") + post(b"2") + post(b"3", b"/", b"connection: close"))
+        return said, peer.both.told
+
+    said, told = run(main)
+    assert [answer["body"] for answer in answers(said)] == ["1", "2", "3"]
+    assert told == (3 if road == "prompt" else 0)
 
 
 # --- requests -------------------------------------------------------------------------------------
