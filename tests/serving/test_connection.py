@@ -81,7 +81,7 @@ async def answer(reader):
 
 
 class Prompting:
-    """Answers what is there as a whole promptly, where the handler does so with bytes; the rest is handled after all."""
+    """Answers what is there as a whole promptly, where the handler replies bytes; the rest is handled."""
 
     def __init__(self, handle):
         self._handle = handle

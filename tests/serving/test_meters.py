@@ -116,7 +116,7 @@ def test_runs_combinations_cache_hedges_sheds_and_bytes(book):
     meters = book.meters
     meters.ran("digits", 3, 12, 4.0)
     meters.ran("digits", 1, 5000, 4.0)
-    meters.combined("digits", 0.02)
+    meters.combining("digits")(0.02)
     meters.cache("digits", True)
     meters.cache("digits", False)
     meters.cache("digits", False)

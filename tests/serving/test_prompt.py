@@ -110,6 +110,36 @@ def test_a_spoilt_item_goes_the_ordinary_way_and_its_neighbours_do_not(house: An
     assert len(house.journal.records) == 3
 
 
+def test_combining_is_timed_once_a_batch(bench: Bench) -> None:
+    times: list[float] = []
+    endpoint = bench.endpoint()
+    endpoint.strategies["average"]._on_combine = times.append
+    bench.turn(lambda: [bench.ask(endpoint, number) for number in range(3)])
+    assert times == [0.0]  # by the fake clock
+
+
+def test_where_a_row_is_lost_the_others_are_combined_without_it(house: Any) -> None:
+    def lost(tensors: Any) -> Any:
+        answer = house.says(0.9)(tensors)
+        answer[tensors["input"][:, 0] == 1] = np.nan
+        return answer
+
+    bench = Bench(house, a=lost, b=lost)  # of the lost row no member is left, which cannot be combined
+    endpoint = bench.endpoint()
+
+    def main() -> None:
+        for number in range(3):
+            call = house.call()
+            call.raw["input"][:] = number
+            bench.desk.ask(endpoint, call, lambda result, number=number: bench.told.update({number: result}))
+
+    bench.turn(main)
+    assert bench.told[1] is None
+    assert [bench.told[number][0].answer.tolist() for number in (0, 2)] == [
+        [[pytest.approx(0.1), pytest.approx(0.9)]]
+    ] * 2
+
+
 def test_a_graph_that_fails_leaves_everything_to_the_ordinary_way(house: Any) -> None:
     bench = Bench(house, a=house.raises(RuntimeError("no")), b=0.7)
     endpoint = bench.endpoint()

@@ -37,7 +37,9 @@ class LoadedStrategy:
 
     __slots__ = (
         "_at_once",
+        "_clock",
         "_lost",
+        "_on_combine",
         "_whole",
         "columns",
         "combiner",
@@ -50,7 +52,9 @@ class LoadedStrategy:
         "state",
     )
 
-    def __init__(self, route: StrategyRoute, pool: LoadedPool, state: State | None) -> None:
+    def __init__(
+        self, route: StrategyRoute, pool: LoadedPool, state: State | None, on_combine: Callable[[float], None]
+    ) -> None:
         order = [member.name for member in pool.members]
         self.name = route.name
         self.members = route.members
@@ -59,6 +63,8 @@ class LoadedStrategy:
         self.columns: slice | list[int] = slice(None) if whole else list(self.positions)
         self.combiner: Combiner = build("combiners", route.kind, route.params)
         self.plan: Plan = build("plans", route.plan, route.plan_params)
+        self._clock = pool.clock
+        self._on_combine = on_combine
         self._at_once = isinstance(self.plan, AllAtOnce)
         self._whole = whole
         self.quorum = route.quorum
@@ -83,22 +89,29 @@ class LoadedStrategy:
             return None
         if execution.part is not None:
             return self.of(execution.part)
-        status = execution.status[:, self.columns]
-        if not execution.flawless(self.positions) and int((status == OK).sum(axis=1).min()) < self.quorum:
-            return None
-        return self.combiner.combine(execution.values[:, self.columns], status, self.state)
+        status = execution.status
+        if not execution.flawless(self.positions):
+            good = (status[:, self.columns] == OK).sum(axis=1)
+            if int(good.min()) < self.quorum:
+                return None
+        return self._combine(execution.values, status)
 
     def of(self, part: Part) -> FloatArray:
         """The combined answer ``[n, k]`` to a part of a batch of all the pool's members, each of which answered it."""
         batch, start, stop = part
+        if not batch.flawless:  # of other requests' rows too little may be left to combine
+            return self._combine(part.values, part.status)
         answer: FloatArray = batch.once(self, lambda: self._combine(batch.values, batch.status))
         return answer[start:stop]
 
     def _combine(self, values: FloatArray, status: StatusArray) -> FloatArray:
         """Rows of any number of requests at once: combiners work row by row."""
-        if self._whole:
-            return self.combiner.combine(values, status, self.state)
-        return self.combiner.combine(values[:, self.columns], status[:, self.columns], self.state)
+        if not self._whole:
+            values, status = values[:, self.columns], status[:, self.columns]
+        started = self._clock.monotonic()
+        answer = self.combiner.combine(values, status, self.state)
+        self._on_combine((self._clock.monotonic() - started) * 1000)
+        return answer
 
     def hopeless(self, execution: Execution) -> bool:
         """Whether it cannot answer, whatever the running members do: too many others have failed."""
@@ -126,18 +139,27 @@ class Choice:
 
 
 class LoadedEndpoint:
-    """An endpoint at one revision; ``secret`` is the project's, from the snapshot."""
+    """An endpoint at one revision; ``secret`` is the project's, from the snapshot.
+
+    ``on_combine(ms)`` is called for every combination of members' outputs, of a request or of a batch of them.
+    """
 
     def __init__(
-        self, route: EndpointRoute, pool: LoadedPool, states: Mapping[str, State], *, secret: str = ""
+        self,
+        route: EndpointRoute,
+        pool: LoadedPool,
+        states: Mapping[str, State],
+        *,
+        secret: str = "",
+        on_combine: Callable[[float], None] = lambda _ms: None,
     ) -> None:
         self.route = route
         self.name = route.name
         self.pool = pool
-        self.strategies = {s.name: LoadedStrategy(s, pool, states.get(s.name)) for s in route.strategies}
+        self.strategies = {s.name: LoadedStrategy(s, pool, states.get(s.name), on_combine) for s in route.strategies}
         self.names = tuple(self.strategies)
         alone = [StrategyRoute(m.name, "single", (m.name,), 1) for m in pool.members if m.name not in self.strategies]
-        self._alone = {route.name: LoadedStrategy(route, pool, None) for route in alone}
+        self._alone = {route.name: LoadedStrategy(route, pool, None, on_combine) for route in alone}
         self.policy: Policy = build("policies", route.policy.kind, route.policy.params, self.names)
         self.blind = route.policy.blind
         self.sticky = route.policy.sticky

@@ -87,7 +87,13 @@ class Loader:
             endpoints = {}
             for endpoint in routing.endpoints:
                 states = await self._background.submit(self._states, endpoint, strict)
-                endpoints[endpoint.name] = LoadedEndpoint(endpoint, pools[endpoint.pool], states, secret=routing.secret)
+                endpoints[endpoint.name] = LoadedEndpoint(
+                    endpoint,
+                    pools[endpoint.pool],
+                    states,
+                    secret=routing.secret,
+                    on_combine=self._meters.combining(endpoint.name),
+                )
         except BaseException:
             self._runs, self.residency.budget = before, budget
             for pool in built:

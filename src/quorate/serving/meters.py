@@ -45,7 +45,6 @@ class Meters:
         self._members: dict[str, int] = {}
         self._handles: dict[tuple[str, ...], Counter] = {}
         self._runs: dict[str, tuple[Histogram, Histogram, Histogram]] = {}
-        self._combine: dict[str, Histogram] = {}
         self.in_flight = counters.gauge("quorate_in_flight")
         self.connections = counters.gauge("quorate_connections")
         self.ready = counters.gauge("quorate_ready")
@@ -168,14 +167,9 @@ class Meters:
         found[1].observe(rows)
         found[2].observe(ms)
 
-    def combined(self, endpoint: str, ms: float) -> None:
-        """Count one combination of members' outputs into an answer, or into the answers of a batch."""
-        found = self._combine.get(endpoint)
-        if found is None:
-            found = self._combine[endpoint] = self._counters.histogram(
-                "quorate_combine_duration_seconds", endpoint=endpoint
-            )
-        found.observe(ms)
+    def combining(self, endpoint: str) -> Callable[[float], None]:
+        """The counter of an endpoint's combinations: the milliseconds of each, for one answer or a batch's."""
+        return self._counters.histogram("quorate_combine_duration_seconds", endpoint=endpoint).observe
 
     def hedged(self, member: str, won: bool) -> None:
         """Count a second try of a straggling member; ``won``: it answered before the first."""
