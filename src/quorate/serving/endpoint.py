@@ -53,7 +53,11 @@ class LoadedStrategy:
     )
 
     def __init__(
-        self, route: StrategyRoute, pool: LoadedPool, state: State | None, on_combine: Callable[[float], None]
+        self,
+        route: StrategyRoute,
+        pool: LoadedPool,
+        state: State | None,
+        on_combine: Callable[[float], None] = lambda _ms: None,
     ) -> None:
         order = [member.name for member in pool.members]
         self.name = route.name
