@@ -19,14 +19,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import sqlalchemy as sa
 
+from quorate.codecs import change as change_codec
 from quorate.codecs import decision as decision_codec
 from quorate.codecs import outcome as outcome_codec
+from quorate.codecs.change import Change
 from quorate.codecs.journal import RecordKind, scan
 from quorate.codecs.lookup import JournalReader, Segment
 from quorate.core.types import Decision, Outcome
 from quorate.errors import JournalError, QuorateError
 from quorate.home import Home
 from quorate.store import ledger
+from quorate.store.audit import add_entry
 from quorate.store.database import Database
 from quorate.store.ledger import Judgement, Place, Progress, StoredOutcome, Tally, TrafficKey
 
@@ -90,6 +93,7 @@ class _Found:
     latencies: dict[TrafficKey, list[float]] = field(default_factory=lambda: defaultdict(list))
     decisions: list[str] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
 
 
 class Ingest:
@@ -121,7 +125,7 @@ class Ingest:
                 continue
             if found.fresh:
                 self._keep(place, found)
-                count += len(found.decisions) + len(found.outcomes)
+                count += len(found.decisions) + len(found.outcomes) + len(found.changes)
             if found.progress.sealed:
                 self._done.add(segment)
         return count
@@ -133,6 +137,8 @@ class Ingest:
             ledger.add_traffic(connection, found.tallies)
             changed = ledger.put_outcomes(connection, found.outcomes)
             self._join(connection, sorted(changed | ledger.waiting(connection, found.decisions)))
+            for c in found.changes:
+                add_entry(connection, at=c.at, actor=c.actor, action=c.action, subject=c.subject, detail=c.detail)
             ledger.set_progress(connection, place, found.progress)
 
     def _join(self, connection: sa.Connection, decisions: list[str]) -> None:
@@ -171,6 +177,8 @@ def _read(segment: Segment, before: Progress | None) -> _Found:
                 _count(batch, decision_codec.decode(record.payload))
             elif record.kind == RecordKind.OUTCOME:
                 batch.outcomes.append(outcome_codec.decode(record.payload))
+            elif record.kind == RecordKind.CHANGE:
+                batch.changes.append(change_codec.decode(record.payload))
         except JournalError as error:
             unreadable += 1
             log.error("%s at byte %d: %s", segment.path, record.offset, error)

@@ -113,7 +113,7 @@ class Worker:
             meters=self._meters,
             residency=self._loader.residency,
         )
-        repository = Repository(DesiredFile(self._home.desired), plane, self._loader.residency)
+        repository = Repository(DesiredFile(self._home.desired), plane, self._loader.residency, journal)
         tracer = tracing.start(os.environ, self._counters, f"worker-{self._settings.slot}")
         if tracer is not None:
             plane.observers.append(tracer.observe)
