@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-from quorate.app import CONSOLE_NEEDS
 from quorate.cli._patient import Finding, Level, Patient
 from quorate.cli._running_checks import pools, ports, telemetry
 from quorate.codecs import journal, snapshot
@@ -25,6 +24,7 @@ from quorate.control.keeping import Kept
 from quorate.control.resolve import resolve
 from quorate.errors import QuorateError, StoreError
 from quorate.home import Home
+from quorate.launch import CONSOLE_NEEDS
 from quorate.registry.manifest import Manifest
 from quorate.spec import ConfigProblems
 from quorate.store.database import schema_versions

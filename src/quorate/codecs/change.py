@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from quorate.errors import JournalError
+from quorate.codecs import versioned
 
 VERSION = 1
 
@@ -36,16 +36,7 @@ def encode(change: Change) -> bytes:
 
 def decode(data: bytes) -> Change:
     """The change in ``data``; :class:`JournalError` if it is of an unknown version or broken."""
-    read = _READERS.get(data[0] if data else -1)
-    if read is None:
-        raise JournalError(
-            f"A change record has version {data[0] if data else 'none'}; this release reads {sorted(_READERS)}. "
-            "Upgrade Quorate."
-        )
-    try:
-        return read(memoryview(data)[1:])
-    except msgspec.MsgspecError as error:
-        raise JournalError(f"A change record cannot be read: {error}.") from error
+    return versioned.read("A change record", data, _READERS)
 
 
 _READERS: dict[int, Callable[[memoryview], Change]] = {1: _decode}

@@ -6,14 +6,12 @@ lock in the project's ``run`` folder.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import math
-import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,8 +23,9 @@ from quorate.codecs import outcome as outcome_codec
 from quorate.codecs.change import Change
 from quorate.codecs.journal import RecordKind, scan
 from quorate.codecs.lookup import JournalReader, Segment
+from quorate.control.alone import alone, keep_doing
 from quorate.core.types import Decision, Outcome
-from quorate.errors import JournalError, QuorateError
+from quorate.errors import JournalError
 from quorate.home import Home
 from quorate.store import ledger
 from quorate.store.audit import add_entry
@@ -39,20 +38,9 @@ PRECEDENCE = ("ground_truth", "expert", "user")
 """Whose truth counts where several sources have one; other sources come after these, by name."""
 
 
-@contextmanager
-def ingest_lock(home: Home) -> Iterator[bool]:
+def ingest_lock(home: Home) -> AbstractContextManager[bool]:
     """Try to be the one that ingests while the block runs; yields False where another process is."""
-    home.run.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(home.run / "ingest.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)
+    return alone(home, "ingest")
 
 
 def follow(
@@ -68,19 +56,8 @@ def follow(
     ``tidy`` is called after each time, while the lock is held.
     """
     ingest = Ingest(JournalReader(home.journal), database)
-    while not stop.is_set():
-        with ingest_lock(home) as mine:
-            while mine and not stop.is_set():
-                try:
-                    ingest.catch_up()
-                except (QuorateError, OSError) as error:
-                    log.error("Journals cannot be ingested, trying again: %s", error)
-                try:
-                    tidy()
-                except (QuorateError, OSError) as error:
-                    log.error("Journals cannot be compacted or deleted, trying again: %s", error)
-                stop.wait(every_s)
-        stop.wait(every_s)
+    tasks = {"Journals cannot be ingested": ingest.catch_up, "Journals cannot be compacted or deleted": tidy}
+    keep_doing(home, "ingest", tasks, stop, every_s=every_s)
 
 
 @dataclass(slots=True)
