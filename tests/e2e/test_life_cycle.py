@@ -209,7 +209,7 @@ def test_not_one_request_fails(server: Any, tmp_path: Path, keep: bool) -> None:
     with Callers(running.url, 4, keep=keep) as callers:
         done = upgrade(running.project)
     assert done.returncode == 0, done.stdout + done.stderr + running.log()
-    assert "Upgraded: 3 processes were replaced." in done.stdout
+    assert "Upgraded: 3 processes were replaced. So was the supervisor." in done.stdout
     assert callers.bad == []
     assert callers.good > 50
     after = running.pids()
