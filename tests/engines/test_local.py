@@ -323,6 +323,30 @@ def test_it_ends_when_its_own_life_pipe_does(tmp_path):
         assert process.wait(WITHIN) == 0
 
 
+def test_a_successor_ends_with_the_life_pipe_too(tmp_path):
+    script = tmp_path / "child.py"
+    script.write_text(CHILD.format(before="", after=""))
+    child, spare = (ChildPlan(name, (sys.executable, str(script))) for name in ("child", "spare"))
+    plan = LaunchPlan((child,), message="all ready", spare=spare, upgrade_file=str(tmp_path / "upgrade"))
+    plan.save(tmp_path / "plan.json")
+    read, write = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "quorate.engines.local", str(tmp_path / "plan.json"), str(read)],
+        stderr=subprocess.PIPE,
+        pass_fds=(read,),
+        text=True,
+    )
+    os.close(read)
+    with process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "all ready\n"
+        process.send_signal(UPGRADE)
+        while "So was the supervisor." not in (line := process.stderr.readline()):
+            assert line, "it ended"
+        os.close(write)
+        assert process.wait(WITHIN) == 0
+
+
 def test_its_own_lines_are_json_where_the_others_are(tmp_path):
     broken = ChildPlan("child", (sys.executable, "-c", "raise SystemExit(3)"))
     LaunchPlan((broken,), log_format="json").save(tmp_path / "plan.json")
