@@ -18,13 +18,13 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from quorate.app import Launch, Overrides, prepare
 from quorate.clock import SystemClock
 from quorate.control.export import Exported, export_strategy
 from quorate.control.resolve import resolve
 from quorate.core.types import OutputSpec, Signature, TensorSpec
 from quorate.errors import ConfigError, InvalidInput, NotReady, RegistryError
 from quorate.home import Home
+from quorate.launch import Launch, Overrides, prepare
 from quorate.registry.blobs import digest_of
 from quorate.registry.registry import Registry
 from quorate.spec import build, load

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import typer
 from typer.testing import CliRunner
 
 from quorate.cli import _checks, doctor, endpoints
-from quorate.cli._checks import Finding, Patient, examine
+from quorate.cli._checks import examine
+from quorate.cli._patient import Finding, Patient
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
+from quorate.telemetry.counters import Counters
 
 
 def _findings(project: Any, area: str, *levels: str) -> list[Finding]:
@@ -60,6 +63,7 @@ def test_a_sound_project_is_well(well: Any) -> None:
         "snapshot",
         "journal",
         "telemetry",
+        "pools",
         "ports",
         "permissions",
     }
@@ -177,6 +181,31 @@ def test_a_used_port(well: Any) -> None:
         well.home.run.mkdir(exist_ok=True)
         (well.home.run / "supervisor.pid").write_text(str(os.getpid()))
         assert _findings(well, "ports") == []
+
+
+def test_threads_and_lanes_are_shown(well: Any) -> None:
+    def said() -> str:
+        [found] = _findings(well, "pools", "ok")
+        return found.finding
+
+    assert said() == "letters: no worker runs, so nothing is measured now."
+    with closing(Counters(well.home.telemetry / "worker-0.qt")) as counters:
+        counters.gauge("quorate_pool_resident", pool="letters").set(0)
+        assert "not in memory" in said()
+        for name, value in (("resident", 1), ("threads", 2), ("lanes", 1)):
+            counters.gauge(f"quorate_pool_{name}", pool="letters").set(value)
+        assert (
+            said() == "letters: 2 threads a run, 1 at once (its members run in processes of their own; lanes by cores)."
+        )
+        for threads, seconds in (("1", 0.02), ("2", 0.0112)):
+            counters.gauge("quorate_pool_tried_seconds", pool="letters", threads=threads).set(seconds)
+        assert said() == (
+            "letters: 2 threads a run, 1 at once (threads measured: 20 ms with 1, 11.2 ms with 2; lanes by cores)."
+        )
+        well.write(well.home.config.read_text().replace("[a, b, c]}", "[a, b, c], threads: 2, lanes: 1}"))
+        well.apply()
+        assert "threads declared" in said()
+        assert "lanes declared" in said()
 
 
 def test_permissions(well: Any) -> None:

@@ -103,6 +103,17 @@ def test_pools_and_endpoints(project: Any, port: Port) -> None:
     project.apply()
     [pool] = port("GET", "/v1/pools").json()
     assert [member["name"] for member in pool["members"]] == ["a", "b", "c"]
+    assert (pool["threads_from"], pool["lanes_from"], pool["workers"]) == ("none", "cores", [])
+    counters = Counters(project.home.telemetry / "worker-0.qt")
+    for name, value in (("resident", 1), ("threads", 2), ("lanes", 1)):
+        counters.gauge(f"quorate_pool_{name}", pool="letters").set(value)
+    for threads, seconds in (("1", 0.02), ("2", 0.01)):
+        counters.gauge("quorate_pool_tried_seconds", pool="letters", threads=threads).set(seconds)
+    [pool] = port("GET", "/v1/pools").json()
+    assert (pool["threads_from"], pool["lanes_from"]) == ("measured", "cores")
+    [worker] = pool["workers"]
+    assert (worker["process"], worker["threads"], worker["tried_ms"]) == ("worker-0", 2, {"1": 20.0, "2": 10.0})
+    counters.close()
     listed = port("GET", "/v1/endpoints")
     assert listed.headers["etag"] == '"1"'
     [endpoint] = listed.json()["endpoints"]

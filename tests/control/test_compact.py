@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from quorate.clock import SystemClock
+from quorate.codecs import change as change_codec
 from quorate.codecs import columnar
 from quorate.codecs import decision as decision_codec
 from quorate.codecs import outcome as outcome_codec
+from quorate.codecs.change import Change
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, scan, segment_name
 from quorate.codecs.lookup import JournalReader, Segment
 from quorate.codecs.snapshot import JournalSettings
@@ -55,6 +57,19 @@ def segment(root: Path, count: int = 6, *, first: int = 0, boot: int = 0, sealed
             data += encode_record(RecordKind.DECISION, sequence, payload, SALT)
     path.write_bytes(data + (encode_record(RecordKind.SEAL, first + count, b"", SALT) if sealed else b""))
     return Segment(0, boot, first, path)
+
+
+def test_a_change_is_not_kept_in_columns(tmp_path: Path) -> None:
+    """Control has it in the audit trail by then: only what was ingested is compacted."""
+    found = segment(tmp_path, sealed=False)
+    asked = change_codec.encode(Change(1.0, "key k1", "model.unload", "digits"))
+    before = found.path.stat().st_size
+    with found.path.open("ab") as file:
+        file.write(encode_record(RecordKind.CHANGE, 6, asked, SALT) + encode_record(RecordKind.SEAL, 7, b"", SALT))
+    assert not finished(found, Progress(1, before))
+    done = compact(found)
+    assert (done.decisions, done.outcomes) == (4, 2)
+    assert not found.path.exists()
 
 
 def read(path: Path) -> Progress:

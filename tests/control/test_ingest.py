@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quorate.codecs import change as change_codec
 from quorate.codecs import decision as decision_codec
 from quorate.codecs import outcome as outcome_codec
+from quorate.codecs.change import Change
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
 from quorate.codecs.lookup import JournalReader
 from quorate.control.ingest import Ingest, follow, ingest_lock
@@ -21,6 +23,7 @@ from quorate.core.types import Decision, Outcome
 from quorate.home import Home
 from quorate.ids import DecisionId
 from quorate.store import ledger
+from quorate.store.audit import entries
 from quorate.store.database import Database
 
 SALT = 3
@@ -106,6 +109,27 @@ def test_every_record_counts_once(books: Books) -> None:
     again = Ingest(JournalReader(books.home.journal), books.database)
     assert again.catch_up() == 0
     assert books.totals() == (4, 2, 2)
+
+
+def test_changes_are_in_the_audit_trail_once(books: Books) -> None:
+    asked = Change(7.5, "key k1", "model.unload", "digits", {"pool": "p"})
+    record = encode_record(RecordKind.CHANGE, books.identity().sequence, change_codec.encode(asked), SALT)
+    books.write(books.decision()[1], record)
+    assert books.ingest.catch_up() == 2
+    assert Ingest(JournalReader(books.home.journal), books.database).catch_up() == 0
+    with books.database.read() as connection:
+        [entry] = entries(connection)
+    assert (entry.at, entry.actor, entry.action, entry.subject) == (7.5, "key k1", "model.unload", "digits")
+    assert entry.detail == {"pool": "p"}
+
+
+def test_a_change_that_cannot_be_read_is_counted(books: Books) -> None:
+    books.write(encode_record(RecordKind.CHANGE, books.identity().sequence, b"\x09", SALT), books.decision()[1])
+    assert books.ingest.catch_up() == 1
+    with books.database.read() as connection:
+        assert entries(connection) == []
+        [progress] = ledger.progress(connection).values()
+    assert progress.unreadable == 1
 
 
 def test_nothing_to_read_is_fine(books: Books) -> None:

@@ -32,6 +32,7 @@ UNSHOWN = frozenset(
         "quorate_pool_lanes",
         "quorate_pool_resident",
         "quorate_pool_threads",
+        "quorate_pool_tried_seconds",
     }
 )
 """Metrics that the dashboard leaves out on purpose."""

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from quorate.client import AsyncClient, Client, Jobs, RequestRefused
+from quorate.client import AsyncClient, AsyncJobs, Client, Job, Jobs, RequestRefused
 
 from .test_client import add_table
 
@@ -207,6 +207,25 @@ def test_the_command_takes_large_tables_and_small_ones_alike(site: Any, tmp_path
             assert each["label"] == ("high" if i % 7 > 3 else "low")
             assert each["id"]
     assert "2298 answered, 2 failed" in done.stderr
+
+
+def test_a_job_of_the_asynchronous_client(site: Any, tmp_path: Path) -> None:
+    file, result = tmp_path / "rows.ndjson", tmp_path / "result.ndjson"
+    file.write_bytes(b"".join(map(row, range(300))))
+
+    async def main() -> Job:
+        async with AsyncJobs(site.control) as jobs:
+            job = await jobs.submit("digits", file, strategy="soft-vote")
+            ended = await jobs.wait(job.id, every=0.05)
+            await jobs.save(job.id, result)
+            assert job.id in {each.id for each in await jobs.list()}
+            return ended
+
+    ended = asyncio.run(main())
+    assert (ended.state, ended.rows_done, ended.strategy) == ("done", 300, "soft-vote"), ended.error
+    *found, last = [json.loads(line) for line in result.read_bytes().splitlines()]
+    assert [each["row"] for each in found] == list(range(300))
+    assert last["summary"]["complete"]
 
 
 def test_a_job_survives_killed_workers_a_killed_control_and_a_new_revision(site: Any) -> None:

@@ -135,7 +135,13 @@ def test_what_is_unloaded_stays_so_in_all_workers_and_after_a_restart(server: An
     def repository(name: str, action: str) -> int:
         return int(running.http.post(f"{running.url}/v2/repository/models/{name}/{action}").status_code)
 
+    def audited() -> list[tuple[str, str, str]]:
+        entries = running.http.get(f"{running.control}/v1/audit").json()
+        return [(e["actor"], e["action"], e["subject"]) for e in entries if e["action"].startswith("model.")]
+
     assert repository("e0", "unload") == 200
+    unloaded = ("inference port", "model.unload", "e0")
+    running.until(lambda: audited() == [unloaded], within=20, what=lambda: f"the audit trail has it: {audited()}")
     soon(0, 503)
     soon(1, 200)
     refused = ask(running.http, running.url, 0).json()
@@ -203,7 +209,7 @@ def test_not_one_request_fails(server: Any, tmp_path: Path, keep: bool) -> None:
     with Callers(running.url, 4, keep=keep) as callers:
         done = upgrade(running.project)
     assert done.returncode == 0, done.stdout + done.stderr + running.log()
-    assert "Upgraded: 3 processes were replaced." in done.stdout
+    assert "Upgraded: 3 processes were replaced. So was the supervisor." in done.stdout
     assert callers.bad == []
     assert callers.good > 50
     after = running.pids()

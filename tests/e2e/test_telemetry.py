@@ -118,9 +118,9 @@ def test_a_decision_is_a_trace_a_log_line_and_counted(digits, server, collector,
 
 @pytest.mark.timeout(100)
 def test_a_sampler_that_cannot_be_obeyed_is_said_before_serving(digits, monkeypatch, capsys):
-    from quorate.app import Overrides, prepare
     from quorate.errors import ConfigError
     from quorate.home import Home
+    from quorate.launch import Overrides, prepare
 
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "sometimes")

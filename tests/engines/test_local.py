@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from quorate.engines.local import ChildPlan, LaunchPlan
+from quorate.engines.local import UPGRADE, ChildPlan, LaunchPlan
 
 # A child as the supervisor starts it: it says that it is ready, and ends with the supervisor's pipe.
 CHILD = """
@@ -170,12 +170,74 @@ def upgraded(supervisor: Run) -> dict[str, Any]:
 def test_an_upgrade_replaces_every_child_and_leaves_no_spare(run):
     supervisor = run(("", ""), ("", ""), spare=("", "")).announced()
     before = {child.pid for child in supervisor.children()}
-    assert upgraded(supervisor) == {"done": True, "message": "Upgraded: 2 processes were replaced."}
+    said = "Upgraded: 2 processes were replaced. So was the supervisor."
+    assert upgraded(supervisor) == {"done": True, "message": said}
     supervisor.until(lambda: len(supervisor.children()) == 2, "the spare has gone")
     assert not {child.pid for child in supervisor.children()} & before
     assert "died" not in supervisor.log()
     assert upgraded(supervisor)["done"]  # and once more
     assert supervisor.end(signal.SIGTERM) == 0
+
+
+def test_the_supervisor_becomes_its_successor_and_keeps_its_children(run, tmp_path):
+    supervisor = run(("", ""), ("", ""), spare=("", "")).announced()
+    own = psutil.Process(supervisor.process.pid)
+    before = own.cmdline()
+    for _ in range(2):  # and the successor has one of its own
+        assert upgraded(supervisor)["done"]
+        assert own.cmdline() != before
+        assert own.cmdline()[-1] == str(tmp_path / "heir.json")
+    files = own.num_fds()
+    assert upgraded(supervisor)["done"]
+    assert own.num_fds() == files
+    children = supervisor.children()
+    assert len(children) == 2
+    children[0].kill()  # whom it has not started itself
+    supervisor.until(lambda: "signal SIGKILL" in supervisor.log(), "its end is noticed")
+    supervisor.until(lambda: len(supervisor.children()) == 2 and gone(children[:1]), "there is another")
+    assert "all ready" in supervisor.log()
+    assert supervisor.log().count("all ready") == 1
+    children = supervisor.children()
+    assert supervisor.end(signal.SIGTERM) == 0
+    assert gone(children)
+    assert not (tmp_path / "pid").exists()
+
+
+def test_children_end_with_the_successor_however_it_dies(run):
+    supervisor = run(("", ""), spare=("", "")).announced()
+    assert upgraded(supervisor)["done"]
+    children = supervisor.children()
+    supervisor.process.kill()
+    supervisor.process.wait()
+    supervisor.until(lambda: gone(children), "no orphan is left")
+
+
+def test_a_successor_that_cannot_start_is_not_become(run, tmp_path):
+    supervisor = run(("", ""), spare=("", "")).announced()
+    own = psutil.Process(supervisor.process.pid)
+    before, plan = own.cmdline(), (tmp_path / "plan.json").read_text()
+    (tmp_path / "plan.json").write_text("{")
+    came = upgraded(supervisor)
+    assert came["done"]
+    assert "The supervisor goes on as it was: its successor ended with 1." in came["message"]
+    assert own.cmdline() == before
+    (tmp_path / "plan.json").write_text(plan)
+    assert upgraded(supervisor)["message"].endswith("So was the supervisor.")
+    assert own.cmdline() != before
+
+
+def test_what_it_is_told_at_the_moment_of_succession_is_not_lost(run):
+    supervisor = run(("", ""), ("", ""), spare=("", "")).announced()
+    children = supervisor.children()
+    supervisor.process.send_signal(UPGRADE)
+    supervisor.until(lambda: heir_written(supervisor), "the succession begins")
+    supervisor.process.send_signal(signal.SIGTERM)
+    assert supervisor.process.wait(WITHIN) == 0
+    assert gone(children)
+
+
+def heir_written(supervisor: Run) -> bool:
+    return (supervisor.folder / "heir.json").exists()
 
 
 @pytest.mark.parametrize("before", ["sys.exit(3)", "os.kill(os.getpid(), signal.SIGKILL)"])
@@ -257,6 +319,30 @@ def test_it_ends_when_its_own_life_pipe_does(tmp_path):
     with process:
         assert process.stderr is not None
         assert process.stderr.readline() == "all ready\n"
+        os.close(write)
+        assert process.wait(WITHIN) == 0
+
+
+def test_a_successor_ends_with_the_life_pipe_too(tmp_path):
+    script = tmp_path / "child.py"
+    script.write_text(CHILD.format(before="", after=""))
+    child, spare = (ChildPlan(name, (sys.executable, str(script))) for name in ("child", "spare"))
+    plan = LaunchPlan((child,), message="all ready", spare=spare, upgrade_file=str(tmp_path / "upgrade"))
+    plan.save(tmp_path / "plan.json")
+    read, write = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "quorate.engines.local", str(tmp_path / "plan.json"), str(read)],
+        stderr=subprocess.PIPE,
+        pass_fds=(read,),
+        text=True,
+    )
+    os.close(read)
+    with process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "all ready\n"
+        process.send_signal(UPGRADE)
+        while "So was the supervisor." not in (line := process.stderr.readline()):
+            assert line, "it ended"
         os.close(write)
         assert process.wait(WITHIN) == 0
 

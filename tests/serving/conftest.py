@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from quorate.codecs import decision as decision_codec
+from quorate.codecs.journal import RecordKind
 from quorate.codecs.snapshot import EndpointRoute, MemberRoute, PolicyRoute, PoolRoute, StrategyRoute
 from quorate.core.types import Artifact, Decision, FloatArray, OutputSpec, Signature, Tensors, TensorSpec
 from quorate.errors import MemberCrashed, Overloaded
@@ -125,6 +126,7 @@ class FakeJournal:
         self.ids = IdSource(0, 0, clock)
         self.counters = JournalCounters()
         self.records: list[bytes] = []
+        self.changes: list[bytes] = []
         self.blocked = False
 
     @property
@@ -140,7 +142,7 @@ class FakeJournal:
         if self.blocked:
             self.counters.dropped += 1
             return None
-        self.records.append(payload)
+        (self.changes if kind is RecordKind.CHANGE else self.records).append(payload)
         kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         kept.set_result(True)
         return kept

@@ -22,8 +22,11 @@ from quorate.serving.lanes import ThreadLane
 from quorate.serving.loading import Loader
 from quorate.serving.meters import Meters
 from quorate.serving.pool import LoadedPool
+from quorate.serving.tuning import SLOW_MS, Tuned, candidates, price
+from quorate.serving.units import SessionUnit
 from quorate.telemetry.counters import Counters
 from quorate.telemetry.process import resident_bytes
+from quorate.testing.clock import FakeClock
 
 MIB = 2**20
 IN = (TensorSpec("input", "float32", (None, 4)),)
@@ -57,6 +60,42 @@ def onnx_file(yes: float, mib: float = 0.0) -> bytes:
     return bytes(model.SerializeToString())
 
 
+def heavy_file() -> bytes:
+    """A model with eight matrix products of 256 by 512 by 512 numbers a row: work that threads can share."""
+    rng = np.random.default_rng(0)
+    square = (rng.normal(size=(512, 512)) / 512**0.5).astype(np.float32)
+    first = rng.normal(size=(4, 512)).astype(np.float32)
+    last = np.zeros((512, 2), np.float32)
+    shape = np.array([1, 256, 1], np.int64)
+    nodes = [
+        helper.make_node("Unsqueeze", ["input", "axis"], ["thin"]),  # [n, 1, 4]
+        helper.make_node("Expand", ["thin", "shape"], ["long"]),  # [n, 256, 4]
+        helper.make_node("MatMul", ["long", "first"], ["h0"]),
+        *(helper.make_node("MatMul", [f"h{i}", "square"], [f"h{i + 1}"]) for i in range(8)),
+        helper.make_node("ReduceMean", ["h8"], ["mean"], axes=[1], keepdims=0),
+        helper.make_node("MatMul", ["mean", "last"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["output"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "heavy",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [None, 4])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [None, 2])],
+        [
+            helper.make_tensor(name, kind, array.shape, array.tobytes(), raw=True)
+            for name, kind, array in (
+                ("first", TensorProto.FLOAT, first),
+                ("square", TensorProto.FLOAT, square),
+                ("last", TensorProto.FLOAT, last),
+                ("shape", TensorProto.INT64, shape),
+                ("axis", TensorProto.INT64, np.array([1], np.int64)),
+            )
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
 class Site:
     """A loader on files of its own, and a generation."""
 
@@ -68,9 +107,12 @@ class Site:
         self.loader = Loader(root / "registry", clock=self.clock, lane=self.lane, meters=Meters(self.counters), cores=4)
         self.generation = Generation.empty()
 
-    def pool(self, name: str, yes: float = 0.9, mib: float = 0.0) -> PoolRoute:
-        digest = self.blobs.put(onnx_file(yes, mib))
-        member = MemberRoute(f"{name}-1", 1, "onnx", digest, {"model.onnx": digest}, SIGNATURE, IN, "output", [])
+    def pool(
+        self, name: str, yes: float = 0.9, mib: float = 0.0, file: bytes | None = None, **options: Any
+    ) -> PoolRoute:
+        digest = self.blobs.put(file or onnx_file(yes, mib))
+        files = {"model.onnx": digest}
+        member = MemberRoute(f"{name}-1", 1, "onnx", digest, files, SIGNATURE, IN, "output", [], options)
         return PoolRoute(name, "classification", SIGNATURE, (member,))
 
     def routing(self, version: int, *pools: PoolRoute, **settings: Any) -> Routing:
@@ -197,6 +239,70 @@ def test_threads_and_lanes_can_be_said(site: Site) -> None:
     site.run(main())
 
 
+def threads_of(unit: Any) -> int:
+    """What ONNX Runtime was told when the unit's session was opened."""
+    return int(unit._session._session.get_session_options().intra_op_num_threads)
+
+
+@pytest.mark.parametrize(
+    ("times", "threads", "tried"),
+    [
+        ({1: 20.0, 2: 11.0, 4: 6.0}, 4, [1, 2, 4]),  # every doubling pays
+        ({1: 20.0, 2: 11.0, 4: 9.0}, 2, [1, 2, 4]),  # the second does not
+        ({1: 20.0, 2: 18.0, 4: 1.0}, 1, [1, 2]),  # nor does the first, and no more are tried
+        ({1: 4.0, 2: 1.0, 4: 1.0}, 1, [1]),  # quick enough
+    ],
+)
+def test_the_threads_that_a_timer_finds_fastest_run_the_graph(
+    site: Site, monkeypatch: pytest.MonkeyPatch, times: dict[int, float], threads: int, tried: list[int]
+) -> None:
+    clock, run = FakeClock(), SessionUnit.run
+
+    def timed(unit: Any, tensors: Any) -> Any:
+        clock.advance(times[threads_of(unit)] / 1000)
+        return run(unit, tensors)
+
+    monkeypatch.setattr(site.loader, "_clock", clock)
+    monkeypatch.setattr(SessionUnit, "run", timed)
+
+    async def main() -> None:
+        await site.load(site.routing(1, site.pool("a", 0.75)))
+        pool = site.named("a")
+        assert (pool.threads, threads_of(pool.members[0].unit), pool.lanes) == (threads, threads, 4 // threads)
+        assert pool.tried == pytest.approx({number: times[number] for number in tried})
+        assert await site.answer("a") == pytest.approx(0.75)
+
+    site.run(main())
+
+
+def test_real_graphs_get_the_threads_that_were_measured_to_pay(site: Site) -> None:
+    """What the machine is doing meanwhile may change the times; what follows from them holds in any case."""
+
+    async def main() -> None:
+        await site.load(site.routing(1, site.pool("heavy", file=heavy_file()), site.pool("tiny")))
+        for name, sure in (("heavy", 0.5), ("tiny", 0.9)):
+            pool = site.named(name)
+            tried = list(pool.tried)
+            assert tried == candidates(4)[: len(tried)]
+            assert (tried == [1]) == (pool.tried[1] < SLOW_MS)
+            assert pool.threads == min(tried, key=lambda n: (price(n, pool.tried[n]), -n))
+            assert threads_of(pool.members[0].unit) == pool.threads
+            assert pool.lanes == 4 // pool.threads
+            assert await site.answer(name) == pytest.approx(sure)
+
+    site.run(main())
+
+
+def test_a_member_s_own_threads_are_kept_and_leave_so_many_lanes(site: Site) -> None:
+    async def main() -> None:
+        await site.load(site.routing(1, site.pool("a", intra_op_threads=2), site.pool("b")))
+        pools = site.generation.pools
+        assert [(p.threads, p.lanes, threads_of(p.members[0].unit)) for p in pools] == [(2, 2, 2), (1, 4, 1)]
+        assert (site.named("a").tried, list(site.named("b").tried)) == ({}, [1])  # nothing was to be chosen
+
+    site.run(main())
+
+
 def test_more_threads_are_tried_and_the_unit_that_is_chosen_answers(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,7 +313,7 @@ def test_more_threads_are_tried_and_the_unit_that_is_chosen_answers(
         other = reopen(2)
         assert other is not unit
         unit.close()
-        return other, cost(other), 2
+        return Tuned(other, cost(other), 2, {1: 9.0, 2: 5.0})
 
     monkeypatch.setattr("quorate.serving.loading.tune", takes_two)
 

@@ -157,7 +157,9 @@ def _pool(name, *members, memory=None):
         SimpleNamespace(name=m, weights=1000, breaker=SimpleNamespace(state=Circuit.CLOSED), unit=None) for m in members
     ]
     route = SimpleNamespace(name=name)
-    return SimpleNamespace(route=route, members=made, memory=memory, resident=True, threads=2, lanes=3)
+    return SimpleNamespace(
+        route=route, members=made, memory=memory, resident=True, threads=2, lanes=3, tried={1: 9.0, 2: 5.0}
+    )
 
 
 def test_what_is_unloaded_is_not_shown_any_more(book):
@@ -176,11 +178,13 @@ def test_what_is_unloaded_is_not_shown_any_more(book):
     book.meters.observe([first, second], journal)
     assert book("quorate_circuit_state", member="a") == Circuit.OPEN
     assert (book("quorate_pool_threads", pool="first"), book("quorate_pool_lanes", pool="first")) == (2, 3)
+    assert [book("quorate_pool_tried_seconds", pool="first", threads=n) for n in "12"] == [0.009, 0.005]
     first.resident = False
     book.meters.observe([first, second], journal)
     assert (book("quorate_pool_resident", pool="first"), book("quorate_pool_resident", pool="second")) == (0, 1)
     for gone in ("quorate_pool_memory_bytes", "quorate_pool_threads", "quorate_pool_lanes"):
         assert book(gone, pool="first") is None
+    assert book("quorate_pool_tried_seconds", pool="first", threads="1") is None
     assert book("quorate_circuit_state", member="a") is None
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from quorate.codecs import change as change_codec
 from quorate.codecs.snapshot import EndpointRoute, PolicyRoute, PoolRoute, Routing, StrategyRoute
 from quorate.core.types import OutputSpec, Signature, TensorSpec
-from quorate.errors import InvalidInput, NotFound, NotReady, StoreError
+from quorate.errors import InvalidInput, NotFound, NotReady, Overloaded, StoreError
 from quorate.serving import oip_models
 from quorate.serving.desired import Desired, DesiredFile
 from quorate.serving.endpoint import LoadedEndpoint
@@ -77,7 +78,7 @@ class Shop:
         self.residency = Residency(clock=house.clock, fill=self._fill)
         house.plane._residency = self.residency
         self.file = DesiredFile(root / "unloaded.json")
-        self.repository = Repository(self.file, house.plane, self.residency)
+        self.repository = Repository(self.file, house.plane, self.residency, house.journal)
         self.repository.read()
 
     def _pool(self) -> Any:
@@ -161,7 +162,7 @@ def test_requests_under_way_are_answered_first(shop: Shop) -> None:
 
 
 def test_another_worker_follows_the_file_and_a_new_one_begins_with_it(shop: Shop, tmp_path: Path) -> None:
-    other = Repository(DesiredFile(tmp_path / "unloaded.json"), shop.house.plane, shop.residency)
+    other = Repository(DesiredFile(tmp_path / "unloaded.json"), shop.house.plane, shop.residency, shop.house.journal)
 
     async def until(resident: bool) -> None:
         while shop.pool.resident is not resident:
@@ -198,6 +199,35 @@ def test_unknown_names_are_refused_with_those_there_are(shop: Shop) -> None:
                 await ask("")
 
     shop.house.run(main())
+    assert shop.file.stamp() is None
+
+
+def test_who_asked_for_what_is_journaled_first(shop: Shop) -> None:
+    def changes() -> list[tuple[str, str, str]]:
+        found = [change_codec.decode(record) for record in shop.house.journal.changes]
+        assert {(change.at, change.detail["pool"]) for change in found} <= {(shop.house.clock.now(), "first")}
+        return [(change.actor, change.action, change.subject) for change in found]
+
+    async def main() -> None:
+        await shop.repository.unload("x", by="k1")
+        await shop.repository.load("a")
+        with pytest.raises(NotFound):
+            await shop.repository.unload("nobody", by="k1")
+
+    shop.house.run(main())
+    assert changes() == [("key k1", "model.unload", "x"), ("inference port", "model.load", "a")]
+
+
+def test_what_cannot_be_journaled_is_not_done(shop: Shop) -> None:
+    shop.house.journal.blocked = True
+
+    async def main() -> None:
+        for ask in (shop.repository.unload, shop.repository.load):
+            with pytest.raises(Overloaded, match="cannot be recorded now, so it is not made"):
+                await ask("x", by="k1")
+
+    shop.house.run(main())
+    assert shop.states()["x"] == "READY"
     assert shop.file.stamp() is None
 
 

@@ -485,12 +485,12 @@ class Repository:
         self.port = port
         self.asked: list[str] = []
 
-    async def load(self, name: str) -> None:
-        self.asked.append(f"load {name}")
+    async def load(self, name: str, by: str | None = None) -> None:
+        self.asked.append(f"load {name}" + (f" by {by}" if by else ""))
         self.port.house.plane.generation.endpoints[name].unloaded = False
 
-    async def unload(self, name: str) -> None:
-        self.asked.append(f"unload {name}")
+    async def unload(self, name: str, by: str | None = None) -> None:
+        self.asked.append(f"unload {name}" + (f" by {by}" if by else ""))
         self.port.house.plane.generation.endpoints[name].unloaded = True
 
 
@@ -524,9 +524,10 @@ def test_a_load_has_no_parameters(port: Port, body: bytes) -> None:
 def test_only_an_admin_unloads(port: Port) -> None:
     keys = tuple(KeyRoute(role, hashlib.sha256(role.encode()).hexdigest(), (role,)) for role in ("operate", "admin"))
     port.publish(port.pool, keys=keys)
-    port.app._repository = Repository(port)  # type: ignore[assignment]
+    port.app._repository = repository = Repository(port)  # type: ignore[assignment]
     for role, status in (("operate", 403), ("admin", 200)):
         assert port.ask("/v2/repository/models/main/unload", b"", x_api_key=role).status == status
+    assert repository.asked == ["unload main by admin"]
 
 
 @pytest.mark.parametrize("body", [b"[]", b'{"ready": 1}', b'{"name": "a"}', b"{"])

@@ -4,7 +4,7 @@ import pytest
 
 from quorate.serving import cores
 from quorate.serving.cost import Cost
-from quorate.serving.tuning import candidates, tune
+from quorate.serving.tuning import candidates, price, tune
 
 
 class Fake:
@@ -38,9 +38,11 @@ def test_the_threads_that_pay_are_chosen_and_the_others_closed(times, count, exp
         made.append(Fake(threads))
         return made[-1]
 
-    unit, cost, threads = tune(made[0], reopen, lambda fake: Cost(times[fake.threads], 0.0), count)
-    assert (unit.threads, threads, cost.of(1)) == (expected, expected, times[expected])
-    assert [fake for fake in made if not fake.closed] == [unit]
+    found = tune(made[0], reopen, lambda fake: Cost(times[fake.threads], 0.0), count)
+    assert (found.unit.threads, found.threads, found.cost.of(1)) == (expected, expected, times[expected])
+    assert [fake for fake in made if not fake.closed] == [found.unit]
+    assert found.tried == {fake.threads: times[fake.threads] for fake in made}
+    assert min(found.tried, key=lambda threads: (price(threads, found.tried[threads]), -threads)) == expected
 
 
 def test_a_try_that_fails_leaves_nothing_open():

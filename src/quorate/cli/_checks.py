@@ -7,18 +7,14 @@ import importlib.util
 import os
 import platform
 import shutil
-import socket
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
-from quorate.app import CONSOLE_NEEDS
-from quorate.clock import SystemClock
+from quorate.cli._patient import Finding, Level, Patient
+from quorate.cli._running_checks import pools, ports, telemetry
 from quorate.codecs import journal, snapshot
 from quorate.codecs.lookup import INDEX, OUTCOMES
 from quorate.codecs.sidecar import Sidecar
@@ -28,59 +24,15 @@ from quorate.control.keeping import Kept
 from quorate.control.resolve import resolve
 from quorate.errors import QuorateError, StoreError
 from quorate.home import Home
+from quorate.launch import CONSOLE_NEEDS
 from quorate.registry.manifest import Manifest
-from quorate.registry.registry import Registry
-from quorate.spec import Config, ConfigProblems
-from quorate.spec.model import ServerSpec
-from quorate.store.database import Database, schema_versions
-from quorate.telemetry import counters
-from quorate.telemetry.exposition import SUFFIX
-
-Level = Literal["ok", "warn", "fail"]
+from quorate.spec import ConfigProblems
+from quorate.store.database import schema_versions
 
 FORMAT_NEEDS = {"skops": (("skops", "sklearn"), "train")}
 """Artifact format -> modules that load it, and the extra that brings them."""
 LOW_DISK = 1 << 30
 NO_DISK = 100 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the report; ``remedy`` says what to do where the level is not ok."""
-
-    area: str
-    level: Level
-    finding: str
-    remedy: str = ""
-
-
-class Patient:
-    """What several checks look at, read once."""
-
-    def __init__(self, home: Home) -> None:
-        self.home = home
-        self.registry = Registry(home.registry, SystemClock())
-        self.database = Database(home.store_url)
-
-    @cached_property
-    def config(self) -> Config | None:
-        """The configuration; None where it is missing or wrong, which its own check reports."""
-        try:
-            return read_config(self.home)[0]
-        except QuorateError:
-            return None
-
-    @cached_property
-    def manifests(self) -> list[Manifest | QuorateError]:
-        """Every manifest of the registry, or why it cannot be read."""
-        found: list[Manifest | QuorateError] = []
-        for name in self.registry.names():
-            for version in self.registry.versions(name):
-                try:
-                    found.append(self.registry.manifest(f"{name}:{version}"))
-                except QuorateError as error:
-                    found.append(error)
-        return found
 
 
 def installation(patient: Patient) -> Iterator[Finding]:
@@ -282,62 +234,6 @@ def _kept(home: Home) -> Iterator[Finding]:
         yield Finding(area, "warn", what, "`quorate journal status` shows the pins.")
 
 
-def telemetry(patient: Patient) -> Iterator[Finding]:
-    """Every process's counters can be read."""
-    files = sorted(patient.home.telemetry.glob(f"*{SUFFIX}"))
-    bad = 0
-    for path in files:
-        try:
-            counters.read(path)
-        except (QuorateError, OSError) as error:
-            bad += 1
-            yield Finding("telemetry", "warn", str(error), "Delete the file while its process does not run.")
-    if not bad:
-        yield Finding("telemetry", "ok", f"{len(files)} process{'es' * (len(files) != 1)} counted here.")
-
-
-def ports(patient: Patient) -> Iterator[Finding]:
-    """The ports are free, or it is this project that uses them."""
-    server = patient.config.spec.server if patient.config else ServerSpec()
-    running = _running(patient.home)
-    listed = [("server.port", server.port), ("server.control_port", server.control_port)]
-    if server.grpc_port is not None:
-        listed.append(("server.grpc_port", server.grpc_port))
-    if server.console:
-        listed.append(("server.console_port", server.console_port))
-    for setting, port in listed:
-        used = _is_used(server.host, port)
-        if running and used:
-            yield Finding("ports", "ok", f"{port} is used; this project is being served (process {running}).")
-        elif running:
-            yield Finding("ports", "ok", f"{port} is free; this project is being served on other ports.")
-        elif used:
-            remedy = f"Stop what uses it, or set {setting}."
-            yield Finding("ports", "warn", f"Another program listens on {server.host}:{port}.", remedy)
-        else:
-            yield Finding("ports", "ok", f"{server.host}:{port} is free.")
-
-
-def _running(home: Home) -> int | None:
-    try:
-        pid = int((home.run / "supervisor.pid").read_text())
-        os.kill(pid, 0)
-    except (OSError, ValueError):
-        return None
-    return pid
-
-
-def _is_used(host: str, port: int) -> bool:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-            probe.listen(1)
-        except OSError:
-            return True
-    return False
-
-
 def permissions(patient: Patient) -> Iterator[Finding]:
     """We can write where we must, and nobody else can."""
     area, home, bad = "permissions", patient.home, 0
@@ -366,6 +262,7 @@ CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     published,
     journals,
     telemetry,
+    pools,
     ports,
     permissions,
 )

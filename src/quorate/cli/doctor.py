@@ -6,9 +6,10 @@ import sys
 
 import typer
 
-from quorate.cli._checks import Finding, examine
+from quorate.cli._checks import examine
 from quorate.cli._config import HERE, Json, Project, home_of
 from quorate.cli._output import print_json
+from quorate.cli._patient import Finding
 
 _COLOURS = {"ok": typer.colors.GREEN, "warn": typer.colors.YELLOW, "fail": typer.colors.RED}
 

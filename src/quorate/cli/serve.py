@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from quorate.app import Overrides, prepare
 from quorate.cli._output import note
 from quorate.home import Home
+from quorate.launch import Overrides, prepare
 
 
 class LogFormat(StrEnum):

@@ -6,12 +6,15 @@ from quorate.client.answers import Answer, EndpointInfo, Item, OutcomeReceipt, P
 from quorate.client.asynchronous import AsyncClient
 from quorate.client.batches import BatchRow, RowError
 from quorate.client.errors import QuorateClientError, RequestRefused, ServerFailed, ServerUnavailable, Shed
-from quorate.client.jobs import Job, Jobs
+from quorate.client.job_requests import Job
+from quorate.client.jobs import Jobs
+from quorate.client.jobs_asynchronous import AsyncJobs
 from quorate.client.sync import Client
 
 __all__ = [
     "Answer",
     "AsyncClient",
+    "AsyncJobs",
     "BatchRow",
     "Client",
     "EndpointInfo",

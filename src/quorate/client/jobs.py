@@ -2,60 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlencode
 
-from quorate.client import answers, wire
-from quorate.client.errors import ServerUnavailable, of_reply
-from quorate.client.requests import Request
+from quorate.client import answers, job_requests, wire
+from quorate.client.errors import of_reply
+from quorate.client.job_requests import Job, Submission
 from quorate.client.sync import Client
 from quorate.client.wire import httpx
-from quorate.errors import InvalidInput
-
-MEDIA_TYPES = {
-    "ndjson": "application/x-ndjson",
-    "arrow": "application/vnd.apache.arrow.stream",
-    "parquet": "application/vnd.apache.parquet",
-}
-SUFFIXES = {".ndjson": "ndjson", ".jsonl": "ndjson", ".arrow": "arrow", ".arrows": "arrow", ".parquet": "parquet"}
-ENDED = frozenset({"done", "failed", "cancelled"})
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Job:
-    """A job as the control port shows it; times are Unix seconds, ``progress`` is 0 to 1 where it is known."""
-
-    id: str
-    endpoint: str
-    state: str
-    created: float
-    started: float | None
-    finished: float | None
-    error: str | None
-    input: str | None
-    input_format: str
-    input_bytes: int
-    output_format: str
-    rows_done: int
-    rows_failed: int
-    rows_total: int | None
-    progress: float | None
-    rows_per_second: float | None
-    strategy: str | None = None
-    max_ms: float | None = None
-    context: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    author: str = ""
-
-    @property
-    def ended(self) -> bool:
-        """Is it done, failed or cancelled?"""
-        return self.state in ENDED
 
 
 class Jobs:
@@ -94,48 +51,41 @@ class Jobs:
 
         The format is by the file's name unless given. It is asked once: a second try would be a second job.
         """
-        if (file is None) == (input is None):
-            raise InvalidInput("Give either file or input.", path="file")
-        asked = {"strategy": strategy, "max_ms": max_ms}
-        options = {name: value for name, value in asked.items() if value is not None}
-        if input is not None:
-            body: dict[str, Any] = {"endpoint": endpoint, "input": input, "output_format": output_format, **options}
-            body |= {"input_format": input_format} if input_format else {}
-            body |= {"context": dict(context)} if context else {}
-            return self._send(json.dumps(body).encode(), "application/json", "")
-        path = Path(file or "")
-        form = input_format or SUFFIXES.get(path.suffix.lower())
-        if form not in MEDIA_TYPES:
-            raise InvalidInput(f"input_format is one of {', '.join(MEDIA_TYPES)}; got '{form}'.", path="input_format")
-        query = {"endpoint": endpoint, "output_format": output_format, **options}
-        query |= {f"context.{key}": value for key, value in (context or {}).items()}
+        asked = job_requests.submission(
+            endpoint,
+            file,
+            input=input,
+            input_format=input_format,
+            output_format=output_format,
+            strategy=strategy,
+            max_ms=max_ms,
+            context=context,
+        )
+        if asked.file is None:
+            return self._send(asked, asked.content)
         try:
-            with path.open("rb") as stream:
-                return self._send(stream, MEDIA_TYPES[form], f"?{urlencode(query)}")
+            with asked.file.open("rb") as stream:
+                return self._send(asked, stream)
         except OSError as error:
-            raise InvalidInput(f"'{path}' cannot be read: {error.strerror}.", path="file") from None
+            raise job_requests.unread(asked.file, error) from None
 
-    def _send(self, content: Any, media_type: str, query: str) -> Job:
-        url = f"{self.url}/v1/jobs{query}"
+    def _send(self, asked: Submission, content: Any) -> Job:
+        headers = {"content-type": asked.media_type}
         try:
             reply = wire.reply(
-                self._client._http.post(
-                    url, content=content, headers={"content-type": media_type}, timeout=self._timeout
-                )
+                self._client._http.post(self.url + asked.path, content=content, headers=headers, timeout=self._timeout)
             )
         except httpx.RequestError as error:
-            raise ServerUnavailable(wire.fault(error, self.url, self._timeout).message, code="unreachable") from None
-        if reply.status != 202:
-            raise of_reply(reply.status, reply.headers, reply.body)
-        return answers.parsed(reply.body, Job)
+            raise job_requests.unreachable(error, self.url, self._timeout) from None
+        return job_requests.submitted(reply)
 
     def get(self, id: str) -> Job:
         """How far a job is."""
-        return answers.parsed(self._client._exchange(Request("GET", f"/v1/jobs/{id}")).body, Job)
+        return answers.parsed(self._client._exchange(job_requests.one(id)).body, Job)
 
     def list(self, *, limit: int = 100) -> tuple[Job, ...]:
         """The newest jobs, newest first."""
-        reply = self._client._exchange(Request("GET", f"/v1/jobs?limit={limit}"))
+        reply = self._client._exchange(job_requests.newest(limit))
         return answers.parsed(reply.body, tuple[Job, ...])
 
     def wait(self, id: str, *, every: float = 0.5, told: Callable[[Job], None] = lambda job: None) -> Job:
@@ -148,7 +98,7 @@ class Jobs:
 
     def result(self, id: str) -> Iterator[bytes]:
         """The result of a job that is done, in pieces."""
-        url = f"{self.url}/v1/jobs/{id}/result"
+        url = self.url + job_requests.result_path(id)
         try:
             with self._client._http.stream("GET", url, timeout=self._timeout) as response:
                 if response.status_code != 200:
@@ -157,7 +107,7 @@ class Jobs:
                     raise of_reply(failed.status, failed.headers, failed.body)
                 yield from response.iter_bytes()
         except httpx.RequestError as error:
-            raise ServerUnavailable(wire.fault(error, self.url, self._timeout).message, code="unreachable") from None
+            raise job_requests.unreachable(error, self.url, self._timeout) from None
 
     def save(self, id: str, file: str | Path) -> None:
         """Write the result of a job to a file."""
@@ -167,7 +117,7 @@ class Jobs:
 
     def cancel(self, id: str) -> Job:
         """Stop a job; what it has written is removed."""
-        return answers.parsed(self._client._exchange(Request("DELETE", f"/v1/jobs/{id}")).body, Job)
+        return answers.parsed(self._client._exchange(job_requests.cancel(id)).body, Job)
 
     def close(self) -> None:
         """Close its connections."""

@@ -5,18 +5,17 @@ Decoding is exact: every field comes back equal, arrays bit for bit (NaN payload
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import numpy as np
 
+from quorate.codecs import versioned
 from quorate.core.types import Decision, MemberRun, OutputKind, Scalar, Source
-from quorate.errors import InvalidInput, JournalError
+from quorate.errors import InvalidInput
 
 VERSION = 1
-
-T = TypeVar("T")
 
 
 class _Wire(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -154,30 +153,17 @@ def encode(decision: Decision) -> bytes:
 
 def decode(data: bytes) -> Decision:
     """The decision in ``data``, arrays read-only; :class:`JournalError` if its version is unknown or it is broken."""
-    return _read(data, _READERS)
+    return versioned.read("A decision record", data, _READERS)
 
 
 def summary(data: bytes) -> Summary:
     """What is counted of the decision in ``data``, for a fifth of the time; :class:`JournalError` like :func:`decode`,
     though what is left packed is not looked into."""
-    return _read(data, _SUMMARIES)
+    return versioned.read("A decision record", data, _SUMMARIES)
 
 
-def _read(data: bytes, readers: Mapping[int, Callable[[bytes], T]]) -> T:
-    read = readers.get(data[0] if data else -1)
-    if read is None:
-        raise JournalError(
-            f"A decision record has version {data[0] if data else 'none'}; this release reads {sorted(_READERS)}. "
-            "Upgrade Quorate."
-        )
-    try:
-        return read(data)
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise JournalError(f"A decision record cannot be read: {error}.") from error
-
-
-def _read_1(data: bytes) -> Decision:
-    w = _decode(memoryview(data)[1:])
+def _read_1(data: memoryview) -> Decision:
+    w = _decode(data)
     n, m, k = w.shape
     answer = None
     if w.answer is not None:
@@ -216,9 +202,5 @@ def _read_1(data: bytes) -> Decision:
     )
 
 
-def _summary_1(data: bytes) -> Summary:
-    return _summarise(memoryview(data)[1:])
-
-
-_READERS: dict[int, Callable[[bytes], Decision]] = {1: _read_1}
-_SUMMARIES: dict[int, Callable[[bytes], Summary]] = {1: _summary_1}
+_READERS: dict[int, Callable[[memoryview], Decision]] = {1: _read_1}
+_SUMMARIES: dict[int, Callable[[memoryview], Summary]] = {1: _summarise}

@@ -46,11 +46,12 @@ _WINDOW = 1 << 20
 
 
 class RecordKind(IntEnum):
-    """What a record holds: an encoded decision, an encoded outcome, or nothing, at the end of a complete segment."""
+    """What a record holds: an encoded decision, outcome or change, or nothing, at the end of a complete segment."""
 
     DECISION = 1
     OUTCOME = 2
     SEAL = 3
+    CHANGE = 4
 
 
 class Header(NamedTuple):

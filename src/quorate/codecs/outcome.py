@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import msgspec
 
+from quorate.codecs import versioned
 from quorate.core.types import Outcome
-from quorate.errors import InvalidInput, JournalError
+from quorate.errors import InvalidInput
 
 VERSION = 1
 
@@ -39,21 +40,12 @@ def encode(outcome: Outcome) -> bytes:
 
 def decode(data: bytes) -> Outcome:
     """The outcome in ``data``; :class:`JournalError` if it is of an unknown version or broken."""
-    read = _READERS.get(data[0] if data else -1)
-    if read is None:
-        raise JournalError(
-            f"An outcome record has version {data[0] if data else 'none'}; this release reads {sorted(_READERS)}. "
-            "Upgrade Quorate."
-        )
-    try:
-        return read(data)
-    except msgspec.MsgspecError as error:
-        raise JournalError(f"An outcome record cannot be read: {error}.") from error
+    return versioned.read("An outcome record", data, _READERS)
 
 
-def _read_1(data: bytes) -> Outcome:
-    w = _decode(memoryview(data)[1:])
+def _read_1(data: memoryview) -> Outcome:
+    w = _decode(data)
     return Outcome(w.decision, w.row, w.truth, w.rewards, w.source, w.at, w.received)
 
 
-_READERS: dict[int, Callable[[bytes], Outcome]] = {1: _read_1}
+_READERS: dict[int, Callable[[memoryview], Outcome]] = {1: _read_1}

@@ -17,6 +17,8 @@ from quorate.errors import NotReady
 
 FORMAT = 1
 READS = (1,)
+THREADS = "intra_op_threads"
+"""The option of an ONNX member that says how many threads a run has."""
 
 
 class MemberRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,6 +40,11 @@ class MemberRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     preprocess: list[dict[str, Any]]
     options: dict[str, Any] = {}
     sample: str | None = None
+
+    @property
+    def threads(self) -> int | None:
+        """How many threads a run of an ONNX member has, where it says so itself."""
+        return self.options.get(THREADS) if self.format == "onnx" else None
 
 
 class GraphRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

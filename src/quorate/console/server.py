@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import socket
 
 import uvicorn
 
 from quorate.console.settings import ConsoleSettings
+from quorate.web.child import end_with_supervisor, listen
 from quorate.web.protocol import Protocol
 
 log = logging.getLogger("quorate.console")
@@ -25,7 +25,7 @@ def serve(settings: ConsoleSettings, *, life_fd: int, ready_fd: int) -> None:
     ``ready_fd`` gets one byte when pages can be answered. Visitors who come earlier wait for that: the framework takes
     most of a second to import.
     """
-    listener = _listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port, BACKLOG)
     os.environ["NICEGUI_STORAGE_PATH"] = str(settings.state)  # read when it is imported
     asyncio.run(_run(settings, listener, life_fd=life_fd, ready_fd=ready_fd))
 
@@ -49,28 +49,5 @@ async def _run(settings: ConsoleSettings, listener: socket.socket, *, life_fd: i
         timeout_graceful_shutdown=DRAIN_S,
     )
     server = uvicorn.Server(config)
-    _end_with_supervisor(server, life_fd)
+    end_with_supervisor(server, life_fd, log)
     await server.serve(sockets=[listener])
-
-
-def _end_with_supervisor(server: uvicorn.Server, life_fd: int) -> None:
-    loop = asyncio.get_running_loop()
-    # uvicorn obeys SIGTERM while it serves, and then hands it on to these: cleaning up must come first.
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def gone() -> None:
-        loop.remove_reader(life_fd)
-        log.warning("The supervisor is gone; stopping.")
-        server.should_exit = True
-
-    loop.add_reader(life_fd, gone)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
-    listener.listen(BACKLOG)  # connections wait from here on
-    listener.setblocking(False)
-    return listener

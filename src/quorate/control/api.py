@@ -25,6 +25,7 @@ from quorate.control.health import Files, readings
 from quorate.control.jobs.desk import JobDesk
 from quorate.control.jobs.routes import jobs_router
 from quorate.control.overview import Overview, overview
+from quorate.control.pools import running
 from quorate.control.preview import seen, steps_of
 from quorate.control.report import Report, report
 from quorate.control.submit import preview, submit
@@ -142,8 +143,9 @@ def _reading(services: Services) -> APIRouter:
 
     @router.get("/v1/pools", tags=["endpoints"], responses=openapi.reading())
     def pools() -> list[views.Pool]:
-        """The pools that are served, their members resolved to versions."""
-        return [views.pool(route) for route in _routing(home).pools]
+        """The pools that are served, their members resolved to versions, and how workers run them."""
+        routing = _routing(home)
+        return [views.pool(*one) for one in zip(routing.pools, running(routing, home.telemetry), strict=True)]
 
     @router.get("/v1/endpoints", tags=["endpoints"], responses=openapi.reading())
     def endpoints(response: Response) -> views.Endpoints:

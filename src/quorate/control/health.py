@@ -10,10 +10,8 @@ from threading import Lock
 from typing import Literal
 
 from quorate.codecs.snapshot import MemberRoute, PoolRoute
-from quorate.errors import StoreError
 from quorate.registry.blobs import BlobStore, Stamp
-from quorate.telemetry.counters import Series, read
-from quorate.telemetry.exposition import SUFFIX
+from quorate.telemetry.counters import Series, workers
 from quorate.telemetry.metrics import BOUNDS_MS, OTHER
 
 FileState = Literal["ok", "damaged", "missing"]
@@ -63,12 +61,7 @@ class Readings:
 def readings(folder: Path) -> Readings:
     """The counters of all workers under ``folder``; files that cannot be read are left out."""
     found = Readings()
-    for path in sorted(folder.glob(f"worker-*{SUFFIX}")):
-        process = path.name.removesuffix(SUFFIX)
-        try:
-            series, alive = read(path)
-        except (StoreError, OSError):
-            continue
+    for process, series, alive in workers(folder):
         if alive:
             found.alive.add(process)
         for one in series:

@@ -6,27 +6,29 @@ lock in the project's ``run`` folder.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import math
-import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import numpy as np
 import sqlalchemy as sa
 
+from quorate.codecs import change as change_codec
 from quorate.codecs import decision as decision_codec
 from quorate.codecs import outcome as outcome_codec
+from quorate.codecs.change import Change
 from quorate.codecs.journal import RecordKind, scan
 from quorate.codecs.lookup import JournalReader, Segment
+from quorate.control.alone import alone, keep_doing
 from quorate.core.types import Decision, Outcome
-from quorate.errors import JournalError, QuorateError
+from quorate.errors import JournalError
 from quorate.home import Home
 from quorate.store import ledger
+from quorate.store.audit import add_entry
 from quorate.store.database import Database
 from quorate.store.ledger import Judgement, Place, Progress, StoredOutcome, Tally, TrafficKey
 
@@ -36,20 +38,9 @@ PRECEDENCE = ("ground_truth", "expert", "user")
 """Whose truth counts where several sources have one; other sources come after these, by name."""
 
 
-@contextmanager
-def ingest_lock(home: Home) -> Iterator[bool]:
+def ingest_lock(home: Home) -> AbstractContextManager[bool]:
     """Try to be the one that ingests while the block runs; yields False where another process is."""
-    home.run.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(home.run / "ingest.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)
+    return alone(home, "ingest")
 
 
 def follow(
@@ -65,19 +56,8 @@ def follow(
     ``tidy`` is called after each time, while the lock is held.
     """
     ingest = Ingest(JournalReader(home.journal), database)
-    while not stop.is_set():
-        with ingest_lock(home) as mine:
-            while mine and not stop.is_set():
-                try:
-                    ingest.catch_up()
-                except (QuorateError, OSError) as error:
-                    log.error("Journals cannot be ingested, trying again: %s", error)
-                try:
-                    tidy()
-                except (QuorateError, OSError) as error:
-                    log.error("Journals cannot be compacted or deleted, trying again: %s", error)
-                stop.wait(every_s)
-        stop.wait(every_s)
+    tasks = {"Journals cannot be ingested": ingest.catch_up, "Journals cannot be compacted or deleted": tidy}
+    keep_doing(home, "ingest", tasks, stop, every_s=every_s)
 
 
 @dataclass(slots=True)
@@ -90,6 +70,7 @@ class _Found:
     latencies: dict[TrafficKey, list[float]] = field(default_factory=lambda: defaultdict(list))
     decisions: list[str] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
 
 
 class Ingest:
@@ -121,7 +102,7 @@ class Ingest:
                 continue
             if found.fresh:
                 self._keep(place, found)
-                count += len(found.decisions) + len(found.outcomes)
+                count += len(found.decisions) + len(found.outcomes) + len(found.changes)
             if found.progress.sealed:
                 self._done.add(segment)
         return count
@@ -133,6 +114,8 @@ class Ingest:
             ledger.add_traffic(connection, found.tallies)
             changed = ledger.put_outcomes(connection, found.outcomes)
             self._join(connection, sorted(changed | ledger.waiting(connection, found.decisions)))
+            for c in found.changes:
+                add_entry(connection, at=c.at, actor=c.actor, action=c.action, subject=c.subject, detail=c.detail)
             ledger.set_progress(connection, place, found.progress)
 
     def _join(self, connection: sa.Connection, decisions: list[str]) -> None:
@@ -171,6 +154,8 @@ def _read(segment: Segment, before: Progress | None) -> _Found:
                 _count(batch, decision_codec.summary(record.payload))
             elif record.kind == RecordKind.OUTCOME:
                 batch.outcomes.append(outcome_codec.decode(record.payload))
+            elif record.kind == RecordKind.CHANGE:
+                batch.changes.append(change_codec.decode(record.payload))
         except JournalError as error:
             unreadable += 1
             log.error("%s at byte %d: %s", segment.path, record.offset, error)

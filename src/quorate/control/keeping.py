@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import msgspec
@@ -18,6 +17,7 @@ from quorate.codecs import columnar, snapshot
 from quorate.codecs.lookup import JournalReader, Segment
 from quorate.codecs.snapshot import JournalSettings
 from quorate.control import compact, retention
+from quorate.control.alone import alone, keep_doing
 from quorate.control.pins import pins
 from quorate.control.retention import Pruned, prune, stored
 from quorate.control.ship import Shipper, shipped
@@ -44,14 +44,8 @@ Count = Callable[[str, int], None]
 
 def keep_shipping(home: Home, keeper: Keeper, stop: threading.Event, *, every_s: float = SHIP_EVERY_S) -> None:
     """Ship what gets finished until ``stop`` is set; errors are logged."""
-    while not stop.wait(every_s):
-        with ship_lock(home) as mine:
-            while mine and not stop.is_set():
-                try:
-                    keeper.ship()
-                except (QuorateError, OSError) as error:
-                    log.error("Journal files cannot be shipped, trying again: %s", error)
-                stop.wait(every_s)
+    stop.wait(every_s)
+    keep_doing(home, "ship", {"Journal files cannot be shipped": keeper.ship}, stop, every_s=every_s)
 
 
 class Kept(msgspec.Struct):
@@ -89,20 +83,9 @@ class Kept(msgspec.Struct):
         temporary.replace(home.journal / "kept.json")
 
 
-@contextmanager
-def ship_lock(home: Home) -> Iterator[bool]:
+def ship_lock(home: Home) -> AbstractContextManager[bool]:
     """Try to be the one that ships while the block runs; yields False where another process is."""
-    home.run.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(home.run / "ship.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)
+    return alone(home, "ship")
 
 
 class Keeper:

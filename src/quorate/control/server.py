@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -28,11 +27,13 @@ from quorate.store.database import Database
 from quorate.telemetry.counters import Counters
 from quorate.telemetry.process import ProcessMeter
 from quorate.web.auth import require_keys
+from quorate.web.child import end_with_supervisor, listen
 from quorate.web.protocol import Protocol
 
 log = logging.getLogger("quorate.control")
 
 DRAIN_S = 5
+BACKLOG = 128
 READINGS_S = 1.0
 NICE = 10
 """What of the processor ingesting and compacting leave to others (nice value; Linux has it for each thread)."""
@@ -68,7 +69,7 @@ def serve(
         services = Services(home, Registry(home.registry, clock), database, journal, clock, workers, jobs)
         app = create_app(services, access)
         with _ingesting(home, database, clock, counters), _working(jobs):
-            asyncio.run(_run(app, _listen(host, port), counters, life_fd=life_fd, ready_fd=ready_fd))
+            asyncio.run(_run(app, listen(host, port, BACKLOG), counters, life_fd=life_fd, ready_fd=ready_fd))
     finally:
         counters.close()
         database.close()
@@ -130,7 +131,7 @@ async def _run(app: ASGIApp, listener: socket.socket, counters: Counters, *, lif
         timeout_graceful_shutdown=DRAIN_S,
     )
     server = uvicorn.Server(config)
-    _end_with_supervisor(server, life_fd)
+    end_with_supervisor(server, life_fd, log)
     ready = counters.gauge("quorate_ready")
     ready.set(1)
     readings = asyncio.create_task(_observe(ProcessMeter(counters)))
@@ -147,26 +148,3 @@ async def _observe(meter: ProcessMeter) -> None:
     while True:
         meter.observe()
         await asyncio.sleep(READINGS_S)
-
-
-def _end_with_supervisor(server: uvicorn.Server, life_fd: int) -> None:
-    loop = asyncio.get_running_loop()
-    # uvicorn obeys SIGTERM while it serves, and then hands it on to these: cleaning up must come first.
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def gone() -> None:
-        loop.remove_reader(life_fd)
-        log.warning("The supervisor is gone; stopping.")
-        server.should_exit = True
-
-    loop.add_reader(life_fd, gone)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
-    listener.listen()  # connections wait from here on, so "ready" is true
-    listener.setblocking(False)
-    return listener

@@ -8,7 +8,9 @@ import msgspec
 from pydantic import BaseModel, ConfigDict
 
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute, Routing
+from quorate.control import pools
 from quorate.control.apply import Applied
+from quorate.control.pools import RunningPool
 from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
 from quorate.store.audit import Entry
@@ -80,13 +82,31 @@ class Member(View):
 
 
 class Pool(View):
-    """A pool that is served; ``fused`` are the members that run as one graph."""
+    """A pool that is served; ``fused`` are the members that run as one graph, ``workers`` those that run now.
+
+    Threads of a run were ``declared`` or ``measured``; ``none`` where there were none to choose. Lanes, the runs at
+    once in a worker, were ``declared`` or follow from the ``cores``.
+    """
 
     name: str
     task: str
     signature: dict[str, Any]
     members: list[Member]
     fused: list[str]
+    threads_from: Literal["declared", "measured", "none"]
+    lanes_from: Literal["declared", "cores"]
+    workers: list[PoolInWorker]
+
+
+class PoolInWorker(View):
+    """A pool in one worker; ``tried_ms`` is what one row took by the number of threads, as measured at the load."""
+
+    process: str
+    resident: bool
+    threads: int
+    lanes: int
+    memory_bytes: int | None
+    tried_ms: dict[str, float]
 
 
 class Strategy(View):
@@ -269,7 +289,7 @@ def model_version(manifest: Manifest, aliases: dict[str, int]) -> ModelVersion:
     )
 
 
-def pool(route: PoolRoute) -> Pool:
+def pool(route: PoolRoute, running: RunningPool) -> Pool:
     """A pool as it is shown."""
     members = [Member(name=m.name, version=m.version, format=m.format, digest=m.digest) for m in route.members]
     return Pool(
@@ -278,6 +298,20 @@ def pool(route: PoolRoute) -> Pool:
         signature=msgspec.to_builtins(route.signature),
         members=members,
         fused=sorted(route.graph.outputs) if route.graph else [],
+        threads_from=running.threads_from,
+        lanes_from=running.lanes_from,
+        workers=[_in_worker(worker) for worker in running.workers],
+    )
+
+
+def _in_worker(found: pools.PoolInWorker) -> PoolInWorker:
+    return PoolInWorker(
+        process=found.process,
+        resident=found.resident,
+        threads=found.threads,
+        lanes=found.lanes,
+        memory_bytes=found.memory_bytes,
+        tried_ms={str(threads): ms for threads, ms in found.tried_ms.items()},
     )
 
 

@@ -3,6 +3,7 @@
 Standard library only, and no project state: it reads a launch plan (a JSON file) and obeys signals. A child that dies
 is started again at once, then with growing pauses while it keeps dying. Children hold the read end of a pipe whose
 write end only the supervisor has: when it is gone, however it died, they drain and exit, so there are no orphans.
+At the end of an upgrade the supervisor becomes its own successor (:mod:`quorate.engines.succession`).
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
+from quorate.engines.child import Child, kill_group, reason_of
+from quorate.engines.plan import ChildPlan, LaunchPlan
 from quorate.engines.rolling import START_ATTEMPTS, Rolling
+from quorate.engines.succession import Heir, Succession
+
+__all__ = ["UPGRADE", "ChildPlan", "LaunchPlan", "Supervisor", "main", "run"]
 
 MAX_PAUSE = 5.0
 STABLE_AFTER = 5.0
@@ -28,84 +33,14 @@ KILL_GRACE = 2.0
 GENTLE_S = 2.0
 """What a gentle end may take longer than a drain."""
 UPGRADE = signal.SIGUSR2
-
-
-@dataclass(frozen=True, slots=True)
-class ChildPlan:
-    """One process: a name for people and its command; ``--life-fd`` and ``--ready-fd`` are appended to it.
-
-    One that is not ``essential`` is not waited for, and where it cannot be started the others go on without it. One
-    that is ``gentle`` obeys SIGUSR1: it answers what still comes on its connections for a moment before it drains.
-    """
-
-    name: str
-    argv: tuple[str, ...]
-    essential: bool = True
-    gentle: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class LaunchPlan:
-    """All processes, what to print when every essential one is ready, and how long a drain may take (seconds).
-
-    ``spare`` stands in for those that an upgrade replaces; what came of that is written to ``upgrade_file``.
-    """
-
-    children: tuple[ChildPlan, ...]
-    message: str = ""
-    drain_s: float = 10.0
-    pid_file: str | None = None
-    log_format: str = "text"
-    spare: ChildPlan | None = None
-    upgrade_file: str | None = None
-
-    def save(self, path: Path) -> None:
-        """Write the plan where :func:`main` reads it."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        plan = {
-            "children": [asdict(child) for child in self.children],
-            "message": self.message,
-            "drain_s": self.drain_s,
-            "pid_file": self.pid_file,
-            "log_format": self.log_format,
-            "spare": None if self.spare is None else asdict(self.spare),
-            "upgrade_file": self.upgrade_file,
-        }
-        path.write_text(json.dumps(plan, indent=1))
-
-    @classmethod
-    def read(cls, path: Path) -> LaunchPlan:
-        """Read a saved plan."""
-        raw: dict[str, Any] = json.loads(path.read_text())
-        children = tuple(_child_plan(child) for child in raw.pop("children"))
-        spare = raw.pop("spare")
-        return cls(children, spare=None if spare is None else _child_plan(spare), **raw)
-
-
-def _child_plan(raw: dict[str, Any]) -> ChildPlan:
-    return ChildPlan(**{**raw, "argv": tuple(raw["argv"])})
-
-
-@dataclass(slots=True)
-class _Child:
-    plan: ChildPlan
-    process: subprocess.Popen[bytes] | None = None
-    ready_fd: int = -1
-    ready_at: float | None = None
-    was_ready: bool = False
-    started: float = 0.0
-    deaths: int = 0
-    start_at: float | None = 0.0
-    retiring: bool = False
-    kill_at: float | None = None
-
-    @property
-    def name(self) -> str:
-        return self.plan.name
+_WATCHED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, UPGRADE)
 
 
 class Supervisor:
-    """Runs a launch plan until a signal ends it, or ``life_fd`` does; ``log`` takes one line at a time."""
+    """Runs a launch plan until a signal ends it, or ``life_fd`` does; ``log`` takes one line at a time.
+
+    ``succession`` is how it becomes its successor, None where it cannot; ``heir`` is what its predecessor left it.
+    """
 
     def __init__(
         self,
@@ -114,32 +49,37 @@ class Supervisor:
         log: Callable[[str], None],
         life_fd: int | None = None,
         clock: Callable[[], float] = time.monotonic,
+        succession: Succession | None = None,
+        heir: Heir | None = None,
     ) -> None:
         self._plan = plan
         self._life_fd = life_fd
         self._log = log
         self._clock = clock
-        self._children = [_Child(p) for p in plan.children]
+        self._children = [Child(p) for p in plan.children]
         self._selector = selectors.DefaultSelector()
         self._announced = False
         self._stopping = False
         self._kill_at: float | None = None
         self._failed = False
-        self._upgrade: Rolling[_Child] | None = None
+        self._upgrade: Rolling[Child] | None = None
+        self._succession = succession
+        self._heir = heir
 
     def run(self) -> int:
         """Block until stopped; 0 after a drain that was asked for, 1 when the plan could not be started."""
-        life_read, life_write = os.pipe()
+        life_read, life_write = os.pipe() if self._heir is None else self._heir.life
         wake_read, wake_write = os.pipe()
         os.set_blocking(wake_read, False)
         os.set_blocking(wake_write, False)
         old_wake = signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         # CPython runs a handler for a signal only if one is set; the work is done when the pipe wakes the loop.
-        watched = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, UPGRADE)
-        old = {number: signal.signal(number, lambda *_: None) for number in watched}
+        old = {number: signal.signal(number, lambda *_: None) for number in _WATCHED}
         self._selector.register(wake_read, selectors.EVENT_READ, None)
         if self._life_fd is not None:
             self._selector.register(self._life_fd, selectors.EVENT_READ, self._life_fd)
+        if self._heir is not None:
+            self._inherit(self._heir)
         try:
             while not self._done():
                 self._start_due(life_read)
@@ -153,6 +93,7 @@ class Supervisor:
                         self._heard(key.data)
                 self._reap()
                 self._roll()
+                self._succeed((life_read, life_write), wake_read)
                 self._enforce()
         finally:
             self._kill_all()
@@ -174,6 +115,8 @@ class Supervisor:
             moments.append(self._kill_at)
         if self._upgrade is not None:
             moments.append(self._upgrade.limit)
+        if self._succession is not None and self._succession.limit is not None:
+            moments.append(self._succession.limit)
         return max(0.0, min(moments) - self._clock()) if moments else None
 
     def _start_due(self, life_fd: int) -> None:
@@ -182,7 +125,7 @@ class Supervisor:
             if child.start_at is not None and child.start_at <= now and not self._stopping:
                 self._start(child, life_fd)
 
-    def _start(self, child: _Child, life_fd: int) -> None:
+    def _start(self, child: Child, life_fd: int) -> None:
         ready_read, ready_write = os.pipe()
         argv = [*child.plan.argv, "--life-fd", str(life_fd), "--ready-fd", str(ready_write)]
         child.start_at = None
@@ -202,7 +145,7 @@ class Supervisor:
         finally:
             os.close(ready_write)
 
-    def _heard(self, child: _Child) -> None:
+    def _heard(self, child: Child) -> None:
         if os.read(child.ready_fd, 16):
             child.ready_at = self._clock()
             child.was_ready = True
@@ -214,7 +157,7 @@ class Supervisor:
             if self._plan.message:
                 self._log(self._plan.message)
 
-    def _forget_pipe(self, child: _Child) -> None:
+    def _forget_pipe(self, child: Child) -> None:
         if child.ready_fd >= 0:
             self._selector.unregister(child.ready_fd)
             os.close(child.ready_fd)
@@ -245,18 +188,19 @@ class Supervisor:
         if plan is None:
             self._told(False, "This launch plan has no spare process; stop the server and start it again.")
             return
-        if self._upgrade is not None or not self._announced:
+        changing = self._upgrade is not None or (self._succession is not None and self._succession.said is not None)
+        if changing or not self._announced:
             self._log("An upgrade is under way already, or the processes are still starting; ask again later.")
             return
         spare = next((child for child in self._children if child.plan is plan), None)
         children = [child for child in self._children if child is not spare and child.process is not None]
         if spare is None:
-            spare = _Child(plan, start_at=self._clock())
+            spare = Child(plan, start_at=self._clock())
             self._children.append(spare)
         self._log(f"Upgrading: {plan.name} is started first.")
         self._upgrade = Rolling(spare, children, retire=self._retire, clock=self._clock)
 
-    def _retire(self, child: _Child) -> None:
+    def _retire(self, child: Child) -> None:
         """End a child gently; :meth:`_reap` starts it again, unless it is the spare."""
         child.deaths = 0
         if child.process is None:  # it died just now, and comes back by itself
@@ -277,7 +221,45 @@ class Supervisor:
             spare.kill_at = self._clock()
             if spare.process is None:
                 self._children.remove(spare)
-        self._told(*came)
+        if came[0] and self._succession is not None:
+            self._succession.said = came[1]  # told when the spare has gone and this process has its turn
+        else:
+            self._told(*came)
+
+    def _succeed(self, life: tuple[int, int], wake_fd: int) -> None:
+        """Become the successor, in a moment when no child is coming or going; does not return then."""
+        succession = self._succession
+        if succession is None or succession.said is None or self._stopping:
+            return
+        spare = any(child.plan is self._plan.spare for child in self._children)
+        quiet = not spare and not any(child.ready_fd >= 0 or child.retiring for child in self._children)
+        try:
+            if quiet and not succession.begun:
+                succession.rehearse(self._left(life, succession.said), self._clock())
+            if not succession.rehearsed(self._clock()) or not quiet:
+                return
+            signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)  # the mask outlives this program, and so what is pending
+            with contextlib.suppress(BlockingIOError):
+                self._signals(os.read(wake_fd, 4096))
+            if not self._stopping:
+                succession.take_place(self._left(life, succession.said))
+        except OSError as error:
+            self._told(True, f"{succession.said} The supervisor goes on as it was: {error.strerror or error}.")
+            succession.said = None
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
+
+    def _left(self, life: tuple[int, int], said: str) -> Heir:
+        """What the successor needs of this process."""
+        return Heir(life, said, [child.left() for child in self._children])
+
+    def _inherit(self, heir: Heir) -> None:
+        for child, left in zip(self._children, heir.children, strict=True):
+            child.inherit(left)
+        self._announced = True
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)  # what came meanwhile
+        self._told(True, f"{heir.said} So was the supervisor.")
+        self._reap()
 
     def _told(self, done: bool, sentence: str) -> None:
         self._log(sentence)
@@ -295,7 +277,7 @@ class Supervisor:
             code = child.process.poll()
             if code is None:
                 continue
-            _kill_group(child.process.pid)
+            kill_group(child.process.pid)
             child.process = None
             self._forget_pipe(child)
             if child.retiring and not self._stopping:
@@ -304,9 +286,9 @@ class Supervisor:
                 if child.plan is self._plan.spare:
                     self._children.remove(child)
             elif not self._stopping:
-                self._died(child, _reason(code))
+                self._died(child, reason_of(code))
 
-    def _died(self, child: _Child, reason: str) -> None:
+    def _died(self, child: Child, reason: str) -> None:
         now = self._clock()
         stable = child.ready_at is not None and now - child.ready_at > STABLE_AFTER
         child.deaths = 1 if stable else child.deaths + 1
@@ -331,26 +313,17 @@ class Supervisor:
             self._kill_all()
         for child in self._children:
             if child.kill_at is not None and child.process is not None and self._clock() >= child.kill_at:
-                _kill_group(child.process.pid)
+                kill_group(child.process.pid)
                 child.kill_at = None
 
     def _kill_all(self) -> None:
+        if self._succession is not None:
+            self._succession.abandon()
         for child in self._children:
             if child.process is not None:
-                _kill_group(child.process.pid)
+                kill_group(child.process.pid)
                 child.process.wait()
                 child.process = None
-
-
-def _kill_group(pid: int) -> None:
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return
-
-
-def _reason(code: int) -> str:
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
 
 
 def _json_line(message: str) -> str:
@@ -366,8 +339,15 @@ def _json_line(message: str) -> str:
     return json.dumps(line)
 
 
-def run(plan: LaunchPlan, out: IO[str], life_fd: int | None = None) -> int:
-    """Run a plan, keeping its pid file while it runs."""
+def run(
+    plan: LaunchPlan,
+    out: IO[str],
+    life_fd: int | None = None,
+    *,
+    succession: Succession | None = None,
+    heir: Heir | None = None,
+) -> int:
+    """Run a plan, keeping its pid file while it runs; the rest is of :class:`Supervisor`."""
 
     def log(line: str) -> None:
         with contextlib.suppress(OSError):  # the terminal may be gone; serving goes on
@@ -377,15 +357,26 @@ def run(plan: LaunchPlan, out: IO[str], life_fd: int | None = None) -> int:
     if pid_file is not None:
         pid_file.write_text(str(os.getpid()))
     try:
-        return Supervisor(plan, log=log, life_fd=life_fd).run()
+        return Supervisor(plan, log=log, life_fd=life_fd, succession=succession, heir=heir).run()
     finally:
         if pid_file is not None:
             pid_file.unlink(missing_ok=True)
 
 
 def main(argv: Sequence[str]) -> int:
-    """``python -m quorate.engines.local PLAN [LIFE_FD]``: without a life pipe, only signals end it."""
-    return run(LaunchPlan.read(Path(argv[0])), sys.stderr, int(argv[1]) if len(argv) > 1 else None)
+    """``python -m quorate.engines.local PLAN [LIFE_FD [HEIR [rehearse]]]``: without a life pipe, only signals end it.
+
+    LIFE_FD is ``-`` where there is none but a file HEIR, which a predecessor wrote: its process is now this one. With
+    ``rehearse``, another process sees whether both files can be read, and that is all.
+    """
+    file, life, heir_file, rehearse = (*argv, None, None, None)[:4]
+    plan = LaunchPlan.read(Path(str(file)))
+    heir = None if heir_file is None else Heir.read(Path(heir_file))
+    life_fd = None if life in (None, "-") else int(life)
+    if rehearse is not None:
+        Supervisor(plan, log=print, life_fd=life_fd, heir=heir)
+        return 0
+    return run(plan, sys.stderr, life_fd, succession=Succession(Path(str(file)), life_fd), heir=heir)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,9 @@ from quorate.telemetry.process import ProcessMeter, resident_bytes
 _JOURNAL = {"appended": "records", "written_bytes": "bytes"}
 """Journal counts whose metric is called otherwise than the count."""
 
+Key = tuple[str, tuple[tuple[str, str], ...]]
+"""A metric, and the labels of a series of it."""
+
 
 class Gauges:
     """Readings of one worker; what is unloaded is not shown any more."""
@@ -21,7 +24,7 @@ class Gauges:
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
         self.process = ProcessMeter(counters)
-        self._shown: dict[tuple[str, str], Gauge] = {}
+        self._shown: dict[Key, Gauge] = {}
         self._restarts: dict[str, int] = {}
         self._books: dict[str, tuple[Counter, float]] = {
             field.name: (counters.counter(f"quorate_journal_{_JOURNAL.get(field.name, field.name)}_total"), 0.0)
@@ -33,23 +36,27 @@ class Gauges:
 
     def observe(self, pools: Iterable[LoadedPool], journal: Journal) -> None:
         """Take all readings; microseconds a member."""
-        readings: dict[tuple[str, str], float] = {}
+        readings: dict[Key, float] = {}
         for pool in pools:
-            readings["quorate_pool_resident", pool.route.name] = float(pool.resident)
+            of_pool = (("pool", pool.route.name),)
+            readings["quorate_pool_resident", of_pool] = float(pool.resident)
             if not pool.resident:
                 continue
-            readings["quorate_pool_threads", pool.route.name] = pool.threads
-            readings["quorate_pool_lanes", pool.route.name] = pool.lanes
+            readings["quorate_pool_threads", of_pool] = pool.threads
+            readings["quorate_pool_lanes", of_pool] = pool.lanes
+            for threads, ms in pool.tried.items():
+                readings["quorate_pool_tried_seconds", (*of_pool, ("threads", str(threads)))] = ms / 1000
             if pool.memory is not None:
-                readings["quorate_pool_memory_bytes", pool.route.name] = pool.memory
+                readings["quorate_pool_memory_bytes", of_pool] = pool.memory
             for member in pool.members:
-                readings["quorate_circuit_state", member.name] = float(member.breaker.state)
-                readings["quorate_model_weights_bytes", member.name] = member.weights
+                of_member = (("member", member.name),)
+                readings["quorate_circuit_state", of_member] = float(member.breaker.state)
+                readings["quorate_model_weights_bytes", of_member] = member.weights
                 if isinstance(member.unit, HostUnit):
                     self._restarted(member.name, member.unit.host.restarts)
                     size = resident_bytes(member.unit.host.pid) if member.unit.host.pid is not None else None
                     if size is not None:
-                        readings["quorate_host_resident_memory_bytes", member.name] = size
+                        readings["quorate_host_resident_memory_bytes", of_member] = size
         self._show(readings)
         self._pending.set(journal.pending_bytes)
         self._lag.set(journal.lag)
@@ -59,13 +66,12 @@ class Gauges:
             self._books[name] = (counter, now)
         self.process.observe()
 
-    def _show(self, readings: Mapping[tuple[str, str], float]) -> None:
+    def _show(self, readings: Mapping[Key, float]) -> None:
         for key, value in readings.items():
             gauge = self._shown.get(key)
             if gauge is None:
-                name, of = key
-                label = "pool" if name.startswith("quorate_pool_") else "member"
-                gauge = self._shown[key] = self._counters.gauge(name, **{label: of})
+                name, labels = key
+                gauge = self._shown[key] = self._counters.gauge(name, **dict(labels))
             gauge.set(value)
         for key in self._shown.keys() - readings.keys():
             self._shown.pop(key).clear()

@@ -27,7 +27,7 @@ from quorate.serving.meters import Meters
 from quorate.serving.opening import Opener, artifact_of
 from quorate.serving.pool import PROBE_TIMEOUT, LoadedMember, LoadedPool, away
 from quorate.serving.residency import Residency
-from quorate.serving.tuning import tune
+from quorate.serving.tuning import Tuned, tune
 from quorate.serving.units import AbsentUnit, GraphUnit, HostUnit, InProcessUnit, Unit
 from quorate.telemetry.process import resident_bytes
 from quorate.web.auth import Keyring
@@ -195,12 +195,13 @@ class Loader:
         slowest = max((unit.cost.of(1) for unit in pool.units_for(pool.everyone)), default=0.0)
         if slowest > INLINE_MS or pool.route.name in self._runs:
             log.info(
-                "Pool '%s': a run of one row takes %.3g ms with %d threads; %d runs at once (cores: %d).",
+                "Pool '%s': a run of one row takes %.3g ms with %d threads; %d runs at once (cores: %d; tried: %s).",
                 pool.route.name,
                 slowest,
                 pool.threads,
                 pool.lanes,
                 self._cores,
+                ", ".join(f"{ms:.3g} ms with {threads}" for threads, ms in pool.tried.items()) or "nothing",
             )
 
     def _assemble(self, route: PoolRoute, strict: bool) -> LoadedPool:
@@ -249,6 +250,11 @@ class Loader:
     def _asked_threads(self, route: PoolRoute) -> int | None:
         return self._runs.get(route.name, PoolRun()).threads
 
+    @staticmethod
+    def _said(route: PoolRoute, unit: InProcessUnit) -> int:
+        """The threads that a member which runs by itself declares; 1 where none does."""
+        return 1 if isinstance(unit, GraphUnit) else route.members[unit.members[0]].threads or 1
+
     async def _warm(self, pool: LoadedPool, unit: Unit, breaker: Breaker) -> None:
         """Run once; a member that cannot do that starts with an open circuit."""
         if isinstance(unit, AbsentUnit):
@@ -263,12 +269,16 @@ class Loader:
         sample = pool.samples[unit.feed]
         try:
             if isinstance(unit, InProcessUnit):
+                runs = unit in pool.units_for(pool.everyone)
                 reopen = None
-                if self._asked_threads(pool.route) is None and unit in pool.units_for(pool.everyone):
+                if self._asked_threads(pool.route) is None and runs:
                     reopen = self._opener.reopener(pool.route, unit)
-                best, threads = await self._background.submit(self._tuned, unit, reopen, sample)
-                pool.replace(unit, best)
-                pool.threads = max(pool.threads, threads)
+                tuned = await self._background.submit(self._tuned, unit, reopen, sample)
+                pool.replace(unit, tuned.unit)
+                if runs:
+                    pool.threads = max(pool.threads, tuned.threads, self._said(pool.route, unit))
+                if tuned.tried.get(1, 0.0) > pool.tried.get(1, 0.0):
+                    pool.tried = tuned.tried
             elif isinstance(unit, HostUnit):
                 unit.cost = await self._time(unit, sample)
         except Exception as error:
@@ -290,18 +300,15 @@ class Loader:
 
     def _tuned(
         self, unit: InProcessUnit, reopen: Callable[[int], InProcessUnit] | None, sample: Tensors
-    ) -> tuple[InProcessUnit, int]:
-        """The unit, or the same with more threads where that pays; measured."""
+    ) -> Tuned[InProcessUnit]:
+        """The unit, or the same with more threads where that pays; measured. Nothing is tried without ``reopen``."""
 
         def cost(candidate: InProcessUnit) -> Cost:
             return measure(lambda rows: candidate.run(repeated(sample, rows)), self._clock)
 
-        if reopen is None or self._cores == 1:
-            unit.cost = cost(unit)
-            return unit, 1
-        best, found, threads = tune(unit, reopen, cost, self._cores)
-        best.cost = found
-        return best, threads
+        found = Tuned(unit, cost(unit), 1, {}) if reopen is None else tune(unit, reopen, cost, self._cores)
+        found.unit.cost = found.cost
+        return found
 
     def _leave_out(self, pool: LoadedPool, unit: Unit, breaker: Breaker, error: Exception) -> None:
         breaker.trip()

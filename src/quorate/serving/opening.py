@@ -11,7 +11,7 @@ import numpy as np
 
 from quorate.clock import Clock
 from quorate.codecs import sample as sample_codec
-from quorate.codecs.snapshot import MemberRoute, PoolRoute
+from quorate.codecs.snapshot import THREADS, MemberRoute, PoolRoute
 from quorate.core.types import Artifact, Signature
 from quorate.errors import QuorateError
 from quorate.registry.blobs import BlobStore
@@ -24,8 +24,6 @@ from quorate.serving.units import AbsentUnit, GraphUnit, HostUnit, InProcessUnit
 
 log = logging.getLogger("quorate.serving")
 GRAPH_FILE = "graph.onnx"
-THREADS = "intra_op_threads"
-"""The option of an ONNX member that says how many threads a run has."""
 
 
 class Opener:
@@ -113,7 +111,7 @@ class Opener:
             return open_graph
         (position,) = unit.members
         member = route.members[position]
-        if member.format != "onnx" or THREADS in member.options:
+        if member.format != "onnx" or member.threads is not None:
             return None
 
         def open_member(threads: int) -> InProcessUnit:

@@ -98,6 +98,8 @@ class LoadedPool:
         """Seconds that it took to load the last time."""
         self.threads = 1
         """Threads of one run; the most of any unit."""
+        self.tried: Mapping[int, float] = {}
+        """Milliseconds of one row by the number of threads, of the slowest unit whose threads were measured."""
         self.samples = tuple(samples)
         self.clock = clock
         self._lane = lane
@@ -322,6 +324,7 @@ class LoadedPool:
         self.graph, self.graph_breaker = loaded.graph, loaded.graph_breaker
         self.memory, self.footprint = loaded.memory, loaded.footprint
         self.threads, self.lanes, self.load_s = loaded.threads, loaded.lanes, loaded.load_s
+        self.tried = loaded.tried
         self._row_ms = [0.0, 0.0]
         self._batchers = {}
         self.resident = True

@@ -11,8 +11,12 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from quorate.errors import InvalidInput, NotFound, NotReady, QuorateError
+from quorate.codecs import change as change_codec
+from quorate.codecs.change import Change
+from quorate.codecs.journal import RecordKind
+from quorate.errors import InvalidInput, NotFound, NotReady, Overloaded, QuorateError
 from quorate.serving.desired import Desired, DesiredFile
+from quorate.serving.journal import Journal
 from quorate.serving.plane import Plane
 from quorate.serving.pool import LoadedPool
 from quorate.serving.residency import Residency
@@ -26,14 +30,18 @@ _LOOK = 0.02
 
 
 class Repository:
-    """Keeps what is wanted, and makes this worker follow it; the others see the file."""
+    """Keeps what is wanted, and makes this worker follow it; the others see the file.
 
-    def __init__(self, file: DesiredFile, plane: Plane, residency: Residency) -> None:
+    Who asked for what is written to the journal first: control adds it to the audit trail.
+    """
+
+    def __init__(self, file: DesiredFile, plane: Plane, residency: Residency, journal: Journal) -> None:
         self.desired = Desired()
         self._file = file
         self._stamp: tuple[int, int] | None = None
         self._plane = plane
         self._residency = residency
+        self._journal = journal
         self._busy: dict[LoadedPool, asyncio.Task[None]] = {}
         self._again: dict[LoadedPool, float] = {}
 
@@ -83,24 +91,28 @@ class Repository:
 
     # --- what is asked for ---
 
-    async def load(self, name: str) -> None:
+    async def load(self, name: str, by: str | None = None) -> None:
         """Bring an endpoint, or a pool with all of its endpoints, back and into memory; at once where it is there.
 
-        :class:`NotFound` for a name that is not served, else what keeps it from being loaded.
+        ``by`` is the id of the caller's key. :class:`NotFound` for a name that is not served, :class:`Overloaded` where
+        the journal cannot take it, else what keeps it from being loaded.
         """
         pool = self._named(name)
+        await self._record("model.load", name, pool, by)
         await self._change(self._loading(name))
         task = self._busy.get(pool)
         if task is not None:
             await asyncio.wait([task])
         await self._residency.hold(pool, strict=True)
 
-    async def unload(self, name: str) -> None:
+    async def unload(self, name: str, by: str | None = None) -> None:
         """Take an endpoint, or a pool with all of its endpoints, out; returns when its memory was given back.
 
-        :class:`NotFound` for a name that is not served, :class:`NotReady` where requests still run it after 30 s.
+        ``by`` is the id of the caller's key. :class:`NotFound` for a name that is not served, :class:`Overloaded` where
+        the journal cannot take it, :class:`NotReady` where requests still run it after 30 s.
         """
         pool = self._named(name)
+        await self._record("model.unload", name, pool, by)
         await self._change(self._unloading(name))
         clock = self._plane.clock
         until = clock.monotonic() + UNLOAD_S
@@ -112,6 +124,20 @@ class Repository:
                 )
             self.apply()
             await asyncio.sleep(_LOOK)
+
+    async def _record(self, action: str, name: str, pool: LoadedPool, by: str | None) -> None:
+        """Comes first, and refuses where it cannot be kept: nothing is changed of which there would be no trace."""
+        actor = "inference port" if by is None else f"key {by}"
+        change = Change(self._plane.clock.now(), actor, action, name, {"pool": pool.route.name})
+        try:
+            written = self._journal.append(change_codec.encode(change), RecordKind.CHANGE, on_full="shed")
+            if written is not None:
+                await written
+        except Overloaded:
+            raise Overloaded(
+                "The change cannot be recorded now, so it is not made: the journal's disk is full, failing or stalled; "
+                "retry later."
+            ) from None
 
     async def _change(self, how: Callable[[Desired], Desired]) -> None:
         try:

@@ -356,11 +356,12 @@ class RestApp:
         return 200, [JSON], _encode(oip_models.index(self._plane.generation, ready_only=ready))
 
     async def _repository_model(self, request: Request, name: str, action: str) -> Reply:
-        self._authorise(request, "admin")
+        caller = self._authorise(request, "admin")
         oip_models.no_parameters(await self._body(request), self._plane.generation.limits.json_depth)
         if self._repository is None:
             raise NotReady("This worker is starting or draining; try again in a moment.")
-        await (self._repository.load(name) if action == "load" else self._repository.unload(name))
+        act = self._repository.load if action == "load" else self._repository.unload
+        await act(name, by=caller)
         return 200, [JSON], b"{}"
 
     async def _models(self, request: Request, rest: list[str]) -> Reply:

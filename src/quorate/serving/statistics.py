@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from quorate.errors import StoreError
 from quorate.serving.generation import Generation
 from quorate.serving.oip_models import target
 from quorate.telemetry import counters
@@ -54,13 +53,7 @@ class Statistics(NamedTuple):
 
 def read(folder: Path) -> list[counters.Series]:
     """All series of all workers of this machine, dead ones included; a file that cannot be read is left out."""
-    found: list[counters.Series] = []
-    for path in sorted(folder.glob("worker-*.qt")):
-        try:
-            found += counters.read(path)[0]
-        except (StoreError, OSError):  # /metrics counts these
-            continue
-    return found
+    return [one for _, series, _ in counters.workers(folder) for one in series]
 
 
 def statistics(generation: Generation, series: Iterable[counters.Series], name: str, version: str) -> list[Statistics]:

@@ -113,7 +113,7 @@ class Worker:
             meters=self._meters,
             residency=self._loader.residency,
         )
-        repository = Repository(DesiredFile(self._home.desired), plane, self._loader.residency)
+        repository = Repository(DesiredFile(self._home.desired), plane, self._loader.residency, journal)
         tracer = tracing.start(os.environ, self._counters, f"worker-{self._settings.slot}")
         if tracer is not None:
             plane.observers.append(tracer.observe)
@@ -141,7 +141,7 @@ class Worker:
         give_back_memory()
         chores = [
             asyncio.create_task(self._tick(plane, journal, server)),
-            asyncio.create_task(self._follow(plane, server, repository)),
+            asyncio.create_task(self._follow(plane, server, repository, remote)),
         ]
         self._watch_supervisor()
         self._serving = True
@@ -237,7 +237,9 @@ class Worker:
         self._exit_code = EXIT_LANES_STUCK
         self._leaving.set()
 
-    async def _follow(self, plane: Plane, server: HttpServer, repository: Repository) -> None:
+    async def _follow(
+        self, plane: Plane, server: HttpServer, repository: Repository, remote: GrpcServer | None
+    ) -> None:
         """Load every newer snapshot beside the present one and switch; a bad one is reported and tried again later."""
         failed: int | None = None
         retry_at = 0.0
@@ -270,6 +272,8 @@ class Worker:
             repository.apply()  # it may have changed meanwhile
             old.release()
             server.limits = connection_limits(plane)
+            if remote is not None:
+                remote.told()
             log.info("Serving snapshot %s.", fresh.version)
             del old, fresh  # what they held is free now, unless requests still run it
             await self._loader.give_back()

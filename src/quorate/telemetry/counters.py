@@ -17,7 +17,7 @@ import os
 import struct
 import time
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +27,8 @@ from quorate.errors import StoreError
 from quorate.telemetry.metrics import BOUNDS_MS, METRICS, OTHER, Kind
 
 VERSION = 1
+SUFFIX = ".qt"
+"""Telemetry files are called ``<process>.qt``: ``worker-0.qt``, ``control.qt``."""
 SERIES = 500
 """Label sets a metric may have in one file."""
 
@@ -213,6 +215,16 @@ def read(path: Path) -> tuple[list[Series], bool]:
         Series(line.metric, line.labels, tuple(cells[line.at : line.at + _width(line.metric)])) for line in _known(raw)
     ]
     return [series for series in found if not math.isnan(series.cells[0])], alive
+
+
+def workers(folder: Path) -> Iterator[tuple[str, list[Series], bool]]:
+    """Process, series and whether it lives, of every worker's file under ``folder``; one that cannot be read is left
+    out, and ``/metrics`` counts it."""
+    for path in sorted(folder.glob(f"worker-*{SUFFIX}")):
+        try:
+            yield path.name.removesuffix(SUFFIX), *read(path)
+        except (StoreError, OSError):
+            continue
 
 
 def _known(raw: bytes | mmap.mmap) -> list[_Line]:

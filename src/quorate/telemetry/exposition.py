@@ -11,12 +11,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from quorate.errors import StoreError
-from quorate.telemetry.counters import Series, read
+from quorate.telemetry.counters import SUFFIX, Series, read
 from quorate.telemetry.metrics import METRICS, OTHER
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-SUFFIX = ".qt"
-"""Telemetry files are called ``<process>.qt``: ``worker-0.qt``, ``control.qt``."""
 
 _UNREADABLE = "quorate_telemetry_unreadable_files"
 

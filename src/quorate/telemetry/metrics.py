@@ -75,6 +75,9 @@ METRICS: dict[str, Metric] = {
     "quorate_pool_memory_bytes": Metric("gauge", "Growth of the process while the pool was loaded.", ("pool",), True),
     "quorate_pool_resident": Metric("gauge", "1 while the pool is in memory, 0 while it is not.", ("pool",), True),
     "quorate_pool_threads": Metric("gauge", "Threads of one run of the pool.", ("pool",), True),
+    "quorate_pool_tried_seconds": Metric(
+        "gauge", "One row with so many threads, as measured when the pool was loaded.", ("pool", "threads"), True
+    ),
     "quorate_pool_lanes": Metric("gauge", "Runs of the pool that may be under way at once.", ("pool",), True),
     "quorate_model_weights_bytes": Metric("gauge", "Size of a loaded member's files.", ("member",), True),
     "quorate_batches_total": Metric("counter", "Batches, by how they ended.", ("endpoint", "result")),

@@ -2,46 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from quorate.web import openapi
-from quorate.web.openapi import NAME_PATTERN, Schema, answer, listing, obj, parameter, problems, ref
+from quorate.web.openapi import Schema, answer, listing, obj, parameter, problems, ref
+from quorate.web.openapi_parts import ANSWER, BOOLEAN, HEADERS, NAME, NUMBER, READ, SCALAR, STRING, WRITE
+from quorate.web.openapi_protocol import protocol_paths, protocol_schemas
 
 ID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 
-_UNSIGNED, _SIGNED = ("UINT8", "UINT16", "UINT32", "UINT64"), ("INT8", "INT16", "INT32", "INT64")
-_DATATYPES = ("BOOL", *_UNSIGNED, *_SIGNED, "FP16", "FP32", "FP64", "BYTES")
-
-_STRING: Schema = {"type": "string"}
-_NUMBER: Schema = {"type": "number"}
-_INTEGER: Schema = {"type": "integer"}
-_BOOLEAN: Schema = {"type": "boolean"}
-_NAME: Schema = {"type": "string", "pattern": NAME_PATTERN}
-_SCALAR: Schema = {"type": ["string", "number", "boolean", "null"]}
-
-_ENDPOINT = parameter("endpoint", "path", _NAME, "The endpoint's name.")
-_MODEL = parameter("model", "path", _NAME, "An endpoint, or one model of a pool.")
-_VERSION = parameter(
-    "version",
-    "path",
-    {"type": "string", "pattern": "^[1-9][0-9]{0,8}$"},
-    "An endpoint's revision or a model's version.",
-)
-_HEADERS = [
-    parameter("X-Request-Id", "header", _STRING, "Sent back and recorded; a new one is made where it is missing."),
-    parameter("traceparent", "header", _STRING, "W3C trace context; recorded with the decision and passed on."),
-    parameter(
-        "Idempotency-Key",
-        "header",
-        {"type": "string", "pattern": "^[!-~]{1,255}$"},
-        "Retries with the same key and body get the first answer and stay one decision.",
-    ),
-]
-
-_READ = ("unauthenticated", "forbidden", "malformed_request")
-_WRITE = (*_READ, "not_found", "conflict", "too_large", "unsupported_media_type", "invalid_input")
-_BATCH = (*_READ, "not_found", "too_large", "unsupported_media_type", "invalid_input", "overloaded", "not_ready")
-_ANSWER = (*_WRITE, "overloaded", "not_ready", "no_quorum")
+_ENDPOINT = parameter("endpoint", "path", NAME, "The endpoint's name.")
+_BATCH = (*READ, "not_found", "too_large", "unsupported_media_type", "invalid_input", "overloaded", "not_ready")
 
 _INSTANCE: Schema = {
     "description": 'One row: a nested list of numbers, an object by column name, or `{"b64": …}` for an image.',
@@ -65,11 +34,11 @@ def _schemas() -> Schema:
     )
     prediction = obj(
         "",
-        label={**_STRING, "description": "The class; a blind endpoint tells nothing else."},
-        confidence={**_NUMBER, "description": "The label's probability."},
-        probabilities={"type": "object", "additionalProperties": _NUMBER},
-        value={**_NUMBER, "description": "The answer of a regression."},
-        values={"type": "object", "additionalProperties": _NUMBER, "description": "The same where it has several."},
+        label={**STRING, "description": "The class; a blind endpoint tells nothing else."},
+        confidence={**NUMBER, "description": "The label's probability."},
+        probabilities={"type": "object", "additionalProperties": NUMBER},
+        value={**NUMBER, "description": "The answer of a regression."},
+        values={"type": "object", "additionalProperties": NUMBER, "description": "The same where it has several."},
     )
     return {
         "Instance": _INSTANCE,
@@ -77,7 +46,7 @@ def _schemas() -> Schema:
         "Context": {
             "type": "object",
             "description": "What is known about the caller or case; policies and rules see it, and it is recorded.",
-            "additionalProperties": {**_SCALAR, "maxLength": 1024},
+            "additionalProperties": {**SCALAR, "maxLength": 1024},
             "propertyNames": {"maxLength": 1024},
             "maxProperties": 64,
         },
@@ -90,22 +59,22 @@ def _schemas() -> Schema:
         "Prediction": prediction,
         "PredictResponse": obj(
             "id endpoint predictions",
-            id={**_STRING, "description": "The decision's id; outcomes refer to it."},
-            endpoint=_STRING,
+            id={**STRING, "description": "The decision's id; outcomes refer to it."},
+            endpoint=STRING,
             predictions=listing(ref("Prediction")),
-            degraded={**_BOOLEAN, "description": "Whether a member that was asked failed; absent where blind."},
-            missing={**listing(_STRING), "description": "The members that failed; absent where blind."},
-            latency_ms={**_NUMBER, "description": "From arrival to answer; absent where blind."},
-            strategy={**_STRING, "description": "What answered; absent where blind."},
+            degraded={**BOOLEAN, "description": "Whether a member that was asked failed; absent where blind."},
+            missing={**listing(STRING), "description": "The members that failed; absent where blind."},
+            latency_ms={**NUMBER, "description": "From arrival to answer; absent where blind."},
+            strategy={**STRING, "description": "What answered; absent where blind."},
         ),
         **_batch_schemas(),
         **_outcome_schemas(),
-        **_oip_schemas(),
+        **protocol_schemas(),
     }
 
 
 def _batch_schemas() -> Schema:
-    error = obj("code detail", code=_STRING, detail=_STRING, path=_STRING)
+    error = obj("code detail", code=STRING, detail=STRING, path=STRING)
     count: Schema = {"type": "integer", "minimum": 0}
     own: Schema = {"type": ["string", "integer"], "maxLength": 256}
     return {
@@ -121,11 +90,11 @@ def _batch_schemas() -> Schema:
                 id={**own, "description": "The row's own id, where it was sent with one."},
                 prediction=ref("Prediction"),
                 error=error,
-                decision={**_STRING, "description": "The decision's id; outcomes refer to it and `decision_row`."},
+                decision={**STRING, "description": "The decision's id; outcomes refer to it and `decision_row`."},
                 decision_row=count,
                 revision=count,
-                strategy={**_STRING, "description": "What answered; absent where blind."},
-                degraded={**_BOOLEAN, "description": "Whether a member that was asked failed; absent where blind."},
+                strategy={**STRING, "description": "What answered; absent where blind."},
+                degraded={**BOOLEAN, "description": "Whether a member that was asked failed; absent where blind."},
             ),
         },
         "BatchSummary": {
@@ -135,9 +104,9 @@ def _batch_schemas() -> Schema:
                 rows=count,
                 answered=count,
                 failed=count,
-                complete={**_BOOLEAN, "description": "Whether all of the input was read and answered."},
+                complete={**BOOLEAN, "description": "Whether all of the input was read and answered."},
                 error=error,
-                ignored={**listing(_STRING), "description": "Columns that the endpoint does not take."},
+                ignored={**listing(STRING), "description": "Columns that the endpoint does not take."},
             ),
         },
     }
@@ -150,13 +119,13 @@ def _outcome_schemas() -> Schema:
         id={"type": "string", "pattern": ID_PATTERN, "description": "A decision's id."},
         row={"type": "integer", "minimum": 0, "maximum": 2**31 - 1, "default": 0},
         truth={"type": ["string", "number"], "maxLength": 1000, "description": "The right label, or the true value."},
-        reward={**_NUMBER, "description": "What the answer was worth: the metric `reward`."},
+        reward={**NUMBER, "description": "What the answer was worth: the metric `reward`."},
         rewards={
             "type": "object",
             "minProperties": 1,
             "maxProperties": 32,
             "propertyNames": {**name, "not": {"const": "truth"}},
-            "additionalProperties": _NUMBER,
+            "additionalProperties": NUMBER,
         },
         source={**name, "default": "user"},
         at={
@@ -174,60 +143,9 @@ def _outcome_schemas() -> Schema:
             accepted=count,
             duplicate=count,
             pending={**count, "description": "Accepted, but the decision is not known here yet."},
-            rejected=listing(obj("index detail", index=count, detail=_STRING, code=_STRING, path=_STRING)),
+            rejected=listing(obj("index detail", index=count, detail=STRING, code=STRING, path=STRING)),
         ),
     }
-
-
-def _oip_schemas() -> Schema:
-    datatype: Schema = {
-        "type": "string",
-        "enum": list(_DATATYPES),
-    }
-    shape = listing({"type": "integer", "minimum": -1})
-    parameters: Schema = {"type": "object", "additionalProperties": _SCALAR}
-    data: Schema = {"type": "array", "description": "Flat or nested, row-major."}
-    tensor: Schema = {"name": _STRING, "shape": shape, "datatype": datatype}
-    rows: Schema = {**listing({"type": "integer", "minimum": 0}), "minItems": 1, "maxItems": 8}
-    given = obj("name shape datatype", **{**tensor, "shape": rows}, parameters=parameters, data=data)
-    return {
-        "OipError": obj("error", error=_STRING),
-        "OipServer": obj("name version extensions", name=_STRING, version=_STRING, extensions=listing(_STRING)),
-        "OipLive": obj("live", live=_BOOLEAN),
-        "OipReady": obj("ready", name=_STRING, ready=_BOOLEAN),
-        "OipTensor": {**obj("name shape datatype", **tensor), "additionalProperties": True},
-        "OipModel": obj(
-            "name versions platform inputs outputs",
-            name=_STRING,
-            versions=listing(_STRING),
-            platform=_STRING,
-            inputs=listing(ref("OipTensor")),
-            outputs=listing(ref("OipTensor")),
-            parameters={"type": "object"},
-        ),
-        "OipInferRequest": obj(
-            "inputs",
-            id=_STRING,
-            parameters=parameters,
-            inputs={**listing(given), "minItems": 1},
-            outputs=listing(obj("name", name=_STRING, parameters=parameters)),
-        ),
-        "OipInferResponse": obj(
-            "model_name outputs",
-            id=_STRING,
-            model_name=_STRING,
-            model_version=_STRING,
-            parameters={"type": "object"},
-            outputs=listing(obj("name shape datatype", **tensor, parameters=parameters, data=data)),
-        ),
-        "OipRepositoryRequest": obj(""),
-        "OipIndexRequest": {**obj("", ready=_BOOLEAN), "additionalProperties": True},
-        "OipIndex": listing(obj("name", name=_STRING, version=_STRING, state=_STRING, reason=_STRING)),
-    }
-
-
-def _oip_problems(*codes: str) -> Schema:
-    return problems(*codes, media_type="application/json", schema="OipError")
 
 
 def _predict() -> Schema:
@@ -241,7 +159,7 @@ def _predict() -> Schema:
             "`strategy`, `max_ms` and `context.KEY` are query parameters then, and only then. Multipart has `file` "
             "(one row each), `context` and `options`."
         ),
-        "parameters": [_ENDPOINT, *_HEADERS],
+        "parameters": [_ENDPOINT, *HEADERS],
         "requestBody": {
             "required": True,
             "content": {
@@ -258,7 +176,7 @@ def _predict() -> Schema:
                 },
             },
         },
-        "responses": {"200": answer("The answer.", ref("PredictResponse")), **problems(*_ANSWER)},
+        "responses": {"200": answer("The answer.", ref("PredictResponse")), **problems(*ANSWER)},
     }
 
 
@@ -289,7 +207,7 @@ def _batch() -> Schema:
             "`context.KEY` may be given as query parameters. `Accept` chooses the answer's format: that of the body by "
             "default, and an Arrow stream for a Parquet file."
         ),
-        "parameters": [_ENDPOINT, *options, *_HEADERS[:2]],
+        "parameters": [_ENDPOINT, *options, *HEADERS[:2]],
         "requestBody": {"required": True, "content": {"application/x-ndjson": lines, **tables}},
         "responses": {
             "200": {
@@ -314,92 +232,13 @@ def _outcomes() -> Schema:
             "Report what turned out true, or what an answer was worth: one outcome or a list. Sending it again changes "
             "nothing; it may come late, out of order, and before its decision is known."
         ),
-        "parameters": _HEADERS[:2],
+        "parameters": HEADERS[:2],
         "requestBody": {"required": True, "content": {"application/json": {"schema": one_or_many}}},
         "responses": {
             "202": answer("Written down.", ref("OutcomesResponse")),
-            **problems(*_WRITE, "overloaded", "not_ready"),
+            **problems(*WRITE, "overloaded", "not_ready"),
         },
     }
-
-
-def _oip_get(operation: str, summary: str, schema: str, parameters: Sequence[Schema] = (), *codes: str) -> Schema:
-    return {
-        "get": {
-            "tags": ["open inference protocol"],
-            "operationId": operation,
-            "summary": summary,
-            "parameters": [*parameters, _HEADERS[0]],
-            "responses": {"200": answer("Yes.", ref(schema)), **_oip_problems(*_READ, *codes)},
-        }
-    }
-
-
-def _oip_infer(operation: str, parameters: Sequence[Schema]) -> Schema:
-    return {
-        "post": {
-            "tags": ["open inference protocol"],
-            "operationId": operation,
-            "summary": "Infer; the binary tensor extension is understood both ways.",
-            "parameters": [*parameters, *_HEADERS],
-            "requestBody": {"required": True, "content": {"application/json": {"schema": ref("OipInferRequest")}}},
-            "responses": {"200": answer("The answer.", ref("OipInferResponse")), **_oip_problems(*_ANSWER)},
-        }
-    }
-
-
-def _oip_repository(action: str, summary: str) -> Schema:
-    return {
-        "tags": ["open inference protocol"],
-        "operationId": f"repositoryModel{action.capitalize()}",
-        "summary": summary,
-        "description": "Needs the role `admin`. Answered when this worker has done it; the others follow.",
-        "parameters": [_MODEL, _HEADERS[0]],
-        "requestBody": {"required": False, "content": {"application/json": {"schema": ref("OipRepositoryRequest")}}},
-        "responses": {
-            "200": answer("Done.", ref("OipRepositoryRequest")),
-            **_oip_problems(*_READ, "not_found", "too_large", "invalid_input", "overloaded", "not_ready"),
-        },
-    }
-
-
-def _oip_paths() -> Schema:
-    index = {
-        "tags": ["open inference protocol"],
-        "operationId": "repositoryIndex",
-        "summary": "Every endpoint and model that is served.",
-        "parameters": [_HEADERS[0]],
-        "requestBody": {"required": False, "content": {"application/json": {"schema": ref("OipIndexRequest")}}},
-        "responses": {
-            "200": answer("The index.", ref("OipIndex")),
-            **_oip_problems(*_READ, "too_large", "unsupported_media_type", "invalid_input", "not_ready"),
-        },
-    }
-    paths: Schema = {
-        "/v2": _oip_get("serverMetadata", "Name, version and extensions.", "OipServer"),
-        "/v2/health/live": _oip_get("live", "Whether the server runs.", "OipLive"),
-        "/v2/health/ready": _oip_get("ready", "Whether it can answer.", "OipReady", (), "not_ready"),
-        "/v2/repository/index": {"post": index},
-    }
-    for action, summary in (
-        ("unload", "Take an endpoint, or a model with its pool, out of memory, in every worker, until it is loaded."),
-        ("load", "Bring an endpoint, or a model with its pool, back into memory, in every worker."),
-    ):
-        paths[f"/v2/repository/models/{{model}}/{action}"] = {"post": _oip_repository(action, summary)}
-    for place, suffix, parameters in (
-        ("/v2/models/{model}", "", [_MODEL]),
-        ("/v2/models/{model}/versions/{version}", "Version", [_MODEL, _VERSION]),
-    ):
-        paths |= {
-            place: _oip_get(
-                f"model{suffix}", "Inputs, outputs and versions.", "OipModel", parameters, "not_found", "not_ready"
-            ),
-            f"{place}/ready": _oip_get(
-                f"modelReady{suffix}", "Whether it can answer.", "OipReady", parameters, "not_found", "not_ready"
-            ),
-            f"{place}/infer": _oip_infer(f"infer{suffix}", parameters),
-        }
-    return paths
 
 
 def inference_document(version: str) -> Schema:
@@ -421,7 +260,7 @@ def inference_document(version: str) -> Schema:
                 "operationId": "docs",
                 "summary": "This document as a page.",
                 "security": [{}],
-                "responses": {"200": answer("A page.", _STRING, "text/html; charset=utf-8"), **problems(*about)},
+                "responses": {"200": answer("A page.", STRING, "text/html; charset=utf-8"), **problems(*about)},
             }
         },
     }
@@ -436,7 +275,7 @@ def inference_document(version: str) -> Schema:
             "/v1/endpoints/{endpoint}/predict": {"post": _predict()},
             "/v1/endpoints/{endpoint}/batch": {"post": _batch()},
             "/v1/outcomes": {"post": _outcomes()},
-            **_oip_paths(),
+            **protocol_paths(),
             **meta,
         },
         schemas=_schemas(),

@@ -105,6 +105,32 @@ def test_a_message_above_the_limit_is_not_taken_in(
     assert "larger than max" in large[1]
 
 
+def test_a_limit_that_grew_is_told_and_one_that_shrank_is_obeyed(
+    port: Any, infer: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    port.publish(port.pool, limits=Limits(body_bytes=50_000))
+
+    async def main() -> list[grpc.StatusCode]:
+        server = _server(port, tmp_path)
+        number = await server.start()
+        found = []
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{number}") as channel:
+            for limit, size in ((50_000, 40_000), (100_000, 60_000), (30_000, 40_000)):
+                port.publish(port.pool, limits=Limits(body_bytes=limit))
+                server.told()
+                request = infer()
+                request.inputs[0].shape[:] = [size // 8, 2]
+                request.raw_input_contents[0] = bytes(size)
+                found.append((await _code(_method(channel, "ModelInfer")(request, timeout=GENEROUS)))[0])
+        await server.stop(GENEROUS)
+        return found
+
+    status = grpc.StatusCode
+    assert asyncio.run(main()) == [status.OK, status.RESOURCE_EXHAUSTED, status.INVALID_ARGUMENT]
+    [warning] = [record.message for record in caplog.records if "body_bytes" in record.message]
+    assert "is 100000 now; gRPC goes on taking 50000, until `quorate upgrade`" in warning
+
+
 def test_a_method_that_is_not_there_is_unimplemented(port: Any, tmp_path: Path) -> None:
     async def main() -> tuple[grpc.StatusCode, str]:
         server = _server(port, tmp_path)

@@ -99,13 +99,13 @@ class Repository:
     def __init__(self) -> None:
         self.done: list[str] = []
 
-    async def load(self, name: str) -> None:
+    async def load(self, name: str, by: str | None = None) -> None:
         if name == "nobody":
             raise NotFound("There is no model 'nobody'.", path="model_name")
-        self.done.append(f"load {name}")
+        self.done.append(f"load {name}" + (f" by {by}" if by else ""))
 
-    async def unload(self, name: str) -> None:
-        self.done.append(f"unload {name}")
+    async def unload(self, name: str, by: str | None = None) -> None:
+        self.done.append(f"unload {name}" + (f" by {by}" if by else ""))
 
 
 @pytest.mark.parametrize("method", ["RepositoryModelLoad", "RepositoryModelUnload"])
@@ -126,6 +126,16 @@ def test_a_repository_loads_and_unloads(port: Any, field: str) -> None:
     assert repository.done == ["load a", "unload a"]
     _, ended = port.call("RepositoryModelLoad", messages.RepositoryModelLoadRequest(**{field: "nobody"}))
     assert ended.code is grpc.StatusCode.NOT_FOUND
+
+
+def test_a_repository_is_told_who_asks(port: Any) -> None:
+    port.publish(port.pool, keys=KEYS)
+    repository = Repository()
+    port.hook(repository)
+    for method in ("RepositoryModelLoad", "RepositoryModelUnload"):
+        _, ended = port.call(method, ASKS[method], ("x-api-key", "administers"))
+        assert ended.code is grpc.StatusCode.OK
+    assert [done.partition(" by ")[2] for done in repository.done] == ["a", "a"]  # the id of that key
 
 
 # --- inference ------------------------------------------------------------------------------------

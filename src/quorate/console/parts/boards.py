@@ -63,23 +63,24 @@ class TrafficBoard:
         self._note.say(f"At most {words.counted(most, 'request')} a minute." if most else "No requests in this time.")
 
 
+def _table(name: str, title: str, columns: Sequence[tuple[str, str]], **body: Any) -> Node:
+    """A card with a table, inside the node that is open: column titles with their classes; returns its body."""
+    Node("h2", "", title, id=f"{name}-title")
+    scroll = Node("div", "scroll", tabindex="0", role="region", aria_label=f"Table of {name}")
+    with scroll, Node("table"):
+        with Node("thead"), Node("tr"):
+            for column, classes in columns:
+                Node("th", classes, column, scope="col")
+        return Node("tbody", **body)
+
+
 class StrategiesBoard:
     """Each strategy's share and accuracy; those that callers chose come after, and are no evidence."""
 
     def __init__(self) -> None:
         with Node("section", "card", aria_labelledby="strategies-title"):
-            Node("h2", "", "Strategies", id="strategies-title")
-            scroll = Node("div", "scroll", tabindex="0", role="region", aria_label="Table of strategies")
-            with scroll, Node("table"):
-                with Node("thead"), Node("tr"):
-                    for title, classes in (
-                        ("Strategy", ""),
-                        ("Share", ""),
-                        ("Right, with 95 % interval", ""),
-                        ("p95", "figure"),
-                    ):
-                        Node("th", classes, title, scope="col")
-                self._body = Node("tbody")
+            columns = [("Strategy", ""), ("Share", ""), ("Right, with 95 % interval", ""), ("p95", "figure")]
+            self._body = _table("strategies", "Strategies", columns)
             Node("p", "quiet note", "Accuracy rests on the answers whose truth was told, and holds for one look.")
         self._rows: dict[tuple[str, bool], _StrategyRow] = {}
 
@@ -138,18 +139,8 @@ class MembersBoard:
 
     def __init__(self) -> None:
         with Node("section", "card", aria_labelledby="members-title"):
-            Node("h2", "", "Members", id="members-title")
-            scroll = Node("div", "scroll", tabindex="0", role="region", aria_label="Table of members")
-            with scroll, Node("table"):
-                with Node("thead"), Node("tr"):
-                    for title, classes in (
-                        ("Member", ""),
-                        ("State", ""),
-                        ("Median", "figure"),
-                        ("Faults and restarts", ""),
-                    ):
-                        Node("th", classes, title, scope="col")
-                self._body = Node("tbody", data_testid="members")
+            columns = [("Member", ""), ("State", ""), ("Median", "figure"), ("Faults and restarts", "")]
+            self._body = _table("members", "Members", columns, data_testid="members")
         self._rows: dict[str, tuple[Node, Node, Node, Node, Node]] = {}
 
     def show(self, members: Sequence[Mapping[str, Any]]) -> None:

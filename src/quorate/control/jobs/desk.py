@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import secrets
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from typing import Any
 from quorate.clock import Clock
 from quorate.codecs import snapshot
 from quorate.codecs.snapshot import Routing
+from quorate.control.alone import keep_doing
 from quorate.control.jobs.asking import Port
 from quorate.control.jobs.inputs import total_rows
 from quorate.control.jobs.paths import inside
@@ -189,17 +187,12 @@ class JobDesk:
             thread.join(_STOP_S)
 
     def _follow(self) -> None:
-        while not self._stop.is_set():
-            with _lock(self._home) as mine:
-                while mine and not self._stop.is_set():
-                    try:
-                        self._fill()
-                        self._forget()
-                    except (QuorateError, OSError) as error:
-                        log.error("Jobs cannot be looked after, trying again: %s", error)
-                    self._look.wait(1.0)
-                    self._look.clear()
-            self._stop.wait(1.0)
+        def look_after() -> None:
+            self._fill()
+            self._forget()
+
+        tasks = {"Jobs cannot be looked after": look_after}
+        keep_doing(self._home, "jobs", tasks, self._stop, every_s=1.0, woken=self._look)
 
     def _fill(self) -> None:
         """Start jobs while fewer run than may: first those that were interrupted, then the oldest."""
@@ -272,22 +265,6 @@ class JobDesk:
         if snapshot.current_version(self._home.snapshot) is None:
             return Routing(version=0)
         return snapshot.read(self._home.snapshot)
-
-
-@contextmanager
-def _lock(home: Home) -> Iterator[bool]:
-    """Try to be the one process that runs jobs; yields False where another is."""
-    home.run.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(home.run / "jobs.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)
 
 
 def check_format(name: str, value: str) -> str:

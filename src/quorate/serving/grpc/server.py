@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from quorate.serving.grpc.health import HealthService
 from quorate.serving.grpc.service import InferenceService, Repository
 from quorate.serving.idempotency import IdempotencyTable
 from quorate.serving.plane import Plane
+
+log = logging.getLogger("quorate.serving")
 
 STREAMS = 256
 """Calls under way at once on one connection; a client's library holds the next one back."""
@@ -28,7 +31,8 @@ FAREWELL_S = 1.0
 class GrpcServer:
     """Serves a plane on ``host`` and ``port``; made and used in the worker's event loop.
 
-    Messages may have ``limits.body_bytes`` of the snapshot in use now, before and after decompression.
+    Messages may have ``limits.body_bytes`` of the snapshot in use now, before and after decompression. A later snapshot
+    makes that smaller at once. Larger than gRPC was told here it cannot become: :meth:`told` says so.
     """
 
     def __init__(
@@ -42,6 +46,8 @@ class GrpcServer:
         telemetry: Path,
         repository: Repository | None = None,
     ) -> None:
+        self._plane = plane
+        self._most = plane.generation.limits.body_bytes
         self._draining = False
         self._ready = ready
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -52,7 +58,7 @@ class GrpcServer:
         self._server = grpc.aio.server(
             options=(
                 ("grpc.so_reuseport", 1),
-                ("grpc.max_receive_message_length", plane.generation.limits.body_bytes),
+                ("grpc.max_receive_message_length", self._most),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_concurrent_streams", STREAMS),
                 ("grpc.keepalive_time_ms", PING_S * 1000),
@@ -62,6 +68,16 @@ class GrpcServer:
             )
         )
         self._server.add_generic_rpc_handlers((self._service.handlers(), self._health.handlers()))
+
+    def told(self) -> None:
+        """Say what of the snapshot in use now is not obeyed."""
+        wanted = self._plane.generation.limits.body_bytes
+        if wanted > self._most:
+            log.warning(
+                "limits.body_bytes is %d now; gRPC goes on taking %d, until `quorate upgrade` or a restart.",
+                wanted,
+                self._most,
+            )
 
     def _serves(self) -> bool:
         return self._ready() and not self._draining

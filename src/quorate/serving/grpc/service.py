@@ -40,12 +40,12 @@ when it sent the deadline as a timeout of few digits, rounded up."""
 
 
 class Repository(Protocol):
-    """Loads and unloads models on request; errors are client errors that name the model."""
+    """Loads and unloads models on request, ``by`` a key's id; errors are client errors that name the model."""
 
-    async def load(self, name: str) -> None:
+    async def load(self, name: str, by: str | None = None) -> None:
         """Load a model, or load it anew."""
 
-    async def unload(self, name: str) -> None:
+    async def unload(self, name: str, by: str | None = None) -> None:
         """Give a model's memory back."""
 
 
@@ -223,12 +223,12 @@ class InferenceService:
 
     async def _load(self, asked: Asked) -> tuple[bytes, Metadata]:
         name, repository = self._named(asked)
-        await repository.load(name)
+        await repository.load(name, by=asked.caller)
         return _bytes(messages.RepositoryModelLoadResponse(model_name=name, isLoaded=True))
 
     async def _unload(self, asked: Asked) -> tuple[bytes, Metadata]:
         name, repository = self._named(asked)
-        await repository.unload(name)
+        await repository.unload(name, by=asked.caller)
         return _bytes(messages.RepositoryModelUnloadResponse(model_name=name, isUnloaded=True))
 
     def _named(self, asked: Asked) -> tuple[str, Repository]:

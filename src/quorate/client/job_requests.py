@@ -1,0 +1,133 @@
+"""What both clients of jobs send, and what they make of replies."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from quorate.client import answers, wire
+from quorate.client.errors import ServerUnavailable, of_reply
+from quorate.client.requests import Request
+from quorate.client.retries import Reply
+from quorate.client.wire import httpx
+from quorate.errors import InvalidInput
+
+MEDIA_TYPES = {
+    "ndjson": "application/x-ndjson",
+    "arrow": "application/vnd.apache.arrow.stream",
+    "parquet": "application/vnd.apache.parquet",
+}
+SUFFIXES = {".ndjson": "ndjson", ".jsonl": "ndjson", ".arrow": "arrow", ".arrows": "arrow", ".parquet": "parquet"}
+ENDED = frozenset({"done", "failed", "cancelled"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Job:
+    """A job as the control port shows it; times are Unix seconds, ``progress`` is 0 to 1 where it is known."""
+
+    id: str
+    endpoint: str
+    state: str
+    created: float
+    started: float | None
+    finished: float | None
+    error: str | None
+    input: str | None
+    input_format: str
+    input_bytes: int
+    output_format: str
+    rows_done: int
+    rows_failed: int
+    rows_total: int | None
+    progress: float | None
+    rows_per_second: float | None
+    strategy: str | None = None
+    max_ms: float | None = None
+    context: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    author: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Is it done, failed or cancelled?"""
+        return self.state in ENDED
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Submission:
+    """A request for a new job; its body is ``content``, or what ``file`` holds."""
+
+    path: str
+    media_type: str
+    content: bytes = b""
+    file: Path | None = None
+
+
+def submission(
+    endpoint: str,
+    file: str | Path | None,
+    *,
+    input: str | None,
+    input_format: str | None,
+    output_format: str,
+    strategy: str | None,
+    max_ms: float | None,
+    context: Mapping[str, Any] | None,
+) -> Submission:
+    """See ``Jobs.submit``; :class:`~quorate.errors.InvalidInput` for what cannot be asked."""
+    if (file is None) == (input is None):
+        raise InvalidInput("Give either file or input.", path="file")
+    asked = {"strategy": strategy, "max_ms": max_ms}
+    options = {name: value for name, value in asked.items() if value is not None}
+    if file is None:
+        body: dict[str, Any] = {"endpoint": endpoint, "input": input, "output_format": output_format, **options}
+        body |= {"input_format": input_format} if input_format else {}
+        body |= {"context": dict(context)} if context else {}
+        return Submission("/v1/jobs", "application/json", json.dumps(body).encode())
+    path = Path(file)
+    form = input_format or SUFFIXES.get(path.suffix.lower())
+    if form not in MEDIA_TYPES:
+        raise InvalidInput(f"input_format is one of {', '.join(MEDIA_TYPES)}; got '{form}'.", path="input_format")
+    query = {"endpoint": endpoint, "output_format": output_format, **options}
+    query |= {f"context.{key}": value for key, value in (context or {}).items()}
+    return Submission(f"/v1/jobs?{urlencode(query)}", MEDIA_TYPES[form], file=path)
+
+
+def submitted(reply: Reply) -> Job:
+    """The job that was taken in, or the error that says why none was."""
+    if reply.status != 202:
+        raise of_reply(reply.status, reply.headers, reply.body)
+    return answers.parsed(reply.body, Job)
+
+
+def one(id: str) -> Request:
+    """Look at a job."""
+    return Request("GET", f"/v1/jobs/{quote(id, safe='')}")
+
+
+def cancel(id: str) -> Request:
+    """Stop a job."""
+    return Request("DELETE", f"/v1/jobs/{quote(id, safe='')}")
+
+
+def newest(limit: int) -> Request:
+    """Look at the newest jobs."""
+    return Request("GET", f"/v1/jobs?limit={limit}")
+
+
+def result_path(id: str) -> str:
+    """Where a job's result is."""
+    return f"/v1/jobs/{quote(id, safe='')}/result"
+
+
+def unread(path: Path, error: OSError) -> InvalidInput:
+    """A file to send that cannot be read."""
+    return InvalidInput(f"'{path}' cannot be read: {error.strerror}.", path="file")
+
+
+def unreachable(error: httpx.RequestError, url: str, timeout: float) -> ServerUnavailable:
+    """A request that got no reply, or not all of it."""
+    return ServerUnavailable(wire.fault(error, url, timeout).message, code="unreachable")
