@@ -70,11 +70,15 @@ class PoolRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PoolRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How workers run a pool, which is no part of what it answers; without ``threads`` or ``lanes`` they measure."""
+    """How workers run a pool, which is no part of what it answers; without ``threads`` or ``lanes`` they measure.
+
+    ``replicas`` are the processes of members that run in processes of their own, where they have more than one.
+    """
 
     pinned: bool = True
     threads: int | None = None
     lanes: int | None = None
+    replicas: dict[str, int] = {}
 
 
 class StrategyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

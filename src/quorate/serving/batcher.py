@@ -240,12 +240,6 @@ class Batcher:
             if works:
                 self._start(works)
 
-    @property
-    def hangs(self) -> bool:
-        """Whether a run is overdue."""
-        now = self._clock.monotonic()
-        return any(run.overdue(now) for run in self._runs.values())
-
     def _busy(self) -> int:
         if not self._runs:
             return 0
@@ -299,20 +293,24 @@ class Batcher:
     async def _in_process(self, run: Run, unit: HostUnit) -> Results:
         results, ready = self._prepared(run.works)
         run.began = self._clock.monotonic()
-        return results + (await self._attempt_in_process(ready, unit) if ready else [])
+        return results + (await self._attempt_in_process(ready, unit, run.limit) if ready else [])
 
-    async def _attempt_in_process(self, works: Sequence[Work], unit: HostUnit) -> Results:
+    async def _attempt_in_process(
+        self, works: Sequence[Work], unit: HostUnit, limit: float, *, again: bool = True
+    ) -> Results:
         started = self._clock.monotonic()
+        until = max(work.until for work in works)
         try:
-            values = await unit.run(joined([work.feed for work in works], unit.feed))
+            tensors = joined([work.feed for work in works], unit.feed)
+            values = await unit.run(tensors, until=until, limit=limit, again=again)
             return _parts(works, self._batch(values, works, started))
         except Exception as error:
             if len(works) == 1:
                 return [(works[0], error)]
         middle = len(works) // 2
         return [
-            *await self._attempt_in_process(works[:middle], unit),
-            *await self._attempt_in_process(works[middle:], unit),
+            *await self._attempt_in_process(works[:middle], unit, limit, again=False),
+            *await self._attempt_in_process(works[middle:], unit, limit, again=False),
         ]
 
     # --- what came of it ---

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace
 
 from quorate.clock import Clock
 from quorate.codecs import state as state_codec
@@ -176,9 +177,10 @@ class Loader:
             after = resident_bytes()
             if before is not None and after is not None:
                 pool.memory = max(0, after - before)
-            hosts = [resident_bytes(u.host.pid) for u in pool.units if isinstance(u, HostUnit) and u.host.pid]
+            replicas = [replica for u in pool.units if isinstance(u, HostUnit) for replica in u.replicas.all]
+            hosts = sum(resident_bytes(replica.host.pid) or 0 for replica in replicas if replica.host.pid)
             # Memory that other pools left free may have been used again, so what it took before may be truer.
-            pool.footprint = max((pool.memory or 0) + sum(size or 0 for size in hosts), shell.footprint)
+            pool.footprint = max((pool.memory or 0) + hosts, shell.footprint)
         except BaseException:
             pool.close()
             raise
@@ -207,9 +209,17 @@ class Loader:
                 pipelines.append(pipeline)
                 digests.append(pipeline.digest)
             feeds.append(digests.index(pipeline.digest))
-        threads = self._asked_threads(route)
+        run = self._runs.get(route.name, PoolRun())
+        threads = run.threads
         members = [
-            self._opener.member(member, position, feeds[position], strict=strict, threads=threads)
+            self._opener.member(
+                member,
+                position,
+                feeds[position],
+                strict=strict,
+                threads=threads,
+                replicas=run.replicas.get(member.name, 1),
+            )
             for position, member in enumerate(route.members)
         ]
         raw = self._opener.sample(route)
@@ -238,6 +248,7 @@ class Loader:
             on_fault=self._meters.member_fault(route.name),
             on_graph_fault=self._meters.graph_fault(route.name),
             on_run=self._meters.runs(route.name),
+            on_hedge=self._meters.hedged,
         )
 
     def _asked_threads(self, route: PoolRoute) -> int | None:
@@ -264,7 +275,7 @@ class Loader:
                 pool.replace(unit, best)
                 pool.threads = max(pool.threads, threads)
             elif isinstance(unit, HostUnit):
-                unit.cost = await self._time(unit, sample)
+                unit.measured(await self._time(unit, sample))
         except Exception as error:
             self._leave_out(pool, unit, breaker, error)
 
@@ -273,7 +284,8 @@ class Loader:
 
         async def once(rows: int) -> float:
             started = self._clock.monotonic()
-            await unit.run(repeated(sample, rows), timeout=PROBE_TIMEOUT)
+            replica = unit.replicas.least_busy()
+            await unit.ask(replica.host if replica else unit.host, repeated(sample, rows), timeout=PROBE_TIMEOUT)
             return (self._clock.monotonic() - started) * 1000
 
         single = min([await once(1) for _ in range(3)])
@@ -300,7 +312,7 @@ class Loader:
     def _leave_out(self, pool: LoadedPool, unit: Unit, breaker: Breaker, error: Exception) -> None:
         breaker.trip()
         if isinstance(unit, HostUnit):
-            unit.host.kill()
+            unit.close()
         unexpected = None if isinstance(error, QuorateError | OSError) else error
         log.error(
             "Member %s failed its warm-up and starts with an open circuit: %s",
@@ -320,7 +332,7 @@ class Loader:
 
 def _alike(before: PoolRun, now: PoolRun) -> bool:
     """Whether a pool that was loaded by the one setting is as by the other."""
-    return (before.threads, before.lanes) == (now.threads, now.lanes)
+    return replace(before, pinned=now.pinned) == now
 
 
 def _close(units: Sequence[Unit]) -> None:

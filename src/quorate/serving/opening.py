@@ -48,12 +48,22 @@ class Opener:
         return sum(stamp[1] for stamp in stamps if stamp is not None)
 
     def member(
-        self, route: MemberRoute, position: int, feed: int, *, strict: bool, threads: int | None = None
+        self,
+        route: MemberRoute,
+        position: int,
+        feed: int,
+        *,
+        strict: bool,
+        threads: int | None = None,
+        replicas: int = 1,
     ) -> LoadedMember:
-        """A member at its position in the pool; ``threads`` are for one that does not declare its own."""
+        """A member at its position in the pool; ``threads`` are for one that does not declare its own.
+
+        ``replicas`` is how many processes one has that runs in a process of its own.
+        """
 
         def load() -> Unit:
-            return self._unit(route, position, feed, threads)
+            return self._unit(route, position, feed, threads, replicas)
 
         unit: Unit
         try:
@@ -69,11 +79,12 @@ class Opener:
         member.weights = self._weight(route)
         return member
 
-    def _unit(self, route: MemberRoute, position: int, feed: int, threads: int | None) -> Unit:
+    def _unit(self, route: MemberRoute, position: int, feed: int, threads: int | None, replicas: int = 1) -> Unit:
         runtime = runtime_for(route.format)()
         loadable = artifact_of(route, self.blobs.checkout(route.files), threads)
         if runtime.isolated:
-            return HostUnit(position, feed, loadable, MemberHost(loadable, clock=self._clock))
+            hosts = [MemberHost(loadable, clock=self._clock) for _ in range(replicas)]
+            return HostUnit(position, feed, loadable, *hosts, clock=self._clock)
         return SessionUnit(position, feed, runtime.load(loadable), loadable)
 
     def graph(self, route: PoolRoute, feeds: Sequence[int], *, strict: bool, threads: int = 1) -> GraphUnit | None:

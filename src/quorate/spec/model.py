@@ -116,6 +116,10 @@ class PoolSpec(Section):
     lanes: Annotated[
         int | None, Field(ge=1, le=64, description="Runs at once in a worker; by default what the cores allow.")
     ] = None
+    replicas: Annotated[
+        dict[Name, Annotated[int, Field(ge=1, le=64)]],
+        Field(description="Processes of a member that runs in processes of its own, per worker; 1 by default."),
+    ] = {}
 
 
 class StrategySpec(Plugged):

@@ -73,6 +73,11 @@ def problems(config: Config) -> Iterator[ConfigError]:
                     f"pools.{pool_name} names the model '{name}' twice; a member is called by its model's name. "
                     "Keep one of them, or register the other under a name of its own.",
                 )
+        for name in sorted(pool.replicas.keys() - set(names)):
+            yield problem(
+                ("pools", pool_name, "replicas", name),
+                f"pools.{pool_name}.replicas: there is no member '{name}'; {expected(name, names)}",
+            )
     for name, endpoint in spec.endpoints.items():
         path: Path = ("endpoints", name)
         if name in models:
