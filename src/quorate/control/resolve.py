@@ -90,7 +90,9 @@ def _runs(spec: Spec) -> dict[str, PoolRun]:
 
 def _run(pool: PoolSpec) -> PoolRun:
     replicas = {name: count for name, count in pool.replicas.items() if count > 1}
-    return PoolRun(pool.pinned, pool.threads, pool.lanes, replicas)
+    most = pool.max_batch_rows
+    rows = dict.fromkeys(map(model_name, pool.members), most) if isinstance(most, int) else most or {}
+    return PoolRun(pool.pinned, pool.threads, pool.lanes, replicas, rows)
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,7 @@ class Batcher:
         self._on_run = on_run
         self._width = width
         self._joins = unit.joins
+        self._cap = unit.max_rows or MAX_ROWS
         self._inline: Line[Work] = Line()
         self._line: Line[Work] = Line()
         self._scheduled = False
@@ -183,7 +184,7 @@ class Batcher:
     def _turn(self) -> None:
         """Run what this turn of the loop brought, as far as the loop should be held; the rest next turn."""
         assert isinstance(self.unit, InProcessUnit)  # noqa: S101 - others are never put in line here
-        works = self._take(self._inline, self.cost.rows_within(INLINE_MS) if self._joins else 0)
+        works = self._take(self._inline, min(self._cap, self.cost.rows_within(INLINE_MS)) if self._joins else 0)
         if self._inline.count:
             asyncio.get_running_loop().call_soon(self._turn)
         else:
@@ -249,7 +250,7 @@ class Batcher:
     def _most(self) -> int:
         """Rows that are worth joining, of which enough is known."""
         cost = self.cost
-        most = min(MAX_ROWS, cost.enough_rows, cost.rows_within(max(HOLD_MS, cost.of(1))), 2 * self.curve.largest)
+        most = min(self._cap, cost.enough_rows, cost.rows_within(max(HOLD_MS, cost.of(1))), 2 * self.curve.largest)
         return max(1, most)
 
     def _start(self, works: list[Work]) -> None:

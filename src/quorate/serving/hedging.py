@@ -1,8 +1,8 @@
 """When a straggling run gets a second try elsewhere, and how many runs may get one.
 
 A run is given a second try once it has taken clearly longer than 95 of 100 runs of that member; few runs need one, and
-those are the ones that make up the tail. (J. Dean and L. A. Barroso, "The Tail at Scale", Communications of the ACM 56(2),
-2013, pp. 74-80: hedged requests.) The share of runs is bounded as well: when everything is slow, a second try of
+those are the ones that make up the tail. (J. Dean and L. A. Barroso, "The Tail at Scale", Communications of the ACM
+56(2), 2013, pp. 74-80: hedged requests.) The share of runs is bounded as well: when everything is slow, a second try of
 everything would double the load that made it slow.
 """
 

@@ -210,23 +210,15 @@ class Loader:
                 digests.append(pipeline.digest)
             feeds.append(digests.index(pipeline.digest))
         run = self._runs.get(route.name, PoolRun())
-        threads = run.threads
         members = [
-            self._opener.member(
-                member,
-                position,
-                feeds[position],
-                strict=strict,
-                threads=threads,
-                replicas=run.replicas.get(member.name, 1),
-            )
+            self._opener.member(member, position, feeds[position], strict=strict, run=run)
             for position, member in enumerate(route.members)
         ]
         raw = self._opener.sample(route)
         samples = [pipeline.apply(raw, max_pixels=_NO_PIXEL_LIMIT) for pipeline in pipelines]
-        graph = self._opener.graph(route, feeds, strict=strict, threads=threads or 1)
+        graph = self._opener.graph(route, feeds, strict=strict, threads=run.threads or 1, run=run)
         pool = self._made(route, members, pipelines, graph, samples)
-        pool.threads = threads or 1
+        pool.threads = run.threads or 1
         return pool
 
     def _made(
@@ -251,9 +243,6 @@ class Loader:
             on_hedge=self._meters.hedged,
         )
 
-    def _asked_threads(self, route: PoolRoute) -> int | None:
-        return self._runs.get(route.name, PoolRun()).threads
-
     async def _warm(self, pool: LoadedPool, unit: Unit, breaker: Breaker) -> None:
         """Run once; a member that cannot do that starts with an open circuit."""
         if isinstance(unit, AbsentUnit):
@@ -269,8 +258,9 @@ class Loader:
         try:
             if isinstance(unit, InProcessUnit):
                 reopen = None
-                if self._asked_threads(pool.route) is None and unit in pool.units_for(pool.everyone):
-                    reopen = self._opener.reopener(pool.route, unit)
+                run = self._runs.get(pool.route.name, PoolRun())
+                if run.threads is None and unit in pool.units_for(pool.everyone):
+                    reopen = self._opener.reopener(pool.route, unit, run)
                 best, threads = await self._background.submit(self._tuned, unit, reopen, sample)
                 pool.replace(unit, best)
                 pool.threads = max(pool.threads, threads)

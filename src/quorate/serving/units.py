@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from math import inf
-from typing import Protocol
+
+import numpy as np
 
 from quorate.clock import Clock, SystemClock
 from quorate.core.types import Artifact, FloatArray, Tensors
@@ -14,6 +15,7 @@ from quorate.runtimes.base import Session
 from quorate.runtimes.host import MemberHost
 from quorate.runtimes.signature import as_answer
 from quorate.serving.cost import INLINE_MS, Cost
+from quorate.serving.parts import Graph, parts
 from quorate.serving.replicas import Replicas
 
 _SYSTEM_CLOCK = SystemClock()
@@ -27,6 +29,8 @@ class Unit(ABC):
         self.members = members
         self.feed = feed
         self.cost = UNMEASURED
+        self.max_rows: int | None = None
+        """Rows of one run at most, where that was said; more are run in parts."""
         self.joins = True
         """Whether rows of different requests may share a run: a row's answer does not depend on the others."""
 
@@ -58,14 +62,6 @@ class SessionUnit(InProcessUnit):
 
     def close(self) -> None:
         self._session.close()
-
-
-class Graph(Protocol):
-    """A fused graph, loaded: the outputs of its members, float32 ``[n, m, k]``, in the order of its own."""
-
-    def run(self, inputs: Tensors) -> FloatArray: ...
-
-    def close(self) -> None: ...
 
 
 class GraphUnit(InProcessUnit):
@@ -118,9 +114,12 @@ class HostUnit(Unit):
         )
 
     async def ask(self, host: MemberHost, tensors: Tensors, *, timeout: float | None = None) -> FloatArray:
-        """The same from one of its processes."""
-        outputs = await host.run(tensors, timeout=timeout)
-        return as_answer(self._artifact, outputs.get(self._artifact.output_name), _rows(tensors))[:, None]
+        """The same from one of its processes; ``timeout`` is of each part of a run."""
+        if self.max_rows is None or _rows(tensors) <= self.max_rows:
+            outputs = await host.run(tensors, timeout=timeout)
+            return as_answer(self._artifact, outputs.get(self._artifact.output_name), _rows(tensors))[:, None]
+        found = [await self.ask(host, part, timeout=timeout) for part in parts(tensors, self.max_rows)]
+        return np.concatenate(found)
 
     def measured(self, cost: Cost) -> None:
         """What a run of it was measured to cost."""
