@@ -195,6 +195,20 @@ def _oip_schemas() -> Schema:
         "OipServer": obj("name version extensions", name=_STRING, version=_STRING, extensions=listing(_STRING)),
         "OipLive": obj("live", live=_BOOLEAN),
         "OipReady": obj("ready", name=_STRING, ready=_BOOLEAN),
+        "OipDuration": obj("count ns", count=_INTEGER, ns=_INTEGER),
+        "OipStatistics": obj("model_stats", model_stats=listing(ref("OipModelStatistics"))),
+        "OipModelStatistics": obj(
+            "name version last_inference inference_count execution_count inference_stats",
+            name=_STRING,
+            version=_STRING,
+            last_inference=_INTEGER,
+            inference_count=_INTEGER,
+            execution_count=_INTEGER,
+            inference_stats={"type": "object", "additionalProperties": ref("OipDuration")},
+            response_stats={"type": "object"},
+            batch_stats=listing({"type": "object"}),
+            memory_usage=listing({"type": "object"}),
+        ),
         "OipTensor": {**obj("name shape datatype", **tensor), "additionalProperties": True},
         "OipModel": obj(
             "name versions platform inputs outputs",
@@ -380,6 +394,9 @@ def _oip_paths() -> Schema:
         "/v2/health/live": _oip_get("live", "Whether the server runs.", "OipLive"),
         "/v2/health/ready": _oip_get("ready", "Whether it can answer.", "OipReady", (), "not_ready"),
         "/v2/repository/index": {"post": index},
+        "/v2/models/stats": _oip_get(
+            "statistics", "Counts and times of all. Needs the role `operate`.", "OipStatistics", (), "not_ready"
+        ),
     }
     for action, summary in (
         ("unload", "Take an endpoint, or a model with its pool, out of memory, in every worker, until it is loaded."),
@@ -396,6 +413,14 @@ def _oip_paths() -> Schema:
             ),
             f"{place}/ready": _oip_get(
                 f"modelReady{suffix}", "Whether it can answer.", "OipReady", parameters, "not_found", "not_ready"
+            ),
+            f"{place}/stats": _oip_get(
+                f"modelStatistics{suffix}",
+                "Counts and times. Needs the role `operate`.",
+                "OipStatistics",
+                parameters,
+                "not_found",
+                "not_ready",
             ),
             f"{place}/infer": _oip_infer(f"infer{suffix}", parameters),
         }
