@@ -345,6 +345,46 @@ def test_a_killed_process_is_replaced_and_no_answer_is_lost(site: Site) -> None:
     site.run(main())
 
 
+def test_a_straggler_is_answered_by_the_other_process_and_counted(site: Site, tmp_path: Path) -> None:
+    flag = tmp_path / "straggle"
+    source = f"""
+import os, threading
+{SOURCE}
+def straggling(input):
+    try:
+        os.unlink({str(flag)!r})  # whoever takes it away is the straggler
+    except FileNotFoundError:
+        return predict(input)
+    threading.Event().wait()
+"""
+    digest = site.blobs.put(source.encode())
+    options = {"entry": "straggling", "pure": True}
+    member = MemberRoute("c", 1, "callable", digest, {"c.py": digest}, SIGNATURE, IN, "output", [], options)
+    runs = {"p": PoolRun(replicas={"c": 2}, max_batch_rows={"c": 3})}
+
+    async def main() -> None:
+        await site.load(site.routing(1, PoolRoute("p", "classification", SIGNATURE, (member,)), runs=runs))
+        pool = site.named("p")
+        unit: Any = pool.members[0].unit
+        pool.batcher(unit)
+        for _ in range(2000):
+            await ask(pool)
+            if unit.replicas.hedging.after_ms(1) is not None and unit.replicas.hedging._tokens >= 1:
+                break
+        won = site.counters.counter("quorate_hedges_total", member="c", result="won")
+        before = won.value
+        flag.touch()
+        async with asyncio.timeout(60):
+            assert (await ask(pool))[0, 0, 1] == pytest.approx(0.75)
+        assert not flag.exists()
+        assert won.value == before + 1
+        assert len(pids(pool)) == 2  # nobody was killed for it
+        pool.close()
+        await until(lambda: not pids(pool), pool)
+
+    site.run(main())
+
+
 def test_more_replicas_come_with_a_snapshot_and_runs_stay_small(site: Site) -> None:
     route = callable_pool(site)
     rows = {"c": 3}

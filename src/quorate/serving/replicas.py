@@ -16,11 +16,13 @@ from quorate.core.types import FloatArray
 from quorate.errors import MemberCrashed, MemberError
 from quorate.runtimes.host import MemberHost
 from quorate.serving.breaker import Breaker, Circuit
-from quorate.serving.cost import Cost
+from quorate.serving.cost import INLINE_MS, Cost
 from quorate.serving.hedging import Hedging
 
 RESTART_PAUSE_S = 0.1
 """Before a dead process is started again while others answer; doubles as long as it keeps dying."""
+
+_UNMEASURED = Cost(2 * INLINE_MS, 0.0)
 
 Send = Callable[[MemberHost], Awaitable[FloatArray]]
 """Has a process run something; its answer is checked."""
@@ -83,7 +85,7 @@ class Replicas:
         self.on_retried: Callable[[str], None] = _nobody
         self.on_hedged: Callable[[bool], None] = _nobody
         self._clock = clock
-        self.hedging = Hedging(Cost(0.0, 0.0))
+        self.hedging = Hedging(_UNMEASURED)
         self._came_back = asyncio.Event()
         self._losers: set[asyncio.Task[FloatArray]] = set()
 
@@ -130,29 +132,29 @@ class Replicas:
         may have killed them all, but it gets no second try. Raises the member's error.
         """
         if len(self.all) == 1:
-            return await self._only(self.all[0], send, rows, limit)
+            return await self._only(self.all[0], send, limit)
         first = self.least_busy()
         if first is None and self.pure and not again:
             first = await self.returning(rows, until)
         if first is None:
             raise MemberCrashed(f"Member '{self.all[0].host.artifact.name}' has no running process.")
         if not self.pure:
-            return await self._only(first, send, rows, limit)
+            return await self._only(first, send, limit)
         return await _Tries(self, send, rows, until, limit).run(first, again)
 
     async def attempt(self, replica: Replica, send: Send, rows: int) -> FloatArray:
-        """One try by one process."""
+        """One try by one process; how long it takes is remembered."""
         started = self._clock.monotonic()
         values = await send(replica.host)
         self.hedging.ran(rows, (self._clock.monotonic() - started) * 1000)
         return values
 
-    async def _only(self, replica: Replica, send: Send, rows: int, limit: float) -> FloatArray:
+    async def _only(self, replica: Replica, send: Send, limit: float) -> FloatArray:
         """The only try."""
         key = object()
         replica.limits[key] = self.overdue_at(limit)
         try:
-            return await self.attempt(replica, send, rows)
+            return await send(replica.host)
         finally:
             del replica.limits[key]
 

@@ -44,8 +44,8 @@ _encode = msgspec.json.Encoder().encode
 class RestApp:
     """The handler of a worker's requests.
 
-    ``ready`` says whether requests may come; ``outcomes`` and ``idempotency`` are shared by all workers of a machine, and
-    ``telemetry`` is the folder in which they all count.
+    ``ready`` says whether requests may come; ``outcomes`` and ``idempotency`` are shared by all workers of a machine,
+    and ``telemetry`` is the folder in which they all count.
     """
 
     def __init__(
