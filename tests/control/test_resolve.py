@@ -11,6 +11,7 @@ from quorate.codecs.snapshot import Routing
 from quorate.control.apply import read_config
 from quorate.control.resolve import resolve
 from quorate.errors import ConfigError
+from quorate.runtimes.onnx import OnnxRuntime
 from quorate.spec import ConfigProblems
 
 
@@ -286,6 +287,47 @@ def test_a_lost_blob_is_found_before_it_is_served(project: Any) -> None:
     path.unlink()
     [problem] = _problems(project, _endpoint("s: {kind: mean}"))
     assert problem.message == "'a:1' has lost its file model.py; restore the registry or register it again."
+
+
+def _pool(settings: str) -> str:
+    return _endpoint("s: {kind: mean}").replace("[a, b, c]}", f"[a, b, c], {settings}}}")
+
+
+def test_replicas_and_rows_of_a_run(project: Any) -> None:
+    run = _routing(project, _pool("replicas: {a: 3, b: 1}, max_batch_rows: 8")).runs["letters"]
+    assert run.replicas == {"a": 3}
+    assert run.max_batch_rows == {"a": 8, "b": 8, "c": 8}
+    run = _routing(project, _pool("max_batch_rows: {b: 4}")).runs["letters"]
+    assert (run.replicas, run.max_batch_rows) == ({}, {"b": 4})
+    assert _routing(project, _pool("replicas: {a: 1}")).runs == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("replicas: {d: 2}", "pools.letters.replicas: there is no member 'd'; expected one of a, b, c"),
+        ("max_batch_rows: {d: 2}", "pools.letters.max_batch_rows: there is no member 'd'"),
+        ("replicas: {a: 0}", "greater than or equal to 1"),
+        ("replicas: {a: 65}", "less than or equal to 64"),
+        ("replicas: 2", "mapping"),
+        ("max_batch_rows: 0", "greater than or equal to 1"),
+        ("max_batch_rows: {a: 0}", "greater than or equal to 1"),
+        ("max_batch_rows: many", "a number of rows, or numbers of rows by member"),
+    ],
+)
+def test_replicas_and_rows_that_cannot_be(project: Any, settings: str, message: str) -> None:
+    [problem] = _problems(project, _pool(settings))
+    assert message in problem.message
+    assert problem.line == 2
+
+
+def test_what_runs_in_the_worker_has_no_replicas(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quorate.control.resolve.runtime_for", lambda form: OnnxRuntime)
+    [problem] = _problems(project, _pool("replicas: {b: 2}"))
+    assert problem.message == (
+        "pools.letters.replicas: 'b' (callable) runs in the workers and has no process of its own. Remove it; lanes "
+        "and server.workers say how many runs there may be at once."
+    )
 
 
 def test_what_is_recorded_and_how_journals_are_kept(project: Any) -> None:

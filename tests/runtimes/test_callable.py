@@ -111,3 +111,12 @@ def test_more_than_one_source_is_refused(make_callable: MakeCallable) -> None:
     artifact = make_callable("def predict(input): pass")
     with pytest.raises(FormatRefused, match=r"exactly one \.py file; got 2"):
         CallableRuntime().load(replace(artifact, files=("model.py", "helper.py")))
+
+
+@pytest.mark.parametrize("value", ["yes", 1, None])
+def test_pure_is_true_or_false(make_callable: MakeCallable, value: object) -> None:
+    source = "def predict(input): return input[:, 0]"
+    for good in (True, False):
+        CallableRuntime().load(make_callable(source, pure=good)).close()
+    with pytest.raises(FormatRefused, match=r"sets pure to .*; expected true or false"):
+        CallableRuntime().load(make_callable(source, pure=value))

@@ -82,7 +82,9 @@ class FakeGraph:
 class FakeHost:
     """A member's process: answers after ``delay`` seconds, never for :data:`HANG`; dead until restarted once killed."""
 
-    def __init__(self, clock: FakeClock, answer: Answer, delay: float) -> None:
+    def __init__(self, clock: FakeClock, answer: Answer, delay: float, artifact: Artifact) -> None:
+        self.artifact = artifact
+        self.runs = 0
         self.answer = answer
         self.delay = delay
         self.ready = True
@@ -92,9 +94,14 @@ class FakeHost:
         self._clock = clock
         self._waiting: set[asyncio.Future[None]] = set()
 
+    @property
+    def in_flight(self) -> int:
+        return len(self._waiting)
+
     async def run(self, inputs: Tensors, *, timeout: float | None = None) -> Tensors:
         if not self.ready:
             raise MemberCrashed("it has no running process.")
+        self.runs += 1
         died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(died)
         self.busy_since = self.busy_since or self._clock.monotonic()
@@ -240,13 +247,14 @@ class House:
         """A member that runs in the thread lane."""
         return lambda position, artifact: FakeSession(position, artifact, self._answer(answer), Cost(5.0, 0.0))
 
-    def hosted(self, answer: Answer | float, delay: float = 0.01) -> Callable[[int, Artifact], Unit]:
-        """A member in a process of its own."""
+    def hosted(self, answer: Answer | float, delay: float = 0.01, replicas: int = 1) -> Callable[[int, Artifact], Unit]:
+        """A member in a process of its own, or in several."""
         return lambda position, artifact: HostUnit(
             position,
             0,
             artifact,
-            FakeHost(self.clock, self._answer(answer), delay),  # type: ignore[arg-type]
+            *(FakeHost(self.clock, self._answer(answer), delay, artifact) for _ in range(replicas)),  # type: ignore[arg-type]
+            clock=self.clock,
         )
 
     def absent(self, load: Callable[[], Unit]) -> Callable[[int, Artifact], Unit]:

@@ -396,3 +396,38 @@ def test_every_work_ends_and_no_answer_reaches_the_wrong_caller(house, kind, ste
                 assert numbers(work.future.result()) == rows
 
     house.run(main())
+
+
+@pytest.mark.parametrize("kind", ["inline", "threaded", "hosted"])
+def test_no_more_rows_are_joined_than_a_run_may_have(bench, kind):
+    made = getattr(bench.house, kind)
+
+    def limited(echo):
+        def make(position, artifact):
+            unit = made(echo)(position, artifact)
+            unit.max_rows = 2
+            return unit
+
+        return make
+
+    batcher = bench.batcher(limited)
+
+    async def main():
+        first = bench.submit(batcher, 9)  # the others come while it runs, or in the same turn
+        works = [first, *(bench.submit(batcher, i) for i in range(6))]
+        await asyncio.gather(*(work.future for work in works))
+
+    bench.house.run(main())
+    assert max(map(len, bench.echo.runs)) == 2
+
+
+def test_a_request_with_more_rows_than_a_run_may_have_is_run_in_parts(bench):
+    batcher = bench.batcher(bench.house.hosted)
+    batcher.unit.max_rows = 2
+
+    async def main():
+        return numbers(await bench.submit(batcher, 1, 2, 3, 4, 5).future)
+
+    assert bench.house.run(main()) == [1, 2, 3, 4, 5]
+    assert bench.echo.runs == [[1, 2], [3, 4], [5]]
+    assert bench.house.batches == [(1, 5)]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+import os
+import signal
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from quorate.codecs.snapshot import EndpointRoute, MemberRoute, PolicyRoute, Poo
 from quorate.core.types import OutputSpec, Signature, TensorSpec
 from quorate.errors import NotReady, Overloaded
 from quorate.registry.blobs import BlobStore
+from quorate.runtimes.onnx import OnnxSession
 from quorate.serving.desired import Desired
 from quorate.serving.generation import Generation
 from quorate.serving.lanes import ThreadLane
@@ -23,7 +27,7 @@ from quorate.serving.loading import Loader
 from quorate.serving.meters import Meters
 from quorate.serving.pool import LoadedPool
 from quorate.serving.tuning import SLOW_MS, Tuned, candidates, price
-from quorate.serving.units import SessionUnit
+from quorate.serving.units import HostUnit, SessionUnit
 from quorate.telemetry.counters import Counters
 from quorate.telemetry.process import resident_bytes
 from quorate.testing.clock import FakeClock
@@ -374,3 +378,156 @@ def test_a_pool_that_is_larger_than_the_budget_is_refused(site: Site) -> None:
         assert site.resident == set()
 
     site.run(main())
+
+
+# --- processes of their own, and runs of a few rows ---
+
+SOURCE = """
+import numpy as np
+
+def predict(input):
+    if len(input) > 3:
+        raise ValueError(f"{len(input)} rows are too many")
+    return np.tile(np.array([0.25, 0.75], np.float32), (len(input), 1))
+"""
+
+
+def callable_pool(site: Site, **options: Any) -> PoolRoute:
+    digest = site.blobs.put(SOURCE.encode())
+    options = {"entry": "predict", "rows": "together", **options}
+    member = MemberRoute("c", 1, "callable", digest, {"c.py": digest}, SIGNATURE, IN, "output", [], options)
+    return PoolRoute("p", "classification", SIGNATURE, (member,))
+
+
+async def ask(pool: LoadedPool, rows: int = 1) -> Any:
+    """The member's answer on the batcher's way."""
+    unit = pool.members[0].unit
+    assert isinstance(unit, HostUnit)
+    return await unit.run({"input": np.ones((rows, 4), np.float32)}, until=SystemClock().monotonic() + 60.0, limit=30.0)
+
+
+async def until(what: Callable[[], bool], pool: LoadedPool) -> None:
+    async with asyncio.timeout(60):
+        while not what():
+            pool.tick()
+            await asyncio.sleep(0.05)
+
+
+def hosts(pool: LoadedPool) -> list[Any]:
+    unit = pool.members[0].unit
+    assert isinstance(unit, HostUnit)
+    return [replica.host for replica in unit.replicas.all]
+
+
+def replaced(pool: LoadedPool, victim: int) -> bool:
+    unit: Any = pool.members[0].unit
+    return victim not in pids(pool) and all(replica.usable for replica in unit.replicas.all)
+
+
+def pids(pool: LoadedPool) -> list[int]:
+    return [host.pid for host in hosts(pool) if host.pid is not None]
+
+
+def test_a_killed_process_is_replaced_and_no_answer_is_lost(site: Site) -> None:
+    runs = {"p": PoolRun(replicas={"c": 2}, max_batch_rows={"c": 3})}
+
+    async def main() -> None:
+        await site.load(site.routing(1, callable_pool(site, pure=True), runs=runs))
+        pool = site.named("p")
+        before = pids(pool)
+        assert len(set(before)) == 2
+        for victim in before:
+            os.kill(victim, signal.SIGKILL)
+            for _ in range(10):
+                assert (await ask(pool))[0, 0, 1] == pytest.approx(0.75)
+            await until(partial(replaced, pool, victim), pool)
+            assert pool.members[0].available
+        assert set(before).isdisjoint(pids(pool))
+        assert [host.restarts for host in hosts(pool)] == [1, 1]
+        pool.close()
+        await until(lambda: not pids(pool), pool)
+
+    site.run(main())
+
+
+def test_a_straggler_is_answered_by_the_other_process_and_counted(site: Site, tmp_path: Path) -> None:
+    flag = tmp_path / "straggle"
+    source = f"""
+import os, threading
+{SOURCE}
+def straggling(input):
+    try:
+        os.unlink({str(flag)!r})  # whoever takes it away is the straggler
+    except FileNotFoundError:
+        return predict(input)
+    threading.Event().wait()
+"""
+    digest = site.blobs.put(source.encode())
+    options = {"entry": "straggling", "pure": True}
+    member = MemberRoute("c", 1, "callable", digest, {"c.py": digest}, SIGNATURE, IN, "output", [], options)
+    runs = {"p": PoolRun(replicas={"c": 2}, max_batch_rows={"c": 3})}
+
+    async def main() -> None:
+        await site.load(site.routing(1, PoolRoute("p", "classification", SIGNATURE, (member,)), runs=runs))
+        pool = site.named("p")
+        unit: Any = pool.members[0].unit
+        pool.batcher(unit)
+        for _ in range(2000):
+            await ask(pool)
+            if unit.replicas.hedging.after_ms(1) is not None and unit.replicas.hedging._tokens >= 1:
+                break
+        won = site.counters.counter("quorate_hedges_total", member="c", result="won")
+        before = won.value
+        flag.touch()
+        async with asyncio.timeout(60):
+            assert (await ask(pool))[0, 0, 1] == pytest.approx(0.75)
+        assert not flag.exists()
+        assert won.value == before + 1
+        assert len(pids(pool)) == 2  # nobody was killed for it
+        pool.close()
+        await until(lambda: not pids(pool), pool)
+
+    site.run(main())
+
+
+def test_more_replicas_come_with_a_snapshot_and_runs_stay_small(site: Site) -> None:
+    route = callable_pool(site)
+    rows = {"c": 3}
+
+    async def main() -> None:
+        await site.load(site.routing(1, route, runs={"p": PoolRun(max_batch_rows=rows)}))
+        one = site.named("p")
+        assert one.members[0].available  # it was measured with sixteen rows
+        assert (await ask(one, 7)).shape == (7, 1, 2)
+        await site.load(site.routing(2, route, runs={"p": PoolRun(replicas={"c": 2}, max_batch_rows=rows)}))
+        two = site.named("p")
+        assert two is not one
+        assert len(pids(two)) == 2
+        await until(lambda: not pids(one), one)
+        await site.load(site.routing(3, route, runs={"p": PoolRun(False, replicas={"c": 2}, max_batch_rows=rows)}))
+        assert site.named("p") is two  # whether it is pinned is no matter of its processes
+        two.close()
+        await until(lambda: not pids(two), two)
+
+    site.run(main())
+
+
+def test_what_runs_in_the_worker_is_given_no_more_rows_either(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    real = OnnxSession.run
+
+    def counting(self: Any, inputs: Any) -> Any:
+        given.append(len(inputs["input"]))
+        return real(self, inputs)
+
+    monkeypatch.setattr(OnnxSession, "run", counting)
+
+    async def main() -> None:
+        await site.load(site.routing(1, site.pool("a", 0.75), runs={"a": PoolRun(max_batch_rows={"a-1": 3})}))
+        unit: Any = site.named("a").members[0].unit
+        assert unit.max_rows == 3
+        assert unit.run({"input": np.ones((7, 4), np.float32)}).shape == (7, 1, 2)
+
+    site.run(main())
+    assert max(given) == 3
+    assert given[-3:] == [3, 3, 1]

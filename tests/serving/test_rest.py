@@ -75,6 +75,7 @@ class Port:
             outcomes=self.desk,  # type: ignore[arg-type]
             idempotency=self.table,
             ready=lambda: self.ready,
+            telemetry=root,
         )
         self.pool = house.fused(a=0.9, b=0.7) if fused else house.pool(a=house.inline(0.9), b=house.inline(0.7))
         self.publish(self.pool)
@@ -551,3 +552,47 @@ def test_an_error_after_the_decision_is_logged_with_its_id(
     (record,) = caplog.records
     assert record.request_id == "r9"  # type: ignore[attr-defined]
     assert record.decision == port.house.journal.decisions[-1].id  # type: ignore[attr-defined]
+
+
+# --- statistics -----------------------------------------------------------------------------------
+
+
+def _durations(model: Any) -> dict[str, int]:
+    return {name: spent["count"] for name, spent in model["inference_stats"].items() if spent["count"]}
+
+
+def test_statistics_of_an_endpoint_and_of_a_member(port: Port) -> None:
+    for _ in range(3):
+        assert port.ask(PREDICT, ROWS).status == 200
+    for path in ("/v2/models/main/stats", "/v2/models/main/versions/1/stats"):
+        answer = port.ask(path, method="GET")
+        assert answer.status == 200
+        (found,) = answer.json["model_stats"]
+        assert (found["name"], found["version"]) == ("main", "1")
+        assert (found["inference_count"], found["execution_count"]) == (3, 3)
+        assert _durations(found) == {"success": 3, "queue": 3, "compute_infer": 3}
+        assert set(found["inference_stats"]) == {
+            *("success", "fail", "queue", "compute_input", "compute_infer", "compute_output", "cache_hit", "cache_miss")
+        }
+    (member,) = port.ask("/v2/models/a/stats", method="GET").json["model_stats"]
+    assert (member["name"], member["inference_count"]) == ("a", 3)
+    everything = port.ask("/v2/models/stats", method="GET").json["model_stats"]
+    assert [one["name"] for one in everything] == ["main", "a", "b"]
+    assert "statistics" in port.ask("/v2", method="GET").json["extensions"]
+
+
+def test_statistics_of_what_there_is_only(port: Port) -> None:
+    for path in ("/v2/models/nobody/stats", "/v2/models/a/versions/7/stats", "/v2/models/main/versions/2/stats"):
+        answer = port.ask(path, method="GET")
+        assert (answer.status, list(answer.json)) == (404, ["error"])
+    assert port.ask("/v2/models/main/stats").status == 405
+    port.publish(port.house.pool(stats=port.house.inline(0.9)), StrategyRoute("s", "mean", ("stats",), 1))
+    assert port.ask("/v2/models/stats", method="GET").json["platform"] == "quorate_fake"  # a model of that name
+    assert port.ask("/v2/models/stats/stats", method="GET").json["model_stats"][0]["name"] == "stats"
+
+
+def test_statistics_are_for_operators(port: Port) -> None:
+    keys = tuple(KeyRoute(role, hashlib.sha256(role.encode()).hexdigest(), (role,)) for role in ("predict", "operate"))
+    port.publish(port.pool, keys=keys)
+    for role, status in (("predict", 403), ("operate", 200)):
+        assert port.ask("/v2/models/main/stats", method="GET", x_api_key=role).status == status

@@ -77,11 +77,17 @@ class PoolRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PoolRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How workers run a pool, which is no part of what it answers; without ``threads`` or ``lanes`` they measure."""
+    """How workers run a pool, which is no part of what it answers; without ``threads`` or ``lanes`` they measure.
+
+    ``replicas`` are the processes of members that run in processes of their own, where they have more than one;
+    ``max_batch_rows`` the rows of one run, of members that are not to be given more.
+    """
 
     pinned: bool = True
     threads: int | None = None
     lanes: int | None = None
+    replicas: dict[str, int] = {}
+    max_batch_rows: dict[str, int] = {}
 
 
 class StrategyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

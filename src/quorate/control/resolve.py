@@ -30,7 +30,8 @@ from quorate.core.types import OutputKind, OutputSpec, Signature, State
 from quorate.errors import ConfigError, QuorateError, RegistryError
 from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
-from quorate.spec import Config, ConfigProblems, EndpointSpec, PolicySpec, Spec, StrategySpec
+from quorate.runtimes.lookup import runtime_for
+from quorate.spec import Config, ConfigProblems, EndpointSpec, PolicySpec, PoolSpec, Spec, StrategySpec
 from quorate.spec.problems import Path
 from quorate.spec.rules import (
     endpoint_policy,
@@ -83,8 +84,15 @@ def resolve(config: Config, registry: Registry) -> Resolved:
 
 
 def _runs(spec: Spec) -> dict[str, PoolRun]:
-    runs = {name: PoolRun(pool.pinned, pool.threads, pool.lanes) for name, pool in spec.pools.items()}
+    runs = {name: _run(pool) for name, pool in spec.pools.items()}
     return {name: run for name, run in runs.items() if run != PoolRun()}
+
+
+def _run(pool: PoolSpec) -> PoolRun:
+    replicas = {name: count for name, count in pool.replicas.items() if count > 1}
+    most = pool.max_batch_rows
+    rows = dict.fromkeys(map(model_name, pool.members), most) if isinstance(most, int) else most or {}
+    return PoolRun(pool.pinned, pool.threads, pool.lanes, replicas, rows)
 
 
 @dataclass(frozen=True)
@@ -132,10 +140,22 @@ class _Resolver:
         if not fits:
             return None
         routes = tuple(route for route, _ in members)
+        self._replicas(name, routes)
         return _Pool(
             PoolRoute(name=name, task=spec.task, signature=first.signature, members=routes),
             {route.name: accuracy for route, accuracy in members},
         )
+
+    def _replicas(self, pool: str, members: Sequence[MemberRoute]) -> None:
+        """What runs in the worker has no processes of its own to be multiplied."""
+        asked = self.config.spec.pools[pool].replicas
+        for member in members:
+            if member.name in asked and not runtime_for(member.format).isolated:
+                self._report(
+                    ("pools", pool, "replicas", member.name),
+                    f"pools.{pool}.replicas: '{member.name}' ({member.format}) runs in the workers and has no process "
+                    "of its own. Remove it; lanes and server.workers say how many runs there may be at once.",
+                )
 
     def one_version_each(self, pools: dict[str, _Pool | None]) -> None:
         """A model is served under its name, so all pools that hold it must hold the same version."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from quorate.core.types import Artifact, FloatArray, Tensors
 from quorate.errors import FormatRefused
 
-ACTIVATION, ROWS = "activation", "rows"
+ACTIVATION, ROWS, PURE = "activation", "rows", "pure"
 OPTIONS = (ACTIVATION, ROWS)
 SOFTMAX = "softmax"
 ALONE, TOGETHER = "alone", "together"
@@ -43,6 +43,17 @@ def runs_alone(artifact: Artifact) -> bool:
     if value not in (ALONE, TOGETHER):
         raise _refused(artifact, ROWS, value, f"expected {ALONE} or {TOGETHER}")
     return bool(value == ALONE)
+
+
+def is_pure(artifact: Artifact) -> bool:
+    """Whether a callable is declared to do nothing but answer, the same rows always alike: then it may be run twice.
+
+    :class:`FormatRefused` for any other ``pure`` than true and false.
+    """
+    value = artifact.options.get(PURE, False)
+    if not isinstance(value, bool):
+        raise _refused(artifact, PURE, value, "expected true or false")
+    return value
 
 
 def softmax(logits: FloatArray) -> FloatArray:

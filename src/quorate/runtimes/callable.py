@@ -67,8 +67,9 @@ class CallableRuntime(Runtime):
 
     def load(self, artifact: Artifact) -> Session:
         """See :class:`Runtime`; :class:`MemberCrashed` if the source raises while it is imported or constructed."""
-        check_options(artifact, ("entry", "memory_mb", adapt.ROWS))
+        check_options(artifact, ("entry", "memory_mb", adapt.ROWS, adapt.PURE))
         adapt.runs_alone(artifact)  # refuses what is neither alone nor together
+        adapt.is_pure(artifact)  # refuses what is neither true nor false
         path = only_file(artifact, ".py")
         entry = artifact.options.get("entry")
         if not isinstance(entry, str) or not entry.isidentifier():

@@ -147,6 +147,7 @@ class Batcher:
         self._on_run = on_run
         self._width = width
         self._joins = unit.joins
+        self._cap = unit.max_rows or MAX_ROWS
         self._inline: Line[Work] = Line()
         self._line: Line[Work] = Line()
         self._scheduled = False
@@ -161,7 +162,7 @@ class Batcher:
         """What follows from the measurements so far; they change with every run, and are asked for more often."""
         measured = self.curve.cost
         cost = self.cost = Cost(measured.fixed_ms, measured.row_ms + self._prepare_ms)
-        most = min(MAX_ROWS, cost.enough_rows, cost.rows_within(max(HOLD_MS, cost.of(1))), 2 * self.curve.largest)
+        most = min(self._cap, cost.enough_rows, cost.rows_within(max(HOLD_MS, cost.of(1))), 2 * self.curve.largest)
         self._most = max(1, most)
 
     @property
@@ -216,7 +217,7 @@ class Batcher:
     def _turn(self) -> None:
         """Run what this turn of the loop brought, as far as the loop should be held; the rest next turn."""
         assert isinstance(self.unit, InProcessUnit)  # noqa: S101 - others are never put in line here
-        works = self._take(self._inline, self.cost.rows_within(INLINE_MS) if self._joins else 0)
+        works = self._take(self._inline, min(self._cap, self.cost.rows_within(INLINE_MS)) if self._joins else 0)
         if self._inline.count:
             asyncio.get_running_loop().call_soon(self._turn)
         else:
@@ -274,12 +275,6 @@ class Batcher:
             if works:
                 self._start(works)
 
-    @property
-    def hangs(self) -> bool:
-        """Whether a run is overdue."""
-        now = self._clock.monotonic()
-        return any(run.overdue(now) for run in self._runs.values())
-
     def _busy(self) -> int:
         if not self._runs:
             return 0
@@ -327,20 +322,24 @@ class Batcher:
     async def _in_process(self, run: Run, unit: HostUnit) -> Results:
         results, ready = self._prepared(run.works)
         run.began = self._clock.monotonic()
-        return results + (await self._attempt_in_process(ready, unit) if ready else [])
+        return results + (await self._attempt_in_process(ready, unit, run.limit) if ready else [])
 
-    async def _attempt_in_process(self, works: Sequence[Work], unit: HostUnit) -> Results:
+    async def _attempt_in_process(
+        self, works: Sequence[Work], unit: HostUnit, limit: float, *, again: bool = True
+    ) -> Results:
         started = self._clock.monotonic()
+        until = max(work.until for work in works)
         try:
-            values = await unit.run(joined([work.feed for work in works], unit.feed))
+            tensors = joined([work.feed for work in works], unit.feed)
+            values = await unit.run(tensors, until=until, limit=limit, again=again)
             return _parts(works, self._batch(values, works, started))
         except Exception as error:
             if len(works) == 1:
                 return [(works[0], error)]
         middle = len(works) // 2
         return [
-            *await self._attempt_in_process(works[:middle], unit),
-            *await self._attempt_in_process(works[middle:], unit),
+            *await self._attempt_in_process(works[:middle], unit, limit, again=False),
+            *await self._attempt_in_process(works[middle:], unit, limit, again=False),
         ]
 
     # --- what came of it ---

@@ -53,10 +53,11 @@ class Gauges:
                 readings["quorate_circuit_state", of_member] = float(member.breaker.state)
                 readings["quorate_model_weights_bytes", of_member] = member.weights
                 if isinstance(member.unit, HostUnit):
-                    self._restarted(member.name, member.unit.host.restarts)
-                    size = resident_bytes(member.unit.host.pid) if member.unit.host.pid is not None else None
-                    if size is not None:
-                        readings["quorate_host_resident_memory_bytes", of_member] = size
+                    hosts = [replica.host for replica in member.unit.replicas.all]
+                    self._restarted(member.name, sum(host.restarts for host in hosts))
+                    sizes = [resident_bytes(host.pid) for host in hosts if host.pid is not None]
+                    if any(size is not None for size in sizes):
+                        readings["quorate_host_resident_memory_bytes", of_member] = sum(size or 0 for size in sizes)
         self._show(readings)
         self._pending.set(journal.pending_bytes)
         self._lag.set(journal.lag)

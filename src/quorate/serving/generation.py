@@ -53,6 +53,10 @@ class Generation:
         """What a request may be at most."""
         return self.routing.limits
 
+    def has(self, name: str) -> bool:
+        """Whether an endpoint or a model is called so."""
+        return name in self.endpoints or name in self.models
+
     def model(self, name: str, version: str | None) -> Model:
         """A member by name, newest version unless one is given; :class:`NotFound` says what there is."""
         versions = self.models.get(name)

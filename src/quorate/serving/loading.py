@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace
 
 from quorate.clock import Clock
 from quorate.codecs import state as state_codec
@@ -182,9 +183,10 @@ class Loader:
             after = resident_bytes()
             if before is not None and after is not None:
                 pool.memory = max(0, after - before)
-            hosts = [resident_bytes(u.host.pid) for u in pool.units if isinstance(u, HostUnit) and u.host.pid]
+            replicas = [replica for u in pool.units if isinstance(u, HostUnit) for replica in u.replicas.all]
+            hosts = sum(resident_bytes(replica.host.pid) or 0 for replica in replicas if replica.host.pid)
             # Memory that other pools left free may have been used again, so what it took before may be truer.
-            pool.footprint = max((pool.memory or 0) + sum(size or 0 for size in hosts), shell.footprint)
+            pool.footprint = max((pool.memory or 0) + hosts, shell.footprint)
         except BaseException:
             pool.close()
             raise
@@ -214,16 +216,16 @@ class Loader:
                 pipelines.append(pipeline)
                 digests.append(pipeline.digest)
             feeds.append(digests.index(pipeline.digest))
-        threads = self._asked_threads(route)
+        run = self._runs.get(route.name, PoolRun())
         members = [
-            self._opener.member(member, position, feeds[position], strict=strict, threads=threads)
+            self._opener.member(member, position, feeds[position], strict=strict, run=run)
             for position, member in enumerate(route.members)
         ]
         raw = self._opener.sample(route)
         samples = [pipeline.apply(raw, max_pixels=_NO_PIXEL_LIMIT) for pipeline in pipelines]
-        graph = self._opener.graph(route, feeds, strict=strict, threads=threads or 1)
+        graph = self._opener.graph(route, feeds, strict=strict, threads=run.threads or 1, run=run)
         pool = self._made(route, members, pipelines, graph, samples)
-        pool.threads = threads or 1
+        pool.threads = run.threads or 1
         return pool
 
     def _made(
@@ -245,10 +247,8 @@ class Loader:
             on_fault=self._meters.member_fault(route.name),
             on_graph_fault=self._meters.graph_fault(route.name),
             on_run=self._meters.runs(route.name),
+            on_hedge=self._meters.hedged,
         )
-
-    def _asked_threads(self, route: PoolRoute) -> int | None:
-        return self._runs.get(route.name, PoolRun()).threads
 
     @staticmethod
     def _said(route: PoolRoute, unit: InProcessUnit) -> int:
@@ -271,8 +271,9 @@ class Loader:
             if isinstance(unit, InProcessUnit):
                 runs = unit in pool.units_for(pool.everyone)
                 reopen = None
-                if self._asked_threads(pool.route) is None and runs:
-                    reopen = self._opener.reopener(pool.route, unit)
+                run = self._runs.get(pool.route.name, PoolRun())
+                if run.threads is None and runs:
+                    reopen = self._opener.reopener(pool.route, unit, run)
                 tuned = await self._background.submit(self._tuned, unit, reopen, sample)
                 pool.replace(unit, tuned.unit)
                 if runs:
@@ -280,7 +281,7 @@ class Loader:
                 if tuned.tried.get(1, 0.0) > pool.tried.get(1, 0.0):
                     pool.tried = tuned.tried
             elif isinstance(unit, HostUnit):
-                unit.cost = await self._time(unit, sample)
+                unit.measured(await self._time(unit, sample))
         except Exception as error:
             self._leave_out(pool, unit, breaker, error)
 
@@ -289,7 +290,8 @@ class Loader:
 
         async def once(rows: int) -> float:
             started = self._clock.monotonic()
-            await unit.run(repeated(sample, rows), timeout=PROBE_TIMEOUT)
+            replica = unit.replicas.least_busy()
+            await unit.ask(replica.host if replica else unit.host, repeated(sample, rows), timeout=PROBE_TIMEOUT)
             return (self._clock.monotonic() - started) * 1000
 
         single = min([await once(1) for _ in range(3)])
@@ -313,7 +315,7 @@ class Loader:
     def _leave_out(self, pool: LoadedPool, unit: Unit, breaker: Breaker, error: Exception) -> None:
         breaker.trip()
         if isinstance(unit, HostUnit):
-            unit.host.kill()
+            unit.close()
         unexpected = None if isinstance(error, QuorateError | OSError) else error
         log.error(
             "Member %s failed its warm-up and starts with an open circuit: %s",
@@ -333,7 +335,7 @@ class Loader:
 
 def _alike(before: PoolRun, now: PoolRun) -> bool:
     """Whether a pool that was loaded by the one setting is as by the other."""
-    return (before.threads, before.lanes) == (now.threads, now.lanes)
+    return replace(before, pinned=now.pinned) == now
 
 
 def _close(units: Sequence[Unit]) -> None:

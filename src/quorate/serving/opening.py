@@ -11,7 +11,7 @@ import numpy as np
 
 from quorate.clock import Clock
 from quorate.codecs import sample as sample_codec
-from quorate.codecs.snapshot import THREADS, MemberRoute, PoolRoute
+from quorate.codecs.snapshot import THREADS, MemberRoute, PoolRoute, PoolRun
 from quorate.core.types import Artifact, Signature
 from quorate.errors import QuorateError
 from quorate.registry.blobs import BlobStore
@@ -19,11 +19,13 @@ from quorate.runtimes.graph import GraphSession
 from quorate.runtimes.host import MemberHost
 from quorate.runtimes.lookup import runtime_for
 from quorate.serving.breaker import Breaker
+from quorate.serving.parts import GraphInParts, SessionInParts
 from quorate.serving.pool import LoadedMember
 from quorate.serving.units import AbsentUnit, GraphUnit, HostUnit, InProcessUnit, SessionUnit, Unit
 
 log = logging.getLogger("quorate.serving")
 GRAPH_FILE = "graph.onnx"
+AS_MEASURED = PoolRun()
 
 
 class Opener:
@@ -46,12 +48,18 @@ class Opener:
         return sum(stamp[1] for stamp in stamps if stamp is not None)
 
     def member(
-        self, route: MemberRoute, position: int, feed: int, *, strict: bool, threads: int | None = None
+        self,
+        route: MemberRoute,
+        position: int,
+        feed: int,
+        *,
+        strict: bool,
+        run: PoolRun = AS_MEASURED,
     ) -> LoadedMember:
-        """A member at its position in the pool; ``threads`` are for one that does not declare its own."""
+        """A member at its position in the pool, which is run as ``run`` says."""
 
         def load() -> Unit:
-            return self._unit(route, position, feed, threads)
+            return self._unit(route, position, feed, run.threads, run)
 
         unit: Unit
         try:
@@ -67,15 +75,28 @@ class Opener:
         member.weights = self._weight(route)
         return member
 
-    def _unit(self, route: MemberRoute, position: int, feed: int, threads: int | None) -> Unit:
+    def _unit(self, route: MemberRoute, position: int, feed: int, threads: int | None, run: PoolRun) -> Unit:
+        """``threads`` are for a member that does not declare its own."""
         runtime = runtime_for(route.format)()
         loadable = artifact_of(route, self.blobs.checkout(route.files), threads)
+        most = run.max_batch_rows.get(route.name)
+        unit: Unit
         if runtime.isolated:
-            return HostUnit(position, feed, loadable, MemberHost(loadable, clock=self._clock))
-        return SessionUnit(position, feed, runtime.load(loadable), loadable)
+            hosts = [MemberHost(loadable, clock=self._clock) for _ in range(run.replicas.get(route.name, 1))]
+            unit = HostUnit(position, feed, loadable, *hosts, clock=self._clock)
+        else:
+            session = runtime.load(loadable)
+            unit = SessionUnit(position, feed, session if most is None else SessionInParts(session, most), loadable)
+        unit.max_rows = most
+        return unit
 
-    def graph(self, route: PoolRoute, feeds: Sequence[int], *, strict: bool, threads: int = 1) -> GraphUnit | None:
-        """The fused graph of a pool that has one; ``feeds`` are the members' pipelines."""
+    def graph(
+        self, route: PoolRoute, feeds: Sequence[int], *, strict: bool, threads: int = 1, run: PoolRun = AS_MEASURED
+    ) -> GraphUnit | None:
+        """The fused graph of a pool that has one; ``feeds`` are the members' pipelines.
+
+        A run of it has no more rows than any of its members may be given.
+        """
         if route.graph is None:
             return None
         order = [member.name for member in route.members]
@@ -96,15 +117,18 @@ class Opener:
                 raise
             log.error("The fused graph of pool '%s' could not be loaded; its members run apart: %s", route.name, error)
             return None
-        return GraphUnit(positions, feeds[positions[0]], graph)
+        most = min((run.max_batch_rows[name] for name in names if name in run.max_batch_rows), default=None)
+        unit = GraphUnit(positions, feeds[positions[0]], graph if most is None else GraphInParts(graph, most))
+        unit.max_rows = most
+        return unit
 
-    def reopener(self, route: PoolRoute, unit: InProcessUnit) -> Callable[[int], InProcessUnit] | None:
+    def reopener(self, route: PoolRoute, unit: InProcessUnit, run: PoolRun) -> Callable[[int], InProcessUnit] | None:
         """Opens a unit again with so many threads; None where it says itself how many it has."""
         if isinstance(unit, GraphUnit):
             feeds = [unit.feed] * len(route.members)
 
             def open_graph(threads: int) -> InProcessUnit:
-                graph = self.graph(route, feeds, strict=True, threads=threads)
+                graph = self.graph(route, feeds, strict=True, threads=threads, run=run)
                 assert graph is not None  # noqa: S101 - the unit is one
                 return graph
 
@@ -115,7 +139,7 @@ class Opener:
             return None
 
         def open_member(threads: int) -> InProcessUnit:
-            found = self._unit(member, position, unit.feed, threads)
+            found = self._unit(member, position, unit.feed, threads, run)
             assert isinstance(found, InProcessUnit)  # noqa: S101 - the runtime is the same
             return found
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from quorate.clock import Clock
@@ -17,13 +18,17 @@ from quorate.serving.batch import Batch
 from quorate.serving.batcher import Batcher, OnRun
 from quorate.serving.breaker import Breaker, Circuit
 from quorate.serving.lanes import ThreadLane
+from quorate.serving.replicas import Replica
 from quorate.serving.units import AbsentUnit, GraphUnit, HostUnit, InProcessUnit, Unit
 
 log = logging.getLogger("quorate.serving")
 
 PROBE_TIMEOUT = 5.0
 _RECENT = 0.05  # the weight of the newest measurement
-_AHEAD = 2  # a member process never waits for its next run
+
+
+def _uncounted(member: str, won: bool) -> None:
+    """What is called where nobody counts."""
 
 
 class LoadedMember:
@@ -53,8 +58,9 @@ class LoadedPool:
     It stays the same object while its members come into memory (:meth:`fill`) and go (:meth:`vacate`); requests may run
     them only while it is ``resident``.
 
-    ``on_fault(member, code)``, ``on_graph_fault()`` and ``on_run(requests, rows, ms)`` count; ``width`` is the numbers
-    per row of an output, ``everyone`` all positions, ``lanes`` the runs of one unit that may be under way in threads.
+    ``on_fault(member, code)``, ``on_graph_fault()``, ``on_run(requests, rows, ms)`` and ``on_hedge(member, won)``
+    count; ``width`` is the numbers per row of an output, ``everyone`` all positions, ``lanes`` the runs of one unit
+    that may be under way in threads.
     """
 
     def __init__(
@@ -70,6 +76,7 @@ class LoadedPool:
         on_fault: Callable[[str, str], None],
         on_graph_fault: Callable[[], None],
         on_run: OnRun,
+        on_hedge: Callable[[str, bool], None] = _uncounted,
         lanes: int = 1,
     ) -> None:
         self.route = route
@@ -106,6 +113,7 @@ class LoadedPool:
         self._on_fault = on_fault
         self._on_graph_fault = on_graph_fault
         self._on_run = on_run
+        self._on_hedge = on_hedge
         self.lanes = lanes
         self.preparing_ms = 0.0
         """What is being prepared in threads before it can be put in line, as far as is known."""
@@ -177,8 +185,12 @@ class LoadedPool:
                 clock=self.clock,
                 lane=self._lane,
                 on_run=self._on_run,
-                width=_AHEAD if isinstance(unit, HostUnit) else self.lanes,
+                width=unit.width if isinstance(unit, HostUnit) else self.lanes,
             )
+            if isinstance(unit, HostUnit):
+                name = self.members[unit.members[0]].name
+                unit.replicas.on_retried = partial(self.fault, unit.members[0])
+                unit.replicas.on_hedged = partial(self._on_hedge, name)
         return found
 
     def units_for(self, members: Sequence[int]) -> list[Unit]:
@@ -200,7 +212,7 @@ class LoadedPool:
         member = self.members[position]
         self._on_fault(member.name, code)
         member.breaker.fault()
-        if isinstance(member.unit, HostUnit) and not member.unit.host.ready:
+        if isinstance(member.unit, HostUnit) and not member.unit.ready:
             member.breaker.trip()
 
     def graph_fault(self) -> None:
@@ -209,10 +221,13 @@ class LoadedPool:
         self.graph_breaker.fault()
 
     def hung(self, unit: HostUnit, limit: float) -> None:
-        """Kill a member process whose oldest run is older than ``limit`` seconds; a probe restarts it."""
-        since = unit.host.busy_since
-        if since is not None and self.clock.monotonic() - since >= limit:
-            unit.host.kill()
+        """Kill member processes whose oldest run is older than ``limit`` seconds; a probe restarts them."""
+        self._kill(unit, unit.replicas.hung(limit))
+
+    def _kill(self, unit: HostUnit, replicas: Sequence[Replica]) -> None:
+        for replica in replicas:
+            replica.host.kill()
+        if replicas and not unit.ready:
             self.members[unit.members[0]].breaker.trip()
 
     def tick(self) -> None:
@@ -220,17 +235,27 @@ class LoadedPool:
         if not self.resident:
             return
         for member in self.members:
-            if isinstance(member.unit, HostUnit) and not member.unit.host.ready:
-                member.breaker.trip()
+            if isinstance(member.unit, HostUnit):
+                self._tend(member.unit, member.breaker)
             if member.breaker.probe_due():
                 self._spawn(self._probe(member.unit, member.breaker))
         for batcher in self._batchers.values():
             batcher.pump()
-            if isinstance(batcher.unit, HostUnit) and batcher.hangs:
-                batcher.unit.host.kill()
-                self.members[batcher.unit.members[0]].breaker.trip()
         if self.graph is not None and self.graph_breaker.probe_due():
             self._spawn(self._probe(self.graph, self.graph_breaker))
+
+    def _tend(self, unit: HostUnit, breaker: Breaker) -> None:
+        """Kill processes that hang, and restart dead ones beside those that answer; alone, the member's probe does."""
+        self._kill(unit, unit.replicas.overdue())
+        if not unit.ready:
+            breaker.trip()
+        if len(unit.replicas.all) == 1:
+            return
+        for replica in unit.replicas.all:
+            if not replica.host.ready:
+                replica.breaker.trip()
+            if replica.breaker.probe_due():
+                self._spawn(self._probe_replica(unit, replica))
 
     def _spawn(self, probe: Any) -> None:
         task = asyncio.ensure_future(probe)
@@ -238,37 +263,55 @@ class LoadedPool:
         task.add_done_callback(self._probes.discard)
 
     async def _probe(self, unit: Unit, breaker: Breaker) -> None:
-        ok = False
+        ok = await self._passes(unit, self.check(unit), lambda: unit.close() if isinstance(unit, HostUnit) else None)
+        if not self._closed:
+            breaker.probed(ok)
+
+    async def _probe_replica(self, unit: HostUnit, replica: Replica) -> None:
+        ok = await self._passes(unit, self._check_replica(unit, replica), replica.host.kill)
+        if not self._closed and not ok:
+            replica.breaker.probed(False)
+
+    async def _passes(self, unit: Unit, check: Awaitable[None], fails: Callable[[], None]) -> bool:
         try:
-            await self.check(unit)
-            ok = True
+            await check
+            return True
         except (QuorateError, OSError) as error:
             log.warning("Member %s failed a probe; its circuit stays open: %s", self.names(unit), error)
-            if isinstance(unit, HostUnit):
-                unit.host.kill()
+            fails()
         except Exception:
             log.exception("Member %s failed a probe in a way it must not", self.names(unit))
-        finally:
-            if not self._closed:
-                breaker.probed(ok)
+        return False
 
     def names(self, unit: Unit) -> str:
         """The members of a unit, for messages."""
         return ", ".join(f"'{self.members[position].name}'" for position in unit.members)
 
     async def check(self, unit: Unit) -> None:
-        """Run a unit on held-out rows, loading it or starting its process if need be; raises what is wrong with it."""
+        """Run a unit on held-out rows, loading it or starting its processes if need be; raises what is wrong with it.
+
+        Of several processes one must pass; the others are tried again while that one answers.
+        """
         if isinstance(unit, AbsentUnit):
             unit = self.members[unit.members[0]].unit = await self._lane.submit(unit.load)
-        if isinstance(unit, HostUnit) and not unit.host.ready:
-            await unit.host.restart()
-        sample = self.samples[unit.feed]
-        if isinstance(unit, HostUnit):
-            if not unit.host.ready:
-                await unit.host.restart()
-            values = await unit.run(sample, timeout=PROBE_TIMEOUT)
-        else:
-            values = await self._run_in_process(unit, sample)
+        if not isinstance(unit, HostUnit):
+            self._expect_good(unit, await self._run_in_process(unit, self.samples[unit.feed]))
+            return
+        replicas = unit.replicas.all
+        results = await asyncio.gather(*(self._check_replica(unit, one) for one in replicas), return_exceptions=True)
+        failed = [(one, error) for one, error in zip(replicas, results, strict=True) if error is not None]
+        if len(failed) == len(replicas):
+            raise failed[0][1]
+        for one, error in failed:
+            log.warning("A process of member %s failed a probe and is restarted: %s", self.names(unit), error)
+            one.host.kill()
+
+    async def _check_replica(self, unit: HostUnit, replica: Replica) -> None:
+        await replica.revive()
+        self._expect_good(unit, await unit.ask(replica.host, self.samples[unit.feed], timeout=PROBE_TIMEOUT))
+        unit.replicas.passed(replica)
+
+    def _expect_good(self, unit: Unit, values: FloatArray) -> None:
         for column, position in enumerate(unit.members):
             if not usable(values[:, column], self.output).all():
                 name = self.members[position].name

@@ -19,7 +19,7 @@ from quorate.errors import (
     QuorateError,
     UnsupportedMediaType,
 )
-from quorate.serving import answers, oip, oip_models, oip_responses, outcome_requests
+from quorate.serving import answers, oip, oip_models, oip_responses, oip_statistics, outcome_requests
 from quorate.serving.bulk.desk import BatchRequest, BulkDesk
 from quorate.serving.call import Call
 from quorate.serving.endpoint import LoadedEndpoint
@@ -48,7 +48,8 @@ _ENDPOINTS = "/v1/endpoints/"
 class RestApp:
     """The handler of a worker's requests.
 
-    ``ready`` says whether requests may come; ``outcomes`` and ``idempotency`` are shared by all workers of a machine.
+    ``ready`` says whether requests may come; ``outcomes`` and ``idempotency`` are shared by all workers of a machine,
+    and ``telemetry`` is the folder in which they all count.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class RestApp:
         ready: Callable[[], bool],
         spool: Path | None = None,
         repository: Repository | None = None,
+        telemetry: Path | None = None,
     ) -> None:
         self._plane = plane
         self._host = host
@@ -71,6 +73,7 @@ class RestApp:
         self._bulk = BulkDesk(plane, spool=spool, ready=ready)
         self._kept: set[asyncio.Task[Reply]] = set()
         self._repository = repository
+        self._telemetry = telemetry
         self._readers: dict[int, tuple[Any, InputReader]] = {}
         self._hosts = HostPolicy(host)
         self._hosts_of = -1
@@ -332,7 +335,7 @@ class RestApp:
                 allow(request, "GET")
                 about = {
                     **oip_models.SERVER,
-                    "extensions": ["binary_tensor_data", "model_repository"],
+                    "extensions": ["binary_tensor_data", "model_repository", "statistics"],
                 }
                 return 200, [JSON], _encode(about)
             case ["health", "live"]:
@@ -367,19 +370,24 @@ class RestApp:
     async def _models(self, request: Request, rest: list[str]) -> Reply:
         version: str | None = None
         match rest:
+            case ["stats"] if not self._plane.generation.has("stats"):
+                name, action = "", "stats"
             case [name]:
                 action = ""
             case [name, "versions", version]:
                 action = ""
-            case [name, "versions", version, ("ready" | "infer") as action]:
+            case [name, "versions", version, ("ready" | "infer" | "stats") as action]:
                 pass
-            case [name, ("ready" | "infer") as action]:
+            case [name, ("ready" | "infer" | "stats") as action]:
                 pass
             case _:
                 raise no_route(request)
         allow(request, "POST" if action == "infer" else "GET")
-        caller = self._authorise(request, "predict")
+        caller = self._authorise(request, "operate" if action == "stats" else "predict")
         self._need_ready()
+        if action == "stats":
+            found = await oip_statistics.of(self._plane.generation, self._telemetry, name, version)
+            return 200, [JSON], _encode(found)
         target = oip_models.target(self._plane.generation, name, version)
         if action == "infer":
             return await self._infer(request, target, caller)

@@ -50,6 +50,21 @@ class Statistics(NamedTuple):
     queue: Duration
     compute: Duration
 
+    @property
+    def inference_count(self) -> int:
+        """The extension's field of that name."""
+        return self.success.count
+
+    @property
+    def execution_count(self) -> int:
+        """The extension's field of that name."""
+        return self.compute.count
+
+    @property
+    def durations(self) -> dict[str, Duration]:
+        """The extension's ``inference_stats``, as far as they are counted."""
+        return {"success": self.success, "fail": self.fail, "queue": self.queue, "compute_infer": self.compute}
+
 
 def read(folder: Path) -> list[counters.Series]:
     """All series of all workers of this machine, dead ones included; a file that cannot be read is left out."""

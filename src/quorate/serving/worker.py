@@ -132,6 +132,7 @@ class Worker:
             ready=lambda: self._serving,
             spool=self._home.run,
             repository=repository,
+            telemetry=self._home.telemetry,
         )
         server = HttpServer(app.handle, clock=self._clock, limits=connection_limits(plane), prompt=app.prompt)
         remote = self._grpc(plane, idempotency, repository)

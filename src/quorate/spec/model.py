@@ -66,6 +66,22 @@ Weights = Annotated[
 ]
 
 
+def _number_form(value: Any) -> str | None:
+    return {dict: "by member", int: "of each", type(None): "none"}.get(type(value))
+
+
+MaxBatchRows = Annotated[
+    Annotated[dict[Name, Annotated[int, Field(ge=1, le=1_000_000)]], Tag("by member")]
+    | Annotated[Annotated[int, Field(ge=1, le=1_000_000)], Tag("of each")]
+    | Annotated[None, Tag("none")],
+    Discriminator(
+        _number_form,
+        custom_error_type="rows_form",
+        custom_error_message="Input should be a number of rows, or numbers of rows by member",
+    ),
+]
+
+
 class Section(BaseModel):
     """What all sections share: unknown keys and values of the wrong type are errors, nothing changes afterwards."""
 
@@ -115,6 +131,13 @@ class PoolSpec(Section):
     ] = None
     lanes: Annotated[
         int | None, Field(ge=1, le=64, description="Runs at once in a worker; by default what the cores allow.")
+    ] = None
+    replicas: Annotated[
+        dict[Name, Annotated[int, Field(ge=1, le=64)]],
+        Field(description="Processes of a member that runs in processes of its own, per worker; 1 by default."),
+    ] = {}
+    max_batch_rows: Annotated[
+        MaxBatchRows, Field(description="Rows of one run at most, of every member or by member; more are run in parts.")
     ] = None
 
 

@@ -73,6 +73,13 @@ def problems(config: Config) -> Iterator[ConfigError]:
                     f"pools.{pool_name} names the model '{name}' twice; a member is called by its model's name. "
                     "Keep one of them, or register the other under a name of its own.",
                 )
+        by_member = {"replicas": pool.replicas, "max_batch_rows": pool.max_batch_rows}
+        for setting, numbers in by_member.items():
+            for name in sorted(numbers.keys() - set(names)) if isinstance(numbers, dict) else ():
+                yield problem(
+                    ("pools", pool_name, setting, name),
+                    f"pools.{pool_name}.{setting}: there is no member '{name}'; {expected(name, names)}",
+                )
     for name, endpoint in spec.endpoints.items():
         path: Path = ("endpoints", name)
         if name in models:

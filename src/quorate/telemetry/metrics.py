@@ -69,8 +69,8 @@ METRICS: dict[str, Metric] = {
         "counter", "Second tries of a straggling member, by which came first.", ("member", "result")
     ),
     "quorate_circuit_state": Metric("gauge", "A member's circuit: 0 closed, 1 half open, 2 open.", ("member",), True),
-    "quorate_host_restarts_total": Metric("counter", "Restarts of a member's own process.", ("member",)),
-    "quorate_host_resident_memory_bytes": Metric("gauge", "Memory of a member's own process.", ("member",), True),
+    "quorate_host_restarts_total": Metric("counter", "Restarts of a member's own processes.", ("member",)),
+    "quorate_host_resident_memory_bytes": Metric("gauge", "Memory of a member's own processes.", ("member",), True),
     "quorate_graph_fallbacks_total": Metric("counter", "Runs of separate members because the graph failed.", ("pool",)),
     "quorate_pool_memory_bytes": Metric("gauge", "Growth of the process while the pool was loaded.", ("pool",), True),
     "quorate_pool_resident": Metric("gauge", "1 while the pool is in memory, 0 while it is not.", ("pool",), True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from quorate.web.openapi import Schema, answer, listing, obj, parameter, problems, ref
-from quorate.web.openapi_parts import ANSWER, BOOLEAN, HEADERS, NAME, READ, SCALAR, STRING
+from quorate.web.openapi_parts import ANSWER, BOOLEAN, HEADERS, INTEGER, NAME, READ, SCALAR, STRING
 
 _UNSIGNED, _SIGNED = ("UINT8", "UINT16", "UINT32", "UINT64"), ("INT8", "INT16", "INT32", "INT64")
 _DATATYPES = ("BOOL", *_UNSIGNED, *_SIGNED, "FP16", "FP32", "FP64", "BYTES")
@@ -36,6 +36,20 @@ def protocol_schemas() -> Schema:
         "OipServer": obj("name version extensions", name=STRING, version=STRING, extensions=listing(STRING)),
         "OipLive": obj("live", live=BOOLEAN),
         "OipReady": obj("ready", name=STRING, ready=BOOLEAN),
+        "OipDuration": obj("count ns", count=INTEGER, ns=INTEGER),
+        "OipStatistics": obj("model_stats", model_stats=listing(ref("OipModelStatistics"))),
+        "OipModelStatistics": obj(
+            "name version last_inference inference_count execution_count inference_stats",
+            name=STRING,
+            version=STRING,
+            last_inference=INTEGER,
+            inference_count=INTEGER,
+            execution_count=INTEGER,
+            inference_stats={"type": "object", "additionalProperties": ref("OipDuration")},
+            response_stats={"type": "object"},
+            batch_stats=listing({"type": "object"}),
+            memory_usage=listing({"type": "object"}),
+        ),
         "OipTensor": {**obj("name shape datatype", **tensor), "additionalProperties": True},
         "OipModel": obj(
             "name versions platform inputs outputs",
@@ -129,6 +143,9 @@ def protocol_paths() -> Schema:
         "/v2/health/live": _get("live", "Whether the server runs.", "OipLive"),
         "/v2/health/ready": _get("ready", "Whether it can answer.", "OipReady", (), "not_ready"),
         "/v2/repository/index": {"post": index},
+        "/v2/models/stats": _get(
+            "statistics", "Counts and times of all. Needs the role `operate`.", "OipStatistics", (), "not_ready"
+        ),
     }
     for action, summary in (
         ("unload", "Take an endpoint, or a model with its pool, out of memory, in every worker, until it is loaded."),
@@ -145,6 +162,14 @@ def protocol_paths() -> Schema:
             ),
             f"{place}/ready": _get(
                 f"modelReady{suffix}", "Whether it can answer.", "OipReady", parameters, "not_found", "not_ready"
+            ),
+            f"{place}/stats": _get(
+                f"modelStatistics{suffix}",
+                "Counts and times. Needs the role `operate`.",
+                "OipStatistics",
+                parameters,
+                "not_found",
+                "not_ready",
             ),
             f"{place}/infer": _infer(f"infer{suffix}", parameters),
         }

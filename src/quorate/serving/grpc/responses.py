@@ -64,13 +64,9 @@ def statistics_response(found: list[Statistics]) -> ModelStatisticsResponse:
     response = ModelStatisticsResponse()
     for one in found:
         stats = response.model_stats.add(name=one.name, version=one.version)
-        stats.inference_count = one.success.count
-        stats.execution_count = one.compute.count
-        for field, duration in (
-            (stats.inference_stats.success, one.success),
-            (stats.inference_stats.fail, one.fail),
-            (stats.inference_stats.queue, one.queue),
-            (stats.inference_stats.compute_infer, one.compute),
-        ):
+        stats.inference_count = one.inference_count
+        stats.execution_count = one.execution_count
+        for name, duration in one.durations.items():
+            field = getattr(stats.inference_stats, name)
             field.count, field.ns = duration.count, duration.ns
     return response
