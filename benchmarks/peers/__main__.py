@@ -3,7 +3,7 @@
 a  digits, five scikit-learn members, soft vote, one JSON row     b  the same with 32 rows
 c  MobileNetV2 from a JPEG body                                    d  five convolutional networks, stacking
 e  the Open Inference Protocol: REST binary and gRPC               f  50 endpoints over 200 models
-g  added latency at 70 % load
+g  added latency at 70 % load                          h  five slow members, five quick ones, against the cores
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from benchmarks.harness import interrupt, machine, wrk
 from benchmarks.harness.found import Found
 from benchmarks.harness.table import FOLDER, Row, render, save
-from benchmarks.peers.workloads import added, many, photographs, protocol, rows
+from benchmarks.peers.workloads import added, lanes, many, photographs, protocol, rows
 from benchmarks.peers.workloads.asked import Asked
 
 WORKLOADS: dict[str, Callable[[Asked], Found]] = {
@@ -27,6 +27,7 @@ WORKLOADS: dict[str, Callable[[Asked], Found]] = {
     "e": protocol.measure,
     "f": many.measure,
     "g": added.measure,
+    "h": lanes.measure,
 }
 LEVELS = (0.5, 0.7, 0.9, 1.2)
 

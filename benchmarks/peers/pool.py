@@ -80,7 +80,7 @@ class FusedSession:
 Model = FiveSessions | FusedSession
 
 
-def open_session(path: str) -> ort.InferenceSession:
+def open_session(path: str | bytes) -> ort.InferenceSession:
     """A session as one sets it for small models: one thread a run, and none that spins."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
