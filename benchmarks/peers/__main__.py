@@ -9,13 +9,12 @@ g  added latency at 70 % load                          h  five slow members, fiv
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from benchmarks.harness import interrupt, machine, wrk
+from benchmarks.harness import interrupt, parts
 from benchmarks.harness.found import Found
-from benchmarks.harness.table import FOLDER, Row, render, save
 from benchmarks.peers.workloads import added, lanes, many, photographs, protocol, rows
 from benchmarks.peers.workloads.asked import Asked
 
@@ -48,6 +47,7 @@ def options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", default=(), help="systems whose name contains one of these")
     parser.add_argument("--photographs", type=int, default=0, help="whose labels c compares; 0: all (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of orders and arrivals (%(default)s)")
+    parser.add_argument("--name", default="peers", help="of the file in build/bench (%(default)s)")
     return parser.parse_args(argv)
 
 
@@ -64,20 +64,8 @@ def main(argv: Sequence[str]) -> int:
         only=tuple(given.only),
         photographs=given.photographs,
     )
-    wrk.ensure()
-    about = machine.describe()
-    found: list[Row] = []
-    bad = 0
-    for key in given.workload:
-        measured = WORKLOADS[key](asked)
-        found += measured.rows
-        bad += measured.bad
-        save(found, "peers")  # what was measured stays, also when a later workload fails
-    print(about)
-    print(render(found))
-    print(f"\nWritten to {save(found, 'peers')}.")
-    shutil.rmtree(FOLDER / "run", ignore_errors=True)
-    return 1 if bad else 0
+    found = {key: partial(WORKLOADS[key], asked) for key in given.workload}
+    return parts.run(found, given.name)
 
 
 if __name__ == "__main__":

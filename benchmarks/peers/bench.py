@@ -191,7 +191,16 @@ class Bench:
                 for name, memory in weighed.items()
             ),
             *(Row(workload, name, "RSS", "MB", (memory.rss_mb,)) for name, memory in weighed.items()),
+            *self._serving(workload),
         ]
+
+    def _serving(self, workload: str) -> list[Row]:
+        """Memory of what answers: without the supervisor and the control process, which answer nothing."""
+        if QUORATE not in self._servers:
+            return []
+        memory = self._servers[QUORATE].memory("worker")
+        said = f"{plural(memory.processes, 'worker')}; PSS {memory.pss_mb:.0f}"
+        return [Row(workload, QUORATE, "RSS of the serving processes", "MB", (memory.rss_mb,), said)]
 
     # --- at rates that do not depend on the answers ---
 

@@ -1,4 +1,4 @@
-"""Workload h: five members of some milliseconds each, and five of less than one; what placing them well costs and gives.
+"""Workload h: five members of some milliseconds each, and five of less than one, against the cores.
 
 The limit of slow members is the longest of them, or all of them shared out evenly to the cores; that of quick ones is
 to run them one after the other. Both are taken from sessions of one thread in this process, in the same rounds.
@@ -33,7 +33,7 @@ ALLOWED = 1.15
 ALONE = "sessions one after the other"
 METRIC = "all members, p50"
 LAYERS = {"slow": (80, 88, 96, 104, 112), "quick": (2, 3, 4, 5, 6)}
-"""Matrix products of each member: some 2 to 5 ms in all, and some tenths of a millisecond, on one core of a current machine."""
+"""Matrix products of each member: some 2 to 5 ms in all, and some tenths of a millisecond."""
 
 
 class Alone(NamedTuple):
