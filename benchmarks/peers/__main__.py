@@ -46,6 +46,7 @@ def options(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--only", nargs="+", default=(), help="systems whose name contains one of these")
     parser.add_argument("--photographs", type=int, default=0, help="whose labels c compares; 0: all (%(default)s)")
+    parser.add_argument("--shared", action="store_true", help="server and generator share all cores: not pinned")
     parser.add_argument("--seed", type=int, default=1, help="of orders and arrivals (%(default)s)")
     parser.add_argument("--name", default="peers", help="of the file in build/bench (%(default)s)")
     return parser.parse_args(argv)
@@ -63,6 +64,7 @@ def main(argv: Sequence[str]) -> int:
         levels=tuple(given.levels),
         only=tuple(given.only),
         photographs=given.photographs,
+        shared=given.shared,
     )
     found = {key: partial(WORKLOADS[key], asked) for key in given.workload}
     return parts.run(found, given.name)

@@ -52,7 +52,7 @@ def measure(wanted: int, workers: int, journal: dict[str, Any]) -> Found:
         took = time.perf_counter() - started
         title = f"{answers:,} requests in {took:,.0f} s"
         rows = [
-            *samples.rows(title, 3600.0, "MB/h"),
+            *samples.rows(title, took, "MB in all"),
             Row(title, QUORATE, "not 200", "", (float(bad),)),
             *_files(title, running, answers, sizes, before),
         ]
