@@ -70,20 +70,24 @@ def _run(steps: Sequence[Step], *, quick: bool, minutes: float) -> dict[str, str
 def _measured(step: Step, *, quick: bool) -> int:
     """Run one step; its output goes to the terminal and to a file."""
     command = step.command(quick=quick)
-    with (FOLDER / f"serving-{step.key}.txt").open("w") as kept:
-        tee = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
-        watch = interrupt.after(max(LEAST_S, 60 * TIMES * step.minutes), tee)
+    with (
+        (FOLDER / f"serving-{step.key}.txt").open("w") as kept,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        ) as process,
+    ):
+        watch = interrupt.after(max(LEAST_S, 60 * TIMES * step.minutes), process)
         try:
-            assert tee.stdout is not None
-            for line in tee.stdout:
+            assert process.stdout is not None
+            for line in process.stdout:
                 print(line, end="", flush=True)
                 kept.write(line)
-            return tee.wait()
+            return process.wait()
+        except BaseException:
+            process.terminate()
+            raise
         finally:
             watch.cancel()
-            if tee.poll() is None:
-                tee.terminate()
-                tee.wait()
 
 
 if __name__ == "__main__":

@@ -44,9 +44,7 @@ STEPS = (
     _peers("a3", "the same with 3 workers", 4.2, f"{THREE} {HAND}", "--pairs 10 --seconds 3"),
     _peers("frameworks", "one row, 1 worker, against LitServe, MLServer and BentoML", 3.0, f"{ONE} {PEERS}", TEN),
     _peers("frameworks3", "the same with 3 workers", 3.4, f"{THREE} {PEERS}", TEN),
-    _peers(
-        "c", "MobileNetV2 from a JPEG body; labels of all photographs", 6.0, "--workload c", TEN, "--photographs 200"
-    ),
+    _peers("c", "MobileNetV2 from a JPEG; labels of all photographs", 6.0, "--workload c", TEN, "--photographs 200"),
     _peers(
         *("c-shared", "the same, a worker a core: at ten connections the generator needs next to nothing", 2.0),
         *("--workload c --shared --connections 10 --photographs 50", TEN),
