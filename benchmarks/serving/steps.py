@@ -10,6 +10,7 @@ THREE = "--workload a --workers 3 --connections 32"
 HAND = "--levels --only Quorate ASGI"
 PEERS = "--levels --only Quorate LitServe MLServer BentoML"
 SLOW = "--levels --only Quorate Ray Flask FastAPI"
+KEPT = '--journal {"segment_bytes":4194304,"keep_bytes":67108864}'
 ONCE = "--pairs 1 --seconds 1"
 TEN = "--pairs 10 --seconds 2"
 THRICE = "--pairs 3 --seconds 2"
@@ -54,7 +55,7 @@ STEPS = (
     _peers("f", "50 endpoints", 4.0, "--workload f", "--pairs 10 --seconds 3"),
     Step(
         *("requests", "1,000,000 requests", "soak"),
-        *("--parts requests --requests 1000000", "--parts requests --requests 20000", 5.5),
+        *(f"--parts requests --requests 1000000 {KEPT}", f"--parts requests --requests 20000 {KEPT}", 5.5),
     ),
     Step("cycles", "1,000 load/unload cycles", "soak", "--parts cycles --cycles 1000", "--parts cycles --cycles 20", 5),
     Step("swaps", "100 hot swaps", "soak", "--parts swaps --swaps 100", "--parts swaps --swaps 10", 1.0),

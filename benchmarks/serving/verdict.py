@@ -158,6 +158,7 @@ CHECKS: Mapping[str, Sequence[Check]] = {
     "requests": (
         below("1,000,000 requests, not 200", 0.0, "not 200"),
         below("growth by the slope, most of a process", FLAT_MB, "slope", unit="MB in all"),
+        below("journal of 64 MiB and what 30 s bring, most", 200.0, "journal, most on the way", unit="MB"),
     ),
     "cycles": (
         below("1,000 cycles, wrong", 0.0, "wrong or missing"),
