@@ -113,11 +113,16 @@ lock-bench: $(VENV)/.made  ## Pin the environments of the peers anew.
 
 .PHONY: bench-soak bench-faults lock-bench
 
-bench-soak: $(VENV)/.dev  ## Watch memory over many requests and load/unload cycles, and answers over hot swaps (about 5 minutes).
+bench-soak: $(VENV)/.dev  ## Watch memory over many requests and load/unload cycles, and answers over hot swaps (about 2 minutes).
 	$(BIN)/python -m benchmarks.soak $(ARGS)
 
 bench-faults: $(VENV)/.dev  ## Break members, inputs, clients, load and disk, and look at every answer (about 3 minutes).
 	$(BIN)/python -m benchmarks.faults $(ARGS)
+
+.PHONY: bench-serving
+
+bench-serving: $(VENV)/.dev $(PEERS)  ## Measure everything that is promised of the serving plane, in one sequence (about 75 minutes); ARGS=--quick for ten.
+	$(BIN)/python -m benchmarks.serving $(ARGS)
 
 bench-footprint: $(VENV)/.dev  ## Measure imports, packages, memory and starts, in one table.
 	$(BIN)/python -m benchmarks.footprint $(ARGS)

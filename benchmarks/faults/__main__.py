@@ -6,13 +6,11 @@ The defaults take some three minutes. Long: ``ARGS="--requests 100000 --disk-sec
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Sequence
 
 from benchmarks.faults import disk, leaving, members, overload, poison
-from benchmarks.harness import interrupt, machine, wrk
-from benchmarks.harness.table import FOLDER, Row, render, save
+from benchmarks.harness import interrupt, parts
 
 PARTS = ("members", "poison", "leaving", "overload", "disk")
 
@@ -27,32 +25,21 @@ def options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--disk-seconds", type=float, default=5.0, help="that the disk stalls or is full (%(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="worker processes (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of faults and arrivals (%(default)s)")
+    parser.add_argument("--name", default="faults", help="of the file in build/bench (%(default)s)")
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str]) -> int:
     """Measure, print, save; 1 if an answer was wrong, missing or late."""
     asked = options(argv)
-    wrk.ensure()
-    about = machine.describe()
-    rows: list[Row] = []
-    bad = 0
-    for part in asked.parts:
-        measured = {
-            "members": lambda: members.measure(asked.requests, asked.rate, asked.workers, asked.seed),
-            "poison": lambda: poison.measure(asked.requests, asked.workers, asked.seed),
-            "leaving": lambda: leaving.measure(asked.requests, asked.workers, asked.seed),
-            "overload": lambda: overload.measure(asked.overload_seconds, asked.workers, asked.seed),
-            "disk": lambda: disk.measure(asked.disk_seconds, asked.workers, asked.seed),
-        }[part]()
-        rows += measured.rows
-        bad += measured.bad
-        save(rows, "faults")
-    print(about)
-    print(render(rows))
-    print(f"\nWritten to {save(rows, 'faults')}.")
-    shutil.rmtree(FOLDER / "run", ignore_errors=True)
-    return 1 if bad else 0
+    found = {
+        "members": lambda: members.measure(asked.requests, asked.rate, asked.workers, asked.seed),
+        "poison": lambda: poison.measure(asked.requests, asked.workers, asked.seed),
+        "leaving": lambda: leaving.measure(asked.requests, asked.workers, asked.seed),
+        "overload": lambda: overload.measure(asked.overload_seconds, asked.workers, asked.seed),
+        "disk": lambda: disk.measure(asked.disk_seconds),
+    }
+    return parts.run({part: found[part] for part in asked.parts}, asked.name)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import signal
+import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -30,6 +32,14 @@ def run(main: Callable[[], int]) -> int:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(left, timeout=5)
+
+
+def after(seconds: float, process: subprocess.Popen[str]) -> threading.Timer:
+    """Have a process ended after a time, as by Ctrl-C; cancel the timer where it ends by itself."""
+    timer = threading.Timer(seconds, process.terminate)
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 def _interrupt(*_: object) -> None:

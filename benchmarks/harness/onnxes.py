@@ -41,6 +41,43 @@ def linear(w: NDArray[np.float32], bias: NDArray[np.float32] | None = None) -> b
     return bytes(model.SerializeToString())
 
 
+def deep(number: int, layers: int, size: int = 128, rows: int = 64) -> bytes:
+    """A model that takes a while: so many products of ``[rows, size]`` and ``[size, size]`` for every row of input."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(number)
+    scale = np.float32(size**-0.5)
+    tensors = {
+        "first": rng.normal(size=(WIDTH, size)).astype(np.float32) * np.float32(WIDTH**-0.5),
+        "spread": rng.normal(size=(rows, 1)).astype(np.float32),
+        "axis": np.array([1], np.int64),
+        "last": rng.normal(size=(size, len(CLASSES))).astype(np.float32) * scale,
+    }
+    tensors |= {f"w{i}": rng.normal(size=(size, size)).astype(np.float32) * scale for i in range(layers)}
+    nodes = [
+        helper.make_node("MatMul", ["input", "first"], ["x"]),
+        helper.make_node("Unsqueeze", ["x", "axis"], ["x1"]),
+        helper.make_node("Mul", ["x1", "spread"], ["h0"]),
+    ]
+    for i in range(layers):
+        nodes.append(helper.make_node("MatMul", [f"h{i}", f"w{i}"], [f"z{i}"]))
+        nodes.append(helper.make_node("Tanh", [f"z{i}"], [f"h{i + 1}"]))
+    nodes += [
+        helper.make_node("ReduceMean", [f"h{layers}", "axis"], ["m"], keepdims=0),
+        helper.make_node("MatMul", ["m", "last"], ["y"]),
+        helper.make_node("Softmax", ["y"], ["probabilities"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "deep",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [None, WIDTH])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, len(CLASSES)])],
+        [numpy_helper.from_array(value, name) for name, value in tensors.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
 def weights(number: int) -> NDArray[np.float32]:
     """The weights of random model ``number``."""
     return np.random.default_rng(number).normal(size=(WIDTH, len(CLASSES))).astype(np.float32)

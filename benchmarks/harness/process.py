@@ -136,11 +136,13 @@ class Server:
                 used += times.user + times.system
         return used
 
-    def memory(self) -> Memory:
-        """What the whole tree holds now."""
+    def memory(self, argument: str | None = None) -> Memory:
+        """What the whole tree holds now, or those of it that were started with an argument."""
         found = []
         for process in self.tree():
             with contextlib.suppress(psutil.Error):
+                if argument is not None and argument not in process.cmdline():
+                    continue
                 info = process.memory_full_info()
                 found.append((info.rss, getattr(info, "pss", info.rss)))
         return Memory(sum(r for r, _ in found) / MB, sum(p for _, p in found) / MB, len(found))

@@ -3,20 +3,19 @@
 a  digits, five scikit-learn members, soft vote, one JSON row     b  the same with 32 rows
 c  MobileNetV2 from a JPEG body                                    d  five convolutional networks, stacking
 e  the Open Inference Protocol: REST binary and gRPC               f  50 endpoints over 200 models
-g  added latency at 70 % load
+g  added latency at 70 % load                          h  five slow members, five quick ones, against the cores
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from benchmarks.harness import interrupt, machine, wrk
+from benchmarks.harness import interrupt, parts
 from benchmarks.harness.found import Found
-from benchmarks.harness.table import FOLDER, Row, render, save
-from benchmarks.peers.workloads import added, many, photographs, protocol, rows
+from benchmarks.peers.workloads import added, lanes, many, photographs, protocol, rows
 from benchmarks.peers.workloads.asked import Asked
 
 WORKLOADS: dict[str, Callable[[Asked], Found]] = {
@@ -27,6 +26,7 @@ WORKLOADS: dict[str, Callable[[Asked], Found]] = {
     "e": protocol.measure,
     "f": many.measure,
     "g": added.measure,
+    "h": lanes.measure,
 }
 LEVELS = (0.5, 0.7, 0.9, 1.2)
 
@@ -46,7 +46,9 @@ def options(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--only", nargs="+", default=(), help="systems whose name contains one of these")
     parser.add_argument("--photographs", type=int, default=0, help="whose labels c compares; 0: all (%(default)s)")
+    parser.add_argument("--shared", action="store_true", help="server and generator share all cores: not pinned")
     parser.add_argument("--seed", type=int, default=1, help="of orders and arrivals (%(default)s)")
+    parser.add_argument("--name", default="peers", help="of the file in build/bench (%(default)s)")
     return parser.parse_args(argv)
 
 
@@ -62,21 +64,10 @@ def main(argv: Sequence[str]) -> int:
         levels=tuple(given.levels),
         only=tuple(given.only),
         photographs=given.photographs,
+        shared=given.shared,
     )
-    wrk.ensure()
-    about = machine.describe()
-    found: list[Row] = []
-    bad = 0
-    for key in given.workload:
-        measured = WORKLOADS[key](asked)
-        found += measured.rows
-        bad += measured.bad
-        save(found, "peers")  # what was measured stays, also when a later workload fails
-    print(about)
-    print(render(found))
-    print(f"\nWritten to {save(found, 'peers')}.")
-    shutil.rmtree(FOLDER / "run", ignore_errors=True)
-    return 1 if bad else 0
+    found = {key: partial(WORKLOADS[key], asked) for key in given.workload}
+    return parts.run(found, given.name)
 
 
 if __name__ == "__main__":

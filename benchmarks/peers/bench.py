@@ -62,7 +62,7 @@ class Bench:
     def run(self, workers: int, connections: Sequence[int]) -> list[Row]:
         """Start every system with so many workers, check its answers, then measure at these numbers of connections."""
         self.workers = workers
-        self.cores = machine.split_cores(self._available, workers)
+        self.cores = None if self.plan.shared else machine.split_cores(self._available, workers)
         print(f"{self.work.title}, {plural(workers, 'worker')}: {placed(self.cores)}", flush=True)
         if self.cores is not None:
             os.sched_setaffinity(0, self.cores.generator)
@@ -191,7 +191,16 @@ class Bench:
                 for name, memory in weighed.items()
             ),
             *(Row(workload, name, "RSS", "MB", (memory.rss_mb,)) for name, memory in weighed.items()),
+            *self._serving(workload),
         ]
+
+    def _serving(self, workload: str) -> list[Row]:
+        """Memory of what answers: without the supervisor and the control process, which answer nothing."""
+        if QUORATE not in self._servers:
+            return []
+        memory = self._servers[QUORATE].memory("worker")
+        said = f"{plural(memory.processes, 'worker')}; PSS {memory.pss_mb:.0f}"
+        return [Row(workload, QUORATE, "RSS of the serving processes", "MB", (memory.rss_mb,), said)]
 
     # --- at rates that do not depend on the answers ---
 
@@ -272,7 +281,7 @@ def _open_rows(workload: str, runs: Mapping[str, Sequence[openloop.Records]], sp
 def placed(cores: machine.Cores | None) -> str:
     """Which cores serve and which make the load."""
     if cores is None:
-        return "server and load generator share all cores: processes cannot be pinned here"
+        return "server and load generator share all cores"
     return f"server on cores {list(cores.server)}, load generator on {list(cores.generator)}"
 
 

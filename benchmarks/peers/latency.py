@@ -2,19 +2,25 @@
 
 ==========  ==================================================================================================
 total       from the time a request was meant to leave to its answer, by the generator
-model       the longest of the members' runs (fused members share one; members in lanes overlap)
+unsent      before it left: no connection was idle, or the generator was late
+sockets     from then until the server began to read it, beyond what the quickest request of the run needed
 queue       from the complete request to the start of the first member, by the server (``queue_ms``)
-added       total - model - queue: connection, HTTP, JSON, combining, recording, answering, and the time that a request
-            waits in a socket while the event loop is busy with others, which no clock in the server can see
+model       the longest of the members' runs (fused members share one; members in lanes overlap)
+added       the rest of total: connection, HTTP, JSON, combining, recording, answering
 inside      the part of it that the server's clock sees: ``latency_ms`` - model - queue
 outside     total - ``latency_ms``: the part before and after, waiting in sockets included
 ==========  ==================================================================================================
+
+``sockets`` needs no common clock: a decision says when its request was read (``arrived``), the generator when it was
+sent, and the least difference of a run is the difference of the clocks and the way of a request that waited for
+nobody. That way stays in ``added``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +29,7 @@ from benchmarks.harness.openloop import Records
 from quorate.codecs.lookup import JournalReader
 from quorate.core.types import Decision
 
-PARTS = ("total", "model", "queue", "added", "inside", "outside")
+PARTS = ("total", "unsent", "sockets", "queue", "model", "added", "inside", "outside")
 Breakdown = dict[str, NDArray[np.float64]]
 
 
@@ -39,16 +45,21 @@ def model_ms(decision: Decision) -> float:
 
 def breakdown(records: Records, known: Mapping[str, Decision]) -> Breakdown:
     """Milliseconds of every good answer whose decision is known, by part."""
-    rows = [
-        _parts(1e3 * (row["done"] - row["intended"]), known[request])
+    pairs = [
+        (row, known[request])
         for number, row in enumerate(records.rows)
         if row["status"] == 200 and (request := f"{number:010d}") in known
     ]
+    way = min((decision.arrived - row["sent"] for row, decision in pairs), default=0.0)
+    rows = [_parts(row, decision, way) for row, decision in pairs]
     table = np.array(rows, np.float64).reshape(-1, len(PARTS))
     return dict(zip(PARTS, table.T, strict=True))
 
 
-def _parts(total: float, decision: Decision) -> Iterable[float]:
+def _parts(row: Any, decision: Decision, way: float) -> Iterable[float]:
+    total = 1e3 * (row["done"] - row["intended"])
+    unsent = 1e3 * (row["sent"] - row["intended"])
+    sockets = 1e3 * (decision.arrived - row["sent"] - way)
     model, queue = model_ms(decision), decision.queue_ms
-    rest = decision.latency_ms - model - queue
-    return total, model, queue, total - model - queue, rest, total - decision.latency_ms
+    added = total - unsent - sockets - queue - model
+    return total, unsent, sockets, queue, model, added, decision.latency_ms - model - queue, total - decision.latency_ms

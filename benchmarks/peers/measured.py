@@ -31,7 +31,8 @@ class Plan:
     """How long and how often: ``pairs`` rounds of ``seconds``, their order by ``seed``.
 
     ``levels`` are shares of the capacity at which the open loop sends; none, then there is no open loop. Unless
-    ``everywhere``, serving frameworks are measured at 32 connections only.
+    ``everywhere``, serving frameworks are measured at 32 connections only. ``shared``: nobody is kept on cores of his
+    own.
     """
 
     pairs: int
@@ -39,6 +40,7 @@ class Plan:
     seed: int
     levels: tuple[float, ...] = ()
     everywhere: bool = False
+    shared: bool = False
 
 
 def rows(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,9 @@ def reference(picture: bytes, side: int = 224) -> NDArray[np.float32]:
     """
     from PIL import ImageOps
 
-    image = ImageOps.exif_transpose(Image.open(io.BytesIO(picture))).convert("RGB")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Quorate's steps turn Pillow's warnings into errors; this is the plain way
+        image = ImageOps.exif_transpose(Image.open(io.BytesIO(picture))).convert("RGB")
     width, height = image.size
     short, long = min(width, height), max(width, height)
     scaled = int(side * long / short)

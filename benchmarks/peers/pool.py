@@ -80,9 +80,10 @@ class FusedSession:
 Model = FiveSessions | FusedSession
 
 
-def open_session(path: str) -> ort.InferenceSession:
+def open_session(path: str | bytes) -> ort.InferenceSession:
     """A session as one sets it for small models: one thread a run, and none that spins."""
     options = ort.SessionOptions()
+    options.log_severity_level = 3  # errors: what is fused away of a graph is no news
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 from collections.abc import Sequence
 
-from benchmarks.harness import interrupt, machine, wrk
-from benchmarks.harness.table import FOLDER, Row, render, save
+from benchmarks.harness import interrupt, parts
 from benchmarks.soak import cycles, requests, swaps
 
 PARTS = ("requests", "cycles", "swaps")
@@ -27,29 +25,19 @@ def options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--swaps", type=int, default=100, help="revisions under load (%(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="worker processes (%(default)s)")
     parser.add_argument("--journal", type=json.loads, default={}, help='the section "journal" of quorate.yaml, as JSON')
+    parser.add_argument("--name", default="soak", help="of the file in build/bench (%(default)s)")
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str]) -> int:
     """Measure, print, save; 1 if an answer was wrong or missing."""
     asked = options(argv)
-    wrk.ensure()
-    about = machine.describe()
-    rows: list[Row] = []
-    bad = 0
-    for part in asked.parts:
-        measured = {
-            "requests": lambda: requests.measure(asked.requests, asked.workers, asked.journal),
-            "cycles": lambda: cycles.measure(asked.cycles, asked.workers),
-            "swaps": lambda: swaps.measure(asked.swaps, asked.workers),
-        }[part]()
-        rows += measured.rows
-        bad += measured.bad
-    print(about)
-    print(render(rows))
-    print(f"\nWritten to {save(rows, 'soak')}; plots beside it.")
-    shutil.rmtree(FOLDER / "run", ignore_errors=True)
-    return 1 if bad else 0
+    found = {
+        "requests": lambda: requests.measure(asked.requests, asked.workers, asked.journal),
+        "cycles": lambda: cycles.measure(asked.cycles, asked.workers),
+        "swaps": lambda: swaps.measure(asked.swaps, asked.workers),
+    }
+    return parts.run({part: found[part] for part in asked.parts}, asked.name)
 
 
 if __name__ == "__main__":

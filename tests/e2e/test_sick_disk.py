@@ -11,13 +11,13 @@ ROOT = Path(__file__).parents[2]
 if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))
 
-from benchmarks.journal.disk import configure, run  # noqa: E402
+from benchmarks.faults.disk import configure, run  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 
 
 @pytest.mark.parametrize("endpoint", ["shed", "drop"])
-@pytest.mark.parametrize("fault", ["full", "fail", "stall", "small"])
+@pytest.mark.parametrize("fault", ["full", "fail", "stall", "both", "small"])
 def test_what_is_lost_is_counted_and_nothing_else_is_lost(digits: Path, fault: str, endpoint: str) -> None:
     configure(digits)
     found = run(digits, fault, endpoint, root=ROOT, seconds=1.5, clients=3)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,21 @@ def test_without_a_budget_nothing_goes(house: Any) -> None:
 
     house.run(main())
     assert store.resident == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("budget", [None, 10])
+def test_a_pool_that_was_closed_is_let_go_by_the_next_load(house: Any, budget: int | None) -> None:
+    store = Store(house, budget, a=4, b=4)
+    gone = weakref.ref(store.pools["a"])
+
+    async def main() -> None:
+        await store.use("a")
+        store.pools.pop("a").close()
+        await store.use("b")
+
+    house.run(main())
+    gc.collect()
+    assert gone() is None
 
 
 def test_many_requests_share_one_load(house: Any) -> None:

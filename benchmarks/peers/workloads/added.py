@@ -96,9 +96,11 @@ class _Run:
 
 def _rows(title: str, found: dict[tuple[str, int], list[float]]) -> list[Row]:
     said = {
-        "added": "total - model - queue",
-        "outside": "waiting in sockets included",
-        "queue": "by the server's clock",
+        "unsent": "no idle connection, or the generator was late",
+        "sockets": "until the server read it, beyond the quickest",
+        "queue": "read, but no member has started",
+        "added": "total - unsent - sockets - queue - model",
+        "outside": "total - latency by the server's clock",
     }
     rows = []
     for part in PARTS:

@@ -23,10 +23,12 @@ class Asked:
     levels: tuple[float, ...] = ()
     only: tuple[str, ...] = ()
     photographs: int = 0
+    shared: bool = False
 
     def plan(self, *, levels: bool = False) -> Plan:
         """Rounds; with the open loop where the workload has one."""
-        return Plan(self.pairs, self.seconds, self.seed, self.levels if levels else (), self.connections is not None)
+        shown = self.levels if levels else ()
+        return Plan(self.pairs, self.seconds, self.seed, shown, self.connections is not None, self.shared)
 
 
 def run(work: Workload, asked: Asked, workers: Sequence[int], connections: Sequence[int], *, levels: bool) -> Found:

@@ -43,8 +43,7 @@ def mobilenet(asked: Asked) -> Found:
     picture = folder / "images" / "food_slices" / "test_image.jpeg"
     sent = picture.read_bytes()
     work = _workload(title, project, FOOD_PATH, files, sent, [sent], JPEG, asked)
-    cores = _cores()
-    found = run(work, asked, (cores,), (1, 10, 32), levels=False)
+    found = run(work, asked, (_cores(asked),), (1, 10, 32), levels=False)
     same, total = _labels(project, files, folder, asked.photographs)
     label = "labels as by the reference Pillow path"
     found.rows.append(Row(title, QUORATE, label, "%", (100 * same / total,), f"{same} of {total} photographs"))
@@ -59,7 +58,7 @@ def networks(asked: Asked) -> Found:
     pixels = digits.held_out()[0][0]
     sent = body([pixels.tolist()])
     work = _workload("five networks, stacking, one row", project, DIGITS_PATH, files, sent, [pixels], "", asked)
-    return run(work, asked, (_cores(),), (1, 32), levels=False)
+    return run(work, asked, (_cores(asked),), (1, 32), levels=False)
 
 
 def _workload(
@@ -101,9 +100,9 @@ def _workload(
     )
 
 
-def _cores() -> int:
+def _cores(asked: Asked) -> int:
     """As many workers as cores can be left to the server."""
-    return max(1, min(3, len(machine.available()) - 1))
+    return max(1, min(3, len(machine.available()) - (not asked.shared)))
 
 
 def _labels(project: Path, files: PipedFiles, folder: Path, most: int) -> tuple[int, int]:
@@ -113,7 +112,7 @@ def _labels(project: Path, files: PipedFiles, folder: Path, most: int) -> tuple[
     found = sorted(file for file in (folder / "images").rglob("*") if file.suffix in TYPES)
     found = found[:: max(1, len(found) // most)] if most else found
     same = 0
-    with quorate("labels", project).start(_cores(), None) as server:
+    with quorate("labels", project).start(1, None) as server:
         for file in found:
             logits = session.run([output], {session.get_inputs()[0].name: reference(file.read_bytes())})[0]
             same += _label(server, file) == files.classes[int(logits.argmax())]

@@ -54,8 +54,12 @@ class Residency:
     @property
     def taken(self) -> int:
         """Bytes of the pools that are in memory."""
-        self._resident = {pool for pool in self._resident if pool.resident and not pool.closed}
+        self._forget()
         return sum(pool.footprint for pool in self._resident)
+
+    def _forget(self) -> None:
+        """Let go of pools that were closed: nobody else has them any more, and they are not small."""
+        self._resident = {pool for pool in self._resident if pool.resident and not pool.closed}
 
     def idle(self) -> None:
         """A pool has no requests any more."""
@@ -125,6 +129,7 @@ class Residency:
                 await self._discard(loaded.units)
                 raise
             pool.fill(loaded)
+            self._forget()
             self._resident.add(pool)
 
     async def _make_room(self, pool: LoadedPool, need: int) -> None:

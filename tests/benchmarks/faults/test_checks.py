@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 import pytest
 
-from benchmarks.faults import disk, overload
+from benchmarks.faults import overload
 from benchmarks.faults.checked import Checked, mean
 from benchmarks.harness import onnxes
 from benchmarks.harness.openloop import RECORD, Records
@@ -59,30 +55,3 @@ def test_recovery_is_the_end_of_the_last_slow_window() -> None:
     failing = records(0.0)
     failing.rows["status"][250] = 504
     assert overload.recovery_s(before, failing) == pytest.approx(2.6)
-
-
-WRITES = """
-import os, sys
-for name in ("journal/0/segment", "other"):
-    fd = os.open(os.path.join(sys.argv[1], name), os.O_WRONLY | os.O_CREAT)
-    try:
-        print(os.write(fd, b"abc"))
-    except OSError as error:
-        print(error.errno)
-"""
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it looks a descriptor's path up in /proc")
-def test_only_the_journal_has_a_full_disk(tmp_path: Path) -> None:
-    (tmp_path / "journal" / "0").mkdir(parents=True)
-
-    def written(environment: dict[str, str]) -> list[str]:
-        command = [sys.executable, "-c", WRITES, str(tmp_path)]
-        done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=True)
-        return done.stdout.split()
-
-    with disk.site(tmp_path / "site") as (flags, environment):
-        assert written(environment) == ["3", "3"]
-        (flags / "full").touch()
-        assert written(environment) == ["28", "3"]
-    assert not (flags / "full").exists()

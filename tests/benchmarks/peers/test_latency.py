@@ -10,7 +10,7 @@ from benchmarks.peers.latency import breakdown, model_ms
 from quorate.core.types import Decision, MemberRun, Status
 
 
-def decision(number: int, *, queue: float, model: float, latency: float) -> Decision:
+def decision(number: int, *, queue: float, model: float, latency: float, arrived: float = 0.0) -> Decision:
     runs = (
         MemberRun("a", 1, Status.OK, model),
         MemberRun("b", 1, Status.OK, model / 2),
@@ -23,7 +23,7 @@ def decision(number: int, *, queue: float, model: float, latency: float) -> Deci
         revision=1,
         state_version=0,
         source="policy",
-        arrived=0.0,
+        arrived=arrived,
         queue_ms=queue,
         latency_ms=latency,
         context={},
@@ -51,16 +51,24 @@ def test_parts_add_up_and_only_good_answers_count() -> None:
         [(0.0, 0.001, 0.010, 200, 0), (1.0, 1.0, 1.020, 429, 0), (2.0, 2.0, 2.005, 200, 0), (3.0, 3.0, 3.1, 200, 0)],
         RECORD,
     )
+    clock = 1.7e9  # the server's is another one than the generator's
     known = {
-        "0000000000": decision(0, queue=1.0, model=4.0, latency=6.0),
-        "0000000001": decision(1, queue=1.0, model=4.0, latency=6.0),
-        "0000000002": decision(2, queue=0.5, model=2.0, latency=3.0),
+        "0000000000": decision(0, queue=1.0, model=4.0, latency=6.0, arrived=clock + 0.0035),
+        "0000000001": decision(1, queue=1.0, model=4.0, latency=6.0, arrived=clock + 1.0),
+        "0000000002": decision(2, queue=0.5, model=2.0, latency=3.0, arrived=clock + 2.0005),
     }
     found = breakdown(Records(rows, 4.0), known)
     assert found["total"].tolist() == pytest.approx([10, 5])
+    assert found["unsent"].tolist() == pytest.approx([1, 0])
+    assert found["sockets"].tolist() == pytest.approx([2, 0], abs=1e-3)
     assert found["model"].tolist() == [4, 2]
     assert found["queue"].tolist() == [1, 0.5]
-    assert found["added"].tolist() == pytest.approx([5, 2.5])
+    assert found["added"].tolist() == pytest.approx([2, 2.5], abs=1e-3)
     assert found["inside"].tolist() == pytest.approx([1, 0.5])
     assert found["outside"].tolist() == pytest.approx([4, 2])
-    np.testing.assert_allclose(found["added"], found["inside"] + found["outside"])
+    waited = found["unsent"] + found["sockets"] + found["queue"] + found["model"]
+    np.testing.assert_allclose(found["total"], found["added"] + waited)
+
+
+def test_nothing_is_known_of_no_answers() -> None:
+    assert all(len(values) == 0 for values in breakdown(Records(np.zeros(0, RECORD), 1.0), {}).values())

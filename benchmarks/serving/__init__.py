@@ -1,0 +1,1 @@
+"""Everything that is promised of the serving plane, measured in one sequence."""
