@@ -148,6 +148,16 @@ def test_what_is_whole_is_prompt_also_in_a_pipeline(road):
     assert told == (3 if road == "prompt" else 0)
 
 
+def test_replies_at_once_follow_one_another_however_many():
+    async def main(peer):
+        refused = (429, [(b"content-length", b"1")], b"x")
+        peer.server.prompt = lambda request, tell: refused if request.whole == b"1" else None
+        said = await peer.say(post(b"1") * 400 + post(b"2", b"/", b"connection: close"))
+        return said.count(b"HTTP/1.1 429"), answers(said)[-1]["body"]
+
+    assert run(main) == (400, "2")
+
+
 # --- requests -------------------------------------------------------------------------------------
 
 

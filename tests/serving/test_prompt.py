@@ -166,7 +166,6 @@ def test_what_cannot_be_combined_or_recorded_goes_the_ordinary_way(
     [
         ({"policy": PolicyRoute("fixed", {"strategy": "average"}, blind=True)}, {}),
         ({"cache": CacheRoute(16, 1 << 16, 60.0)}, {}),
-        ({"max_in_flight": 0}, {}),
         ({}, {"size": FOREVER}),
         ({}, {"rows": 65}),
     ],

@@ -80,9 +80,18 @@ class Port:
         self.pool = house.fused(a=0.9, b=0.7) if fused else house.pool(a=house.inline(0.9), b=house.inline(0.7))
         self.publish(self.pool)
 
-    def publish(self, pool: Any, *strategies: StrategyRoute, policy: PolicyRoute | None = None, **routing: Any) -> None:
+    def publish(
+        self,
+        pool: Any,
+        *strategies: StrategyRoute,
+        policy: PolicyRoute | None = None,
+        settings: Mapping[str, Any] | None = None,
+        **routing: Any,
+    ) -> None:
         """Serve an endpoint ``main`` on a pool, and its members as models."""
-        endpoint = self.house.endpoint(pool, strategies or (MEAN,), policy, caller_may_choose=True)
+        endpoint = self.house.endpoint(
+            pool, strategies or (MEAN,), policy, **{"caller_may_choose": True, **(settings or {})}
+        )
         models = {member.name: {1: Model(pool, i)} for i, member in enumerate(pool.members)}
         version = self.house.plane.generation.version + 1
         self.house.plane.generation = Generation(
@@ -135,6 +144,9 @@ class Port:
         request = Request(method, path, query.encode(), received, receive, arrived, whole)
         told: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
         asked = self.app.prompt(request, told.set_result)
+        if isinstance(asked, tuple):
+            self.prompt += 1
+            return asked
         if asked is not None:
             try:
                 reply = await asyncio.shield(told)
@@ -357,6 +369,18 @@ def test_no_quorum_is_a_504_and_one_decision(port: Port) -> None:
 
 
 # --- idempotency ----------------------------------------------------------------------------------
+
+
+def test_what_is_shed_is_told_at_once_and_counted(port: Port) -> None:
+    port.publish(port.pool, settings={"max_in_flight": 0})
+    answer = port.ask(PREDICT, ROWS)
+    _error(answer, 429, None)
+    assert port.prompt == 1
+    assert port.count("quorate_shed_total", endpoint="main", reason="limit") == 1
+    assert port.count("quorate_requests_total", endpoint="-", strategy="-", status="4xx") == 1
+    assert port.house.journal.records == []
+    wrong = port.ask(PREDICT, ROWS, host="evil.example")  # who may not ask is not told how busy it is
+    assert wrong.status == 403
 
 
 def test_a_retry_gets_the_first_answer_headers_and_all(port: Port) -> None:

@@ -29,6 +29,8 @@ MAX_ROWS = 1024
 GRACE_S = 0.005
 """What runs on the event loop is so quick that a deadline which has just passed is no reason to refuse an answer."""
 _RECENT = 0.1  # the weight of the newest measurement
+TURN_S = 0.005
+"""How long the event loop runs what is in line before it reads again: less, and under load it would only read."""
 HOLD_MS = 20.0
 """How long a joined run may hold a thread or a member process, where a single item does not take longer."""
 
@@ -217,17 +219,21 @@ class Batcher:
     def _turn(self) -> None:
         """Run what this turn of the loop brought, as far as the loop should be held; the rest next turn."""
         assert isinstance(self.unit, InProcessUnit)  # noqa: S101 - others are never put in line here
-        works = self._take(self._inline, min(self._cap, self.cost.rows_within(INLINE_MS)) if self._joins else 0)
-        if self._inline.count:
-            asyncio.get_running_loop().call_soon(self._turn)
-        else:
-            self._scheduled = False
-        if works:
-            try:
-                results = self._compute(works, None)
-            except Exception as error:  # ours, and every item's
-                results = [(work, error) for work in works]
-            self._deliver(results)
+        until = self._clock.monotonic() + TURN_S
+        while True:
+            works = self._take(self._inline, min(self._cap, self.cost.rows_within(INLINE_MS)) if self._joins else 0)
+            if works:
+                try:
+                    results = self._compute(works, None)
+                except Exception as error:  # ours, and every item's
+                    results = [(work, error) for work in works]
+                self._deliver(results)
+            if not self._inline.count:
+                self._scheduled = False
+                return
+            if self._clock.monotonic() >= until:
+                asyncio.get_running_loop().call_soon(self._turn)
+                return
 
     def _compute(self, works: Sequence[Work], run: Run | None) -> Results:
         """Prepare and run works in this thread."""

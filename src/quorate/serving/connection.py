@@ -216,11 +216,16 @@ class Connection(asyncio.Protocol):
 
     def _begin(self) -> None:
         """Answer what has come: at once where that can be prompt, else in a task."""
-        request = self._turns[0].request
-        if request is not None and request.whole is not None and self._full is None:
-            self._task = self._server.prompt(request, self._prompted)
-        if self._task is None:
-            self._task = self._server.loop.create_task(self._answer())
+        while self._turns:
+            request, begun = self._turns[0].request, None
+            if request is not None and request.whole is not None and self._full is None:
+                begun = self._server.prompt(request, self._prompted)
+            if not isinstance(begun, tuple):
+                self._task = begun or self._server.loop.create_task(self._answer())
+                return
+            if not self._reply_now(begun):
+                break
+        self._rest()
 
     def _prompted(self, reply: Reply | None) -> None:
         """The prompt reply to the first of the turns, or none: it is to be handled."""
@@ -229,7 +234,13 @@ class Connection(asyncio.Protocol):
             return
         if reply is None:
             self._task = self._server.loop.create_task(self._answer())
-            return
+        elif self._reply_now(reply):
+            self._begin()
+        else:
+            self._rest()
+
+    def _reply_now(self, reply: Reply) -> bool:
+        """Send the reply to the first of the turns; whether the next may follow."""
         turn = self._turns.popleft()
         status, headers, body = reply
         try:
@@ -238,15 +249,12 @@ class Connection(asyncio.Protocol):
         except Exception:
             self._server.failed()
             self._transport.abort()
-            return
+            turn.keep_alive = False
         if not turn.keep_alive:
             self._last = True
-        elif self._turns:
-            if self._paused and len(self._turns) <= PIPELINED:
-                self.read_on()
-            self._begin()
-            return
-        self._rest()
+        elif self._paused and len(self._turns) <= PIPELINED:
+            self.read_on()
+        return turn.keep_alive
 
     async def _answer(self) -> None:
         """Answer what has come, in order."""

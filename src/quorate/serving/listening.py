@@ -21,8 +21,8 @@ class Answering(Protocol):
         """Its client has left."""
 
 
-Prompter = Callable[[Request, Tell], Answering | None]
-"""Begins to answer a request without a task, and tells later; None where it cannot."""
+Prompter = Callable[[Request, Tell], Answering | Reply | None]
+"""Answers a request without a task: begins to, and tells later, or replies at once; None where it cannot."""
 
 
 @dataclass(frozen=True, slots=True)

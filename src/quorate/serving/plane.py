@@ -25,8 +25,10 @@ from quorate.serving.generation import Generation, Model
 from quorate.serving.journal import Journal
 from quorate.serving.lanes import ThreadLane
 from quorate.serving.meters import Meters
+from quorate.serving.pace import Pace
 from quorate.serving.pool import LoadedPool
 from quorate.serving.residency import Residency, unloaded
+from quorate.serving.units import Unit
 
 HEAVY_BYTES = 64 * 1024
 HEAVY_ROWS = 64
@@ -63,6 +65,10 @@ class Plane:
         """Told every decision that was kept or answered, in the event loop; they must neither wait nor raise."""
         self.uniform = rng.random
         """Draws in [0, 1)."""
+        self.pace = Pace()
+        self.came = 0
+        """Requests that began to be answered."""
+        self._waiting = 0
         self._residency = residency or Residency(clock=clock)
 
     @contextmanager
@@ -160,31 +166,43 @@ class Plane:
 
     def enter(self, endpoint: LoadedEndpoint, call: Call) -> None:
         """A request begins to be answered."""
-        endpoint.pool.enter(call.started)
-        self.meters.in_flight.add(1)
+        self._enter(endpoint.pool, call)
         endpoint.in_flight += 1
 
     def leave(self, endpoint: LoadedEndpoint) -> None:
         """Its members have run, or will not."""
         endpoint.in_flight -= 1
         self._leave(endpoint.pool)
-        self.meters.in_flight.add(-1)
+
+    def _enter(self, pool: LoadedPool, call: Call) -> None:
+        pool.enter(call.started)
+        self.came += 1
+        self._waiting += 1
+        self.meters.in_flight.add(1)
 
     def _leave(self, pool: LoadedPool) -> None:
+        self._waiting -= 1
+        self.meters.in_flight.add(-1)
         pool.requests -= 1
         if self._residency.crowded and not pool.requests:
             self._residency.idle()
 
     def _admit(self, endpoint: LoadedEndpoint, call: Call) -> None:
         """Refuse now what could not be answered well: :class:`Overloaded` says what for, and when to come again."""
-        refused = self.refusal(endpoint, call)
+        refused = self.refusal(endpoint, bulk=call.priority == "bulk")
         if refused is not None:
-            reason, error = refused
-            self.meters.shed(endpoint.name, reason)
-            raise error
+            raise refused
 
-    def refusal(self, endpoint: LoadedEndpoint, call: Call) -> tuple[str, Overloaded] | None:
-        """Why a request could not be answered well, as a metric's reason and an error; None if it can."""
+    def refusal(self, endpoint: LoadedEndpoint, *, bulk: bool = False) -> Overloaded | None:
+        """Why a request that comes now could not be answered well, counted as shed; None if it can."""
+        found = self._refusal(endpoint, bulk)
+        if found is None:
+            return None
+        reason, error = found
+        self.meters.shed(endpoint.name, reason)
+        return error
+
+    def _refusal(self, endpoint: LoadedEndpoint, bulk: bool) -> tuple[str, Overloaded] | None:
         if endpoint.route.on_full == "shed" and not self.journal.accepts():
             return "journal", self.not_recorded(endpoint)
         most = endpoint.route.max_in_flight
@@ -193,9 +211,13 @@ class Plane:
                 f"Endpoint '{endpoint.name}' answers {most} requests at once in a worker, and does; retry later."
             )
         pool = endpoint.pool
-        backlog = pool.backlog_ms(pool.units_for(pool.everyone))
-        limit = endpoint.queue_ms if call.priority == "interactive" else endpoint.queue_ms / 2
+        backlog = self._backlog_ms(pool, pool.units_for(pool.everyone))
+        limit = endpoint.queue_ms / 2 if bulk else endpoint.queue_ms
         return ("queue", _too_long(endpoint.name, backlog, limit)) if backlog > limit else None
+
+    def _backlog_ms(self, pool: LoadedPool, units: Sequence[Unit]) -> float:
+        """How long a request would wait, as far as is known: for those units, and for the event loop."""
+        return max(pool.backlog_ms(units), self._waiting * self.pace.ms)
 
     @staticmethod
     def not_recorded(endpoint: LoadedEndpoint) -> Overloaded:
@@ -233,14 +255,13 @@ class Plane:
             raise InvalidInput("A model has no strategies; leave the parameter out.", path="parameters.strategy")
         limit = MODEL_DEADLINE if call.max_ms is None else min(MODEL_DEADLINE, call.max_ms / 1000)
         only = (model.position,)
-        backlog = model.pool.backlog_ms([model.member.unit])
+        backlog = self._backlog_ms(model.pool, [model.member.unit])
         if backlog > limit * 500:
             self.meters.shed(model.member.name, "queue")
             raise _too_long(model.member.name, backlog, limit * 500)
         if not model.pool.resident or model.pool.unloaded:
             await self._bring(model.pool, call.started + limit, model.member.name)
-        model.pool.enter(call.started)
-        self.meters.in_flight.add(1)
+        self._enter(model.pool, call)
         try:
             feed = await self._feed(model.pool, call, call.started + limit)
             execution = self._execution(model.pool, feed, call, limit, MODEL_DEADLINE / 2, model.member.name)
@@ -252,7 +273,6 @@ class Plane:
                 execution.give_up()
         finally:
             self._leave(model.pool)
-            self.meters.in_flight.add(-1)
         if not execution.flawless(only):
             reason = execution.reasons[model.position]
             raise NoQuorum(f"Model '{model.member.name}' gave no answer within {limit * 1000:g} ms ({reason}); retry.")

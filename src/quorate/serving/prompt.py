@@ -5,7 +5,7 @@ whole pool runs on the event loop are put in line here without any: when their b
 and handed to the journal as one, and each request is told its decision when all are written.
 
 Whatever is out of the ordinary is not for this place: a circuit that is open, a member that failed, a blind endpoint
-(its arms must not show in the time), an answer cache, a plan of several stages, a line that is too long. Such a request
+(its arms must not show in the time), an answer cache, a plan of several stages. Such a request
 is told ``None`` and goes the way of :meth:`Plane.predict` from its start, which can do everything; members that run in
 this process are functions of their input, so a second run does no harm.
 """
@@ -90,9 +90,9 @@ class PromptDesk:
         return endpoint.simple and pool.resident and not (endpoint.unloaded or pool.unloaded) and pool.sound
 
     def ask(self, endpoint: LoadedEndpoint, call: Call, then: Callable[[Told], None]) -> Asked | None:
-        """Put a request in line, if it can be prompt; ``then`` is told what became of it, in a later turn.
+        """Put a request in line, if it can be prompt; ``then`` is told in a later turn what became of it.
 
-        Raises client errors.
+        Raises client errors; whether it is to be refused was asked before.
         """
         plane, pool = self._plane, endpoint.pool
         unit = pool.together()
@@ -102,7 +102,7 @@ class PromptDesk:
         if not batcher.prompt(call.rows):
             return None
         choice = endpoint.choose(call.strategy, call.context, plane.uniform)
-        if not choice.strategy.simple or plane.refusal(endpoint, call) is not None:
+        if not choice.strategy.simple:
             return None
         asked = Asked(self, endpoint, choice, call, then)
         plane.enter(endpoint, call)

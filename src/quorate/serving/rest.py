@@ -113,11 +113,11 @@ class RestApp:
             headers.append((b"traceparent", request.traceparent.encode()))
         return status, headers, body
 
-    def prompt(self, request: Request, tell: Tell) -> Asked | None:
+    def prompt(self, request: Request, tell: Tell) -> Asked | Reply | None:
         """Begin to answer a request that can be :mod:`prompt <quorate.serving.prompt>`; None: it is to be handled.
 
         ``tell`` is called in a later turn of the event loop: with the reply, or with None if it is to be handled after
-        all.
+        all. What is to be shed gets its reply at once, before anything is done for it.
         """
         path = request.path
         if request.method != "POST" or not path.startswith(_ENDPOINTS) or b"idempotency-key" in request.headers:
@@ -139,11 +139,15 @@ class RestApp:
             self._check(request)
             self._authorise(request, "predict")
             self._need_ready()
+            refused = self._plane.refusal(endpoint)
+            if refused is not None:
+                return self._failed(request, refused)
             asked = self._prompt.ask(endpoint, self._call(request, endpoint, body, None), told)
         except Exception:  # noqa: S110 - it is handled, which tells the client or the log
             pass
-        if asked is None:
-            generation.release()
+        finally:
+            if asked is None:
+                generation.release()
         return asked
 
     def _prompted(self, request: Request, result: Told) -> Reply | None:

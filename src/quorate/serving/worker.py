@@ -222,6 +222,7 @@ class Worker:
             beat += 1
             with guarded("housekeeping"):
                 self._lane.sweep()
+                plane.pace.observe(time.thread_time(), plane.came)
                 for pool in plane.generation.pools:
                     pool.tick()
                 if beat % 10 == 0:
