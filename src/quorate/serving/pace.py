@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from quorate.clock import Clock
+
 _ENOUGH = 20
 _RECENT = 0.3
+REFUSING = 0.05
+"""The share of the loop's time that may go into refusing what it could not answer in time."""
+REFUSAL_MS = 0.05
+"""About what a refusal takes, from reading the request to sending the reply."""
+_BURST_MS = 5.0
 
 
 class Pace:
     """``ms`` is the processor time of the loop's thread per request, 0 until enough is known.
 
     Parsing, deciding and sending take longer than a small model does, so the line in front of the model alone does not
-    tell how long a request will wait.
+    tell how long a request will wait. Then refusing one takes nearly half of what answering one takes: a server that
+    refuses all it can would answer none. So where the loop itself is what everybody waits for, :meth:`refuse` grants
+    few refusals, and the others wait unread.
     """
 
-    __slots__ = ("_cpu", "_requests", "ms")
+    __slots__ = ("_at", "_clock", "_cpu", "_left_ms", "_requests", "ms")
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.ms = 0.0
+        self._clock = clock
         self._cpu = 0.0
         self._requests = 0
+        self._left_ms = _BURST_MS
+        self._at = clock.monotonic()
 
     def observe(self, cpu: float, requests: int) -> None:
         """Take both readings since the start: processor seconds of the thread, and requests that came."""
@@ -28,3 +40,13 @@ class Pace:
         taken = (cpu - self._cpu) * 1000 / fresh
         self.ms += (_RECENT if self._requests else 1.0) * (taken - self.ms)
         self._cpu, self._requests = cpu, requests
+
+    def refuse(self) -> bool:
+        """Whether there is time for one refusal more."""
+        now = self._clock.monotonic()
+        self._left_ms = min(_BURST_MS, self._left_ms + REFUSING * 1000 * (now - self._at))
+        self._at = now
+        if self._left_ms < REFUSAL_MS:
+            return False
+        self._left_ms -= REFUSAL_MS
+        return True

@@ -65,7 +65,7 @@ class Plane:
         """Told every decision that was kept or answered, in the event loop; they must neither wait nor raise."""
         self.uniform = rng.random
         """Draws in [0, 1)."""
-        self.pace = Pace()
+        self.pace = Pace(clock)
         self.came = 0
         """Requests that began to be answered."""
         self._waiting = 0
@@ -211,13 +211,19 @@ class Plane:
                 f"Endpoint '{endpoint.name}' answers {most} requests at once in a worker, and does; retry later."
             )
         pool = endpoint.pool
-        backlog = self._backlog_ms(pool, pool.units_for(pool.everyone))
         limit = endpoint.queue_ms / 2 if bulk else endpoint.queue_ms
-        return ("queue", _too_long(endpoint.name, backlog, limit)) if backlog > limit else None
+        wait = self._wait_ms(pool, pool.units_for(pool.everyone), limit, endpoint.deadline * 1000)
+        return None if wait is None else ("queue", _too_long(endpoint.name, wait, limit))
 
-    def _backlog_ms(self, pool: LoadedPool, units: Sequence[Unit]) -> float:
-        """How long a request would wait, as far as is known: for those units, and for the event loop."""
-        return max(pool.backlog_ms(units), self._waiting * self.pace.ms)
+    def _wait_ms(self, pool: LoadedPool, units: Sequence[Unit], limit: float, deadline: float) -> float | None:
+        """How long (ms) a request would wait, as far as is known, where that is too long: more than ``limit`` in line
+        for the units, or for the event loop; of these not all are refused, unless they would wait until the
+        ``deadline``."""
+        line = pool.backlog_ms(units)
+        if line > limit:
+            return line
+        loop = self._waiting * self.pace.ms
+        return loop if loop > limit and (loop > deadline or self.pace.refuse()) else None
 
     @staticmethod
     def not_recorded(endpoint: LoadedEndpoint) -> Overloaded:
@@ -255,10 +261,10 @@ class Plane:
             raise InvalidInput("A model has no strategies; leave the parameter out.", path="parameters.strategy")
         limit = MODEL_DEADLINE if call.max_ms is None else min(MODEL_DEADLINE, call.max_ms / 1000)
         only = (model.position,)
-        backlog = self._backlog_ms(model.pool, [model.member.unit])
-        if backlog > limit * 500:
+        wait = self._wait_ms(model.pool, [model.member.unit], limit * 500, limit * 1000)
+        if wait is not None:
             self.meters.shed(model.member.name, "queue")
-            raise _too_long(model.member.name, backlog, limit * 500)
+            raise _too_long(model.member.name, wait, limit * 500)
         if not model.pool.resident or model.pool.unloaded:
             await self._bring(model.pool, call.started + limit, model.member.name)
         self._enter(model.pool, call)

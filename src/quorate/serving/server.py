@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from contextlib import suppress
 from email.utils import formatdate
 
 from quorate.clock import Clock
@@ -16,6 +15,9 @@ log = logging.getLogger("quorate.serving")
 
 BACKLOG = 2048
 _SWEEP_S = 0.5
+_ACCEPTED = 64
+"""Connections that are accepted at a time: the loop's own server takes one, and under load a turn takes long."""
+_PAUSE_S = 1.0
 
 
 class HttpServer:
@@ -43,17 +45,53 @@ class HttpServer:
         self.now = clock.monotonic
         self.wall = clock.now
         self.loop: asyncio.AbstractEventLoop
-        self._server: asyncio.Server | None = None
         self._listener: socket.socket | None = None
+        self._greetings: set[asyncio.Task[object]] = set()
         self._sweeping: asyncio.TimerHandle | None = None
         self._date = (0, b"")
 
     async def start(self, listener: socket.socket) -> None:
         """Accept connections from now on."""
         self.loop = asyncio.get_running_loop()
-        self._listener = listener
-        self._server = await self.loop.create_server(self._connect, sock=listener, backlog=BACKLOG)
+        listener.setblocking(False)
+        listener.listen(BACKLOG)
+        self._listen(listener)
         self._sweep()
+
+    def _listen(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self.loop.add_reader(listener.fileno(), self._accept, _ACCEPTED)
+
+    def _accept(self, most: int) -> None:
+        """Take connections that wait."""
+        listener = self._listener
+        if listener is None:
+            return
+        for _ in range(most):
+            try:
+                accepted = listener.accept()[0]
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:  # as a rule, too many files are open
+                log.error("No connection can be accepted, trying again in %g s: %s", _PAUSE_S, error)
+                self.loop.remove_reader(listener.fileno())
+                self.loop.call_later(_PAUSE_S, self._resume)
+                return
+            accepted.setblocking(False)
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            greeting = self.loop.create_task(self._greet(accepted))
+            self._greetings.add(greeting)
+            greeting.add_done_callback(self._greetings.discard)
+
+    def _resume(self) -> None:
+        if self._listener is not None:
+            self._listen(self._listener)
+
+    async def _greet(self, accepted: socket.socket) -> None:
+        try:
+            await self.loop.connect_accepted_socket(self._connect, accepted)
+        except OSError:  # it has left already
+            accepted.close()
 
     def _connect(self) -> asyncio.Protocol:
         if len(self.connections) >= self.limits.connections:
@@ -80,19 +118,16 @@ class HttpServer:
             await asyncio.sleep(0.01)
 
     async def _stop_listening(self) -> None:
-        server, self._server = self._server, None
-        if server is None:
+        """Take what waits and close; at once: between the last accept and this, a connection could be lost."""
+        listener = self._listener
+        if listener is None:
             return
-        waiting = []
-        if self._listener is not None:
-            with suppress(OSError):  # none is left, or it is closed already
-                while True:
-                    waiting.append(self._listener.accept()[0])
-        server.close()  # at once: between the last accept and this, a connection could be lost
-        for accepted in waiting:
-            accepted.setblocking(False)
-            with suppress(OSError):
-                await self.loop.connect_accepted_socket(self._connect, accepted)
+        self._accept(BACKLOG)
+        self._listener = None
+        self.loop.remove_reader(listener.fileno())
+        listener.close()
+        if self._greetings:
+            await asyncio.wait(self._greetings)
 
     async def drain(self, timeout: float) -> bool:
         """Accept nothing more, answer what has come, close; False if that took longer than ``timeout`` seconds."""
