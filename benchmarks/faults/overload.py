@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.harness import digits, machine, openloop, wrk
+from benchmarks.harness import digits, examples, machine, onnxes, openloop, wrk
 from benchmarks.harness.found import Found
 from benchmarks.harness.requests import Request, save
 from benchmarks.harness.running import serve
@@ -23,29 +26,66 @@ AFTER_S = 4.0
 RECOVERED_WITHIN_S = 2.0
 
 
+LARGE = (40, 40, 40, 40, 40)
+"""Matrix products of each of five members: some 6 ms in all."""
+
+
+class Served(NamedTuple):
+    """What is asked: a project, a file of requests, and what the model is to the work around it."""
+
+    project: Path
+    file: Path
+    about: str
+
+
 def measure(seconds: float, workers: int, seed: int) -> Found:
-    """The peak by a closed loop, normal latency at half of it, then the overload, then half of it again."""
-    title = f"{TIMES:g} times capacity for {seconds:g} s"
+    """The peak by a closed loop, normal latency at half of it, then the overload, then half of it again.
+
+    Once with members of some milliseconds, and once with the digits pool, whose graph takes a tenth of what reading,
+    recording and sending take: there refusing a request takes nearly half of what answering it does.
+    """
     if (reason := openloop.missing()) is not None:
-        return Found([Row(title, QUORATE, "goodput", "1/s", (), reason)], 0)
+        return Found([Row("overload", QUORATE, "goodput", "1/s", (), reason)], 0)
+    found = [_overload(served, seconds, workers, seed) for served in (_large(seed), _small())]
+    return Found([row for one in found for row in one.rows], sum(one.bad for one in found))
+
+
+def _small() -> Served:
     project = digits.project("overload")
     _, instances = export(Home(project), FOLDER / "run" / "overload-models")
-    file = save(
-        (Request(digits.PREDICT, body([row]), expect=b'"predictions":[{"label"') for row in instances),
-        FOLDER / "run" / "overload.requests",
-    )
+    return Served(project, _requests("small", digits.PREDICT, instances), "a pool that takes less than its transport")
+
+
+def _large(seed: int) -> Served:
+    folder, registry = onnxes.fresh("overload-large")
+    for number, layers in enumerate(LARGE):
+        onnxes.register(registry, f"m{number}", onnxes.deep(number, layers))
+    pool = {"large": [f"m{number}" for number in range(len(LARGE))]}
+    examples.apply(folder, onnxes.config(pool, deadline_ms=DEADLINE_MS))
+    instances = np.random.default_rng(seed).normal(size=(64, onnxes.WIDTH)).round(4).tolist()
+    return Served(folder, _requests("large", onnxes.path("large"), instances), "five members of more than 1 ms")
+
+
+def _requests(name: str, path: str, instances: Sequence[Any]) -> Path:
+    asked = (Request(path, body([row]), expect=b'"predictions":[{"label"') for row in instances)
+    return save(asked, FOLDER / "run" / f"overload-{name}.requests")
+
+
+def _overload(served: Served, seconds: float, workers: int, seed: int) -> Found:
+    title = f"{TIMES:g} times capacity for {seconds:g} s, {served.about}"
     cores = machine.split_cores(machine.available(), workers)
     pinned = cores and cores.generator
 
     def drive(rate: float, duration: float, connections: int, grace: float) -> openloop.Records:
         return openloop.drive(
-            port, file, rate=rate, seconds=duration, connections=connections, cores=pinned, seed=seed, grace=grace
-        )
+            port, served.file, rate=rate, seconds=duration, connections=connections, cores=pinned, seed=seed,
+            grace=grace,
+        )  # fmt: skip
 
-    with serve(project, workers=workers, cores=cores and cores.server) as running:
+    with serve(served.project, workers=workers, cores=cores and cores.server) as running:
         port = running.port
         for _ in range(2):
-            peak = wrk.drive(port, file, connections=32, seconds=max(2.0, seconds / 2), cores=pinned).rate
+            peak = wrk.drive(port, served.file, connections=32, seconds=max(2.0, seconds / 2), cores=pinned).rate
         before = drive(NORMAL_AT * peak, AFTER_S, 128, 2.0)
         flood = drive(TIMES * peak, seconds, CONNECTIONS, 0.0)
         after = drive(NORMAL_AT * peak, AFTER_S, 128, 2.0)
