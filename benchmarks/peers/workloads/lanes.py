@@ -1,7 +1,8 @@
 """Workload h: five members of some milliseconds each, and five of less than one, against the cores.
 
 The limit of slow members is the longest of them, or all of them shared out evenly to the cores; that of quick ones is
-to run them one after the other. Both are taken from sessions of one thread in this process, in the same rounds.
+to run them one after the other. Both are taken from sessions of one thread in this process, in the same rounds. Cores
+that share their units (hyper-threads) do not reach it, so the same sessions are run side by side, too.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 from typing import NamedTuple
 
 import numpy as np
+import onnxruntime as ort
 
 from benchmarks.harness import examples, machine, onnxes
 from benchmarks.harness.found import Found
@@ -31,15 +34,17 @@ from benchmarks.peers.workloads.asked import Asked
 MEMBERS = 5
 ALLOWED = 1.15
 ALONE = "sessions one after the other"
+BESIDE = "sessions side by side"
 METRIC = "all members, p50"
 LAYERS = {"slow": (80, 88, 96, 104, 112), "quick": (2, 3, 4, 5, 6)}
 """Matrix products of each member: some 2 to 5 ms in all, and some tenths of a millisecond."""
 
 
 class Alone(NamedTuple):
-    """Median milliseconds of each member in a session of one thread."""
+    """Median milliseconds of each member in a session of one thread, and of all together with a thread per core."""
 
     members: tuple[float, ...]
+    beside: float = 0.0
 
     def limit(self, kind: str, cores: int) -> float:
         """What a request takes at least: see the module."""
@@ -89,7 +94,21 @@ def run_alone(models: Sequence[bytes], row: np.ndarray, seconds: float) -> Alone
             started = time.perf_counter()
             session.run(None, {"input": row})
             listed.append(1e3 * (time.perf_counter() - started))
-    return Alone(tuple(median(listed[len(listed) // 10 :]) for listed in took))
+    members = tuple(median(listed[len(listed) // 10 :]) for listed in took)
+    order = sorted(range(len(sessions)), key=lambda i: -members[i])
+    return Alone(members, _beside([sessions[i] for i in order], row, seconds))
+
+
+def _beside(sessions: Sequence[ort.InferenceSession], row: np.ndarray, seconds: float) -> float:
+    """Median milliseconds of all sessions, the longest first, in as many threads as there are cores."""
+    took: list[float] = []
+    with ThreadPoolExecutor(len(machine.available()) or 1) as threads:
+        until = time.perf_counter() + seconds
+        while len(took) < 20 or time.perf_counter() < until:
+            started = time.perf_counter()
+            list(threads.map(lambda session: session.run(None, {"input": row}), sessions))
+            took.append(1e3 * (time.perf_counter() - started))
+    return median(took[len(took) // 10 :])
 
 
 def _ask(port: int, path: str, sent: bytes, number: int, seconds: float) -> tuple[list[float], int]:
@@ -130,6 +149,7 @@ def _rows(
     return [
         Row(title, QUORATE, METRIC, "ms", tuple(median(inside[n]) for n in numbers), f"combining included; {placed}"),
         Row(title, ALONE, METRIC, "ms", tuple(sum(one.members) for one in alone), f"{each} ms each"),
+        Row(title, BESIDE, METRIC, "ms", tuple(one.beside for one in alone), "what these cores give together"),
         Row(title, LIMIT, METRIC, "ms", tuple(one.limit(kind, cores) for one in alone), f"{rule}; {ALLOWED} x allowed"),
         Row(title, QUORATE, "answer, p50", "ms", tuple(median(answers[n]) for n in numbers), "by its client"),
     ]

@@ -19,6 +19,7 @@ from quorate.serving.batcher import Batcher, OnRun
 from quorate.serving.breaker import Breaker, Circuit
 from quorate.serving.lanes import ThreadLane
 from quorate.serving.replicas import Replica
+from quorate.serving.spreading import longest_first
 from quorate.serving.units import AbsentUnit, GraphUnit, HostUnit, InProcessUnit, Unit
 
 log = logging.getLogger("quorate.serving")
@@ -119,6 +120,8 @@ class LoadedPool:
         """What is being prepared in threads before it can be put in line, as far as is known."""
         self._row_ms = [0.0, 0.0]  # of arrays, of encoded images
         self._batchers: dict[Unit, Batcher] = {}
+        self._rank: dict[Unit, int] = {}
+        """The order in which members are started where they run side by side."""
         self._probes: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -203,6 +206,8 @@ class LoadedPool:
             unit = graph if graph is not None and position in graph.members else self.members[position].unit
             if unit not in units:
                 units.append(unit)
+        if self._rank and len(units) > 1:
+            units.sort(key=lambda unit: self._rank.get(unit, 0))
         return units
 
     # --- faults ---
@@ -361,11 +366,17 @@ class LoadedPool:
         elif unit is not by:
             self.members[unit.members[0]].unit = by
 
+    def spread(self) -> None:
+        """Have the members of the graph run by themselves, the longest first; before any request."""
+        self.graph, self.threads = None, 1
+        self._rank = {unit: rank for rank, unit in enumerate(longest_first([m.unit for m in self.members]))}
+
     def fill(self, loaded: LoadedPool) -> None:
         """Take over what was loaded from the same route; ``loaded`` is not used any more."""
         self.members, self.pipelines, self.samples = loaded.members, loaded.pipelines, loaded.samples
         self.graph, self.graph_breaker = loaded.graph, loaded.graph_breaker
         self.memory, self.footprint = loaded.memory, loaded.footprint
+        self._rank = loaded._rank
         self.threads, self.lanes, self.load_s = loaded.threads, loaded.lanes, loaded.load_s
         self.tried = loaded.tried
         self._row_ms = [0.0, 0.0]

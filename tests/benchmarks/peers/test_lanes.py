@@ -22,6 +22,7 @@ def test_every_member_is_timed() -> None:
     found = run_alone(models, np.ones((1, onnxes.WIDTH), np.float32), 0.0)
     assert len(found.members) == 3
     assert min(found.members) > 0
+    assert found.beside > 0
 
 
 def test_a_deep_model_answers_every_row_with_probabilities_of_its_own() -> None:
