@@ -11,6 +11,7 @@ has come, is not run.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -23,6 +24,8 @@ from quorate.serving.feed import Feed, Prepare, joined, prepare_all
 from quorate.serving.lanes import ThreadLane
 from quorate.serving.line import Line
 from quorate.serving.units import HostUnit, InProcessUnit
+
+log = logging.getLogger("quorate.serving")
 
 MAX_ROWS = 1024
 """Rows of different requests that are joined at most."""
@@ -153,6 +156,7 @@ class Batcher:
         self._inline: Line[Work] = Line()
         self._line: Line[Work] = Line()
         self._scheduled = False
+        self._afterwards: list[Callable[[], None]] = []
         self._runs: dict[asyncio.Task[None], Run] = {}
         self._prepare_ms = 0.0  # a row, where that is done here
         self.cost = unit.cost
@@ -192,6 +196,10 @@ class Batcher:
             self.pump()
         return work
 
+    def afterwards(self, follow_up: Callable[[], None]) -> None:
+        """Have something done when all promises of the run that is being delivered are kept."""
+        self._afterwards.append(follow_up)
+
     def put(self, work: Work) -> None:
         """Put in line what is :meth:`prompt`."""
         work.prompt = True
@@ -230,10 +238,19 @@ class Batcher:
                 self._deliver(results)
             if not self._inline.count:
                 self._scheduled = False
-                return
+                break
             if self._clock.monotonic() >= until:
                 asyncio.get_running_loop().call_soon(self._turn)
-                return
+                break
+        self._follow_up()  # what was too late to run was told so, too
+
+    def _follow_up(self) -> None:
+        afterwards, self._afterwards = self._afterwards, []
+        for follow_up in afterwards:
+            try:
+                follow_up()
+            except Exception:
+                log.exception("What follows a run failed")
 
     def _compute(self, works: Sequence[Work], run: Run | None) -> Results:
         """Prepare and run works in this thread."""
@@ -360,6 +377,7 @@ class Batcher:
                     promise.set_result(result)
             elif not promise.done():
                 promise.set_exception(result)
+        self._follow_up()
         for batch, requests in shared.items():
             rows = len(batch.values)
             self.curve.observe(rows, batch.elapsed)

@@ -20,7 +20,7 @@ from quorate.codecs import decision as decision_codec
 from quorate.core.types import Decision, FloatArray, MemberRun
 from quorate.errors import Overloaded
 from quorate.serving.batch import Part
-from quorate.serving.batcher import Work
+from quorate.serving.batcher import Batcher, Work
 from quorate.serving.call import Call
 from quorate.serving.deciding import decision
 from quorate.serving.endpoint import Choice, LoadedEndpoint
@@ -35,10 +35,16 @@ ordinary way."""
 class Asked(Work):
     """A prompt request in line: work that is its own promise. ``then`` is called once, unless that client left."""
 
-    __slots__ = ("_desk", "call", "choice", "endpoint", "gone", "part", "then")
+    __slots__ = ("_desk", "batcher", "call", "choice", "endpoint", "gone", "part", "then")
 
     def __init__(
-        self, desk: PromptDesk, endpoint: LoadedEndpoint, choice: Choice, call: Call, then: Callable[[Told], None]
+        self,
+        desk: PromptDesk,
+        batcher: Batcher,
+        endpoint: LoadedEndpoint,
+        choice: Choice,
+        call: Call,
+        then: Callable[[Told], None],
     ) -> None:
         super().__init__(
             Feed(call.raw, call.rows, call.path),
@@ -49,6 +55,7 @@ class Asked(Work):
             bulk=call.priority == "bulk",
         )
         self._desk = desk
+        self.batcher = batcher
         self.endpoint = endpoint
         self.choice = choice
         self.call = call
@@ -104,7 +111,7 @@ class PromptDesk:
         choice = endpoint.choose(call.strategy, call.context, plane.uniform)
         if not choice.strategy.simple:
             return None
-        asked = Asked(self, endpoint, choice, call, then)
+        asked = Asked(self, batcher, endpoint, choice, call, then)
         plane.enter(endpoint, call)
         batcher.put(asked)
         return asked
@@ -112,16 +119,14 @@ class PromptDesk:
     def left(self, asked: Asked) -> None:
         """A request's client has left."""
         if asked.started is None:  # it will not be run
-            unit = asked.endpoint.pool.together()
-            if unit is not None:
-                asked.endpoint.pool.batcher(unit).left(asked)
+            asked.batcher.left(asked)
             self._plane.leave(asked.endpoint)
             asked.then(None)
 
     def ran(self, asked: Asked) -> None:
         """A request's turn is over; the others of that turn are told in the same breath."""
         if not self._ran:
-            asyncio.get_running_loop().call_soon(self._settle)
+            asked.batcher.afterwards(self._settle)
         self._ran.append(asked)
 
     def _settle(self) -> None:
