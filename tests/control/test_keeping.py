@@ -5,8 +5,11 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +20,10 @@ from quorate.codecs import columnar, snapshot
 from quorate.codecs import decision as decision_codec
 from quorate.codecs import outcome as outcome_codec
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
-from quorate.codecs.lookup import JournalReader, Segment
+from quorate.codecs.lookup import JournalReader
 from quorate.codecs.snapshot import JournalSettings, Routing, ShipSettings
-from quorate.control import compact, keeping
+from quorate.control import compact
+from quorate.control.compacting import CompactProcess
 from quorate.control.ingest import Ingest, follow, ingest_lock
 from quorate.control.keeping import Keeper, Kept, ship_lock
 from quorate.control.pins import Pin, pin
@@ -138,32 +142,6 @@ def test_a_segment_that_cannot_be_compacted_is_named_and_left(books: Books) -> N
         books.keeper.tidy()
     assert books.events == [("left", 1)]
     assert "damaged" in Kept.read(books.home).left["0/" + path.name]
-
-
-@needs_arrow
-def test_while_the_machine_is_busy_compaction_waits_but_not_for_ever(
-    books: Books, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A compaction that hardly gets to a processor shows it: the next comes later, or when too many wait."""
-    really = compact.compact
-
-    def starved(segment: Segment) -> compact.Compacted:
-        books.clock.advance(60.0)  # of which this thread is on a processor for some milliseconds
-        return really(segment)
-
-    monkeypatch.setattr(compact, "compact", starved)
-    for first in range(0, 18, 3):
-        books.segment(first)
-    books.ingest.catch_up()
-    books.keeper.tidy()
-    assert books.events == [("compacted", 1)]
-    books.keeper.tidy()
-    assert books.keeper.compactable() == 5  # it is too early
-    books.keeper.tidy(at_once=True, most=1)
-    assert books.keeper.compactable() == 4
-    monkeypatch.setattr(keeping, "PATIENCE", 3)
-    books.keeper.tidy()
-    assert books.keeper.compactable() == 0
 
 
 @needs_arrow
@@ -289,3 +267,65 @@ def test_following_tidies_while_it_holds_the_lock(books: Books) -> None:
     books.segment(0)
     follow(books.home, books.database, stop, every_s=0.0, tidy=tidy)
     assert seen == [False]
+
+
+# --- in a process of its own ----------------------------------------------------------------------
+
+
+def until(keeper: Keeper, done: Callable[[], bool]) -> None:
+    """Tidy until it is done, as control does; a process has to start and end for it."""
+    limit = time.monotonic() + 120
+    while not done():
+        assert time.monotonic() < limit
+        keeper.tidy()
+        time.sleep(0.05)
+
+
+@needs_arrow
+def test_a_process_compacts_and_nobody_waits_for_it(books: Books) -> None:
+    process = CompactProcess(idle=False)
+    keeper = Keeper(books.home, books.database, books.clock, count=lambda *e: books.events.append(e), process=process)
+    books.segment(0)
+    books.segment(3)
+    path = books.home.journal / "0" / segment_name(0, 6)
+    books.segment(6, count=6)
+    data = bytearray(path.read_bytes())
+    data[300] ^= 1
+    path.write_bytes(data)
+    books.ingest.catch_up()
+    keeper.tidy()
+    assert process.busy
+    assert books.events == []
+    until(keeper, lambda: len(books.events) == 3)
+    assert books.events == [("compacted", 1), ("compacted", 1), ("left", 1)]
+    assert (keeper.kept.compacted, keeper.kept.decisions) == (2, 6)
+    assert "damaged" in keeper.kept.left["0/" + path.name]
+    assert books.names() == ["00.parquet", "00.qx", "03.parquet", "03.qx", "06.qj"]
+    keeper.tidy()
+    assert not process.busy
+
+
+@needs_arrow
+def test_a_process_that_was_killed_is_followed_by_another(books: Books) -> None:
+    process = CompactProcess(idle=False)
+    keeper = Keeper(books.home, books.database, books.clock, process=process)
+    books.segment(0)
+    books.ingest.catch_up()
+    keeper.tidy()
+    assert process._process is not None
+    process._process.kill()
+    until(keeper, lambda: keeper.kept.compacted == 1)
+    assert books.names() == ["00.parquet", "00.qx"]
+    process.stop()
+    assert not process.busy
+
+
+def test_a_process_ends_with_the_one_that_started_it_and_takes_no_processor_from_others() -> None:
+    program = (
+        "import os, threading, time; from quorate.control import compacting as c; c.humbly();"
+        "idle = getattr(os, 'SCHED_IDLE', None);"
+        "print(os.nice(0) == 19 if idle is None else os.sched_getscheduler(0) == idle, flush=True);"
+        "threading.Thread(target=c._end_with_parent, daemon=True).start(); time.sleep(600)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], input=b"", capture_output=True, timeout=240, check=False)
+    assert (done.stdout.strip(), done.returncode) == (b"True", 1)

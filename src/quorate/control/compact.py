@@ -21,7 +21,7 @@ from quorate.codecs import outcome as outcome_codec
 from quorate.codecs.journal import HEADER_SIZE, RecordKind, scan
 from quorate.codecs.lookup import COMPACTED, INDEX, OUTCOMES, Segment
 from quorate.core.types import Decision, Outcome
-from quorate.errors import JournalError
+from quorate.errors import JournalError, QuorateError
 from quorate.registry.files import settle, settle_folder
 from quorate.store.ledger import Progress
 
@@ -63,6 +63,28 @@ def _unlocked(path: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of compacting a segment: what was made of it, or else ``error``, after which it is tried ``again`` or
+    stays as it is; neither where it was gone."""
+
+    made: Compacted | None = None
+    error: str | None = None
+    again: bool = False
+
+
+def attempt(segment: Segment) -> Attempt:
+    """Compact a segment and say what came of it; never raises what :func:`compact` is expected to."""
+    try:
+        return Attempt(compact(segment))
+    except FileNotFoundError:
+        return Attempt()
+    except OSError as error:  # as a rule, the disk is full: what is deleted now may help
+        return Attempt(error=str(error), again=True)
+    except QuorateError as error:
+        return Attempt(error=str(error))
 
 
 def compact(segment: Segment) -> Compacted:

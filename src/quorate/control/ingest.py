@@ -38,6 +38,11 @@ PRECEDENCE = ("ground_truth", "expert", "user")
 """Whose truth counts where several sources have one; other sources come after these, by name."""
 
 
+STRETCH = 256
+PAUSE_S = 0.004
+"""Between stretches of so many records it pauses: a worker that wakes up waits until this thread's slice is over."""
+
+
 def ingest_lock(home: Home) -> AbstractContextManager[bool]:
     """Try to be the one that ingests while the block runs; yields False where another process is."""
     return alone(home, "ingest")
@@ -55,7 +60,7 @@ def follow(
 
     ``tidy`` is called after each time, while the lock is held.
     """
-    ingest = Ingest(JournalReader(home.journal), database)
+    ingest = Ingest(JournalReader(home.journal), database, pause=lambda: stop.wait(PAUSE_S))
     tasks = {"Journals cannot be ingested": ingest.catch_up, "Journals cannot be compacted or deleted": tidy}
     keep_doing(home, "ingest", tasks, stop, every_s=every_s)
 
@@ -74,11 +79,17 @@ class _Found:
 
 
 class Ingest:
-    """Reads all slots' segments into the ledger; hold :func:`ingest_lock` while using it."""
+    """Reads all slots' segments into the ledger; hold :func:`ingest_lock` while using it.
 
-    def __init__(self, reader: JournalReader, database: Database) -> None:
+    ``pause`` is called now and then.
+    """
+
+    def __init__(
+        self, reader: JournalReader, database: Database, *, pause: Callable[[], object] = lambda: None
+    ) -> None:
         self._reader = reader
         self._database = database
+        self._pause = pause
         self._done: set[Segment] = set()  # complete, and read to the end
 
     def catch_up(self) -> int:
@@ -94,7 +105,7 @@ class Ingest:
                 continue
             place = Place(segment.slot, segment.boot, segment.first)
             try:
-                found = _read(segment, known.get(place))
+                found = _read(segment, known.get(place), self._pause)
             except FileNotFoundError:
                 continue  # removed since it was listed
             except (JournalError, OSError) as error:
@@ -141,14 +152,16 @@ class Ingest:
         ledger.judge(connection, judgements)
 
 
-def _read(segment: Segment, before: Progress | None) -> _Found:
+def _read(segment: Segment, before: Progress | None, pause: Callable[[], object]) -> _Found:
     """What a segment holds beyond what is known of it."""
     found = scan(segment.path, before.offset if before is not None else 0)
     if before is not None and found.header is not None and found.header.created != before.created:
-        return _read(segment, None)  # another journal in the place of the one that was read
+        return _read(segment, None, pause)  # another journal in the place of the one that was read
     old = before or Progress(found.header.created if found.header is not None else 0, 0)
     batch, unreadable = _Found(old), 0
-    for record in found:
+    for number, record in enumerate(found, 1):
+        if number % STRETCH == 0:
+            pause()
         try:
             if record.kind == RecordKind.DECISION:
                 _count(batch, decision_codec.summary(record.payload))

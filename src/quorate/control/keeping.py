@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -18,6 +17,8 @@ from quorate.codecs.lookup import JournalReader, Segment
 from quorate.codecs.snapshot import JournalSettings
 from quorate.control import compact, retention
 from quorate.control.alone import alone, keep_doing
+from quorate.control.compact import Attempt
+from quorate.control.compacting import CompactProcess
 from quorate.control.pins import pins
 from quorate.control.retention import Pruned, prune, stored
 from quorate.control.ship import Shipper, shipped
@@ -32,11 +33,6 @@ log = logging.getLogger("quorate.control")
 PRUNE_EVERY_S = 30.0
 RETRY_S = 60.0
 SHIP_EVERY_S = 2.0
-STARVED = 0.5
-"""Of a compaction's time, the share on a processor below which the machine has better things to do."""
-STARVED_S = 30.0
-"""Then the next one waits so long (seconds), unless so many segments wait:"""
-PATIENCE = 32
 
 Count = Callable[[str, int], None]
 """Counts journal files by what became of them: compacted, left, deleted, shipped, ship_failed."""
@@ -91,11 +87,18 @@ def ship_lock(home: Home) -> AbstractContextManager[bool]:
 class Keeper:
     """Keeps the journals of one project.
 
-    :meth:`tidy` needs the ingest lock, :meth:`ship` the ship lock; the two may run in different threads.
+    :meth:`tidy` needs the ingest lock, :meth:`ship` the ship lock; the two may run in different threads. With a
+    ``process`` it has that compact and does not wait for it.
     """
 
     def __init__(
-        self, home: Home, database: Database, clock: Clock, *, count: Count = lambda _event, _count: None
+        self,
+        home: Home,
+        database: Database,
+        clock: Clock,
+        *,
+        count: Count = lambda _event, _count: None,
+        process: CompactProcess | None = None,
     ) -> None:
         self.kept = Kept.read(home)
         self.kept.left = {}  # this release may know better
@@ -103,6 +106,7 @@ class Keeper:
         self._database = database
         self._clock = clock
         self._count = count
+        self._process = process
         self._reader = JournalReader(home.journal)
         self._small = compact.SMALL
         self._finished: set[Path] = set()
@@ -110,7 +114,6 @@ class Keeper:
         self._swept = False
         self._shipper: Shipper | None = None
         self._lock = threading.Lock()
-        self._starved = False
         self._compact_at = self._prune_at = clock.monotonic()
 
     def settings(self) -> JournalSettings:
@@ -130,16 +133,17 @@ class Keeper:
                 compact.sweep(folder)
                 retention.sweep(folder)
             self._swept = True
+        if self._process is not None:
+            for segment, outcome in self._process.finished():
+                self._note(segment, outcome)
         self._learn(files)
         if settings.compact and self._can_compact(files) and (at_once or now >= self._compact_at):
-            waiting = [segment for segment in files if self._to_compact(segment, settings)]
-            for segment in waiting[:most]:
-                self._compact(segment)
-                if not at_once and self._starved and len(waiting) < PATIENCE:
-                    self._compact_at = (
-                        self._clock.monotonic() + STARVED_S
-                    )  # answering comes first, as long as the disk can wait
-                    break
+            waiting = [segment for segment in files if self._to_compact(segment, settings)][:most]
+            if self._process is None or at_once:
+                for segment in waiting:
+                    self._note(segment, compact.attempt(segment))
+            elif waiting and not self._process.busy:
+                self._process.start(waiting)
             files = self._reader.files() if waiting else files
         bounded = settings.keep_days is not None or settings.keep_bytes is not None
         if bounded and (at_once or now >= self._prune_at):
@@ -215,31 +219,26 @@ class Keeper:
             )
         return False
 
-    def _compact(self, segment: Segment) -> None:
-        wall, cpu = self._clock.monotonic(), time.thread_time()
-        try:
-            made = compact.compact(segment)
-            self._starved = time.thread_time() - cpu < STARVED * (self._clock.monotonic() - wall)
-        except FileNotFoundError:
-            return
-        except OSError as error:  # as a rule, the disk is full: what is deleted now may help
+    def _note(self, segment: Segment, outcome: Attempt) -> None:
+        """Remember what came of compacting a segment."""
+        made = outcome.made
+        if made is not None:
+            self._count("compacted", 1)
+            with self._lock:
+                self.kept.compacted += 1
+                self.kept.decisions += made.decisions
+                self.kept.before += made.before
+                self.kept.after += made.after
+                self.kept.save(self._home)
+        elif outcome.again:
             self._compact_at = self._clock.monotonic() + RETRY_S
-            log.error("%s cannot be compacted now: %s", segment.path, error)
-            return
-        except QuorateError as error:
-            log.error("%s cannot be compacted and stays as it is: %s", segment.path, error)
+            log.error("%s cannot be compacted now: %s", segment.path, outcome.error)
+        elif outcome.error is not None:
+            log.error("%s cannot be compacted and stays as it is: %s", segment.path, outcome.error)
             self._count("left", 1)
             with self._lock:
-                self.kept.left[self._name(segment)] = str(error)
+                self.kept.left[self._name(segment)] = outcome.error
                 self.kept.save(self._home)
-            return
-        self._count("compacted", 1)
-        with self._lock:
-            self.kept.compacted += 1
-            self.kept.decisions += made.decisions
-            self.kept.before += made.before
-            self.kept.after += made.after
-            self.kept.save(self._home)
 
     def _prune(self, files: list[Segment], settings: JournalSettings) -> None:
         now = self._clock.now()

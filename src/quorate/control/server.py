@@ -18,6 +18,7 @@ from quorate.clock import Clock
 from quorate.codecs.lookup import JournalReader
 from quorate.control.access import Access
 from quorate.control.api import Services, create_app
+from quorate.control.compacting import CompactProcess
 from quorate.control.ingest import follow
 from quorate.control.jobs.desk import JobDesk
 from quorate.control.keeping import Keeper, keep_shipping
@@ -36,7 +37,7 @@ DRAIN_S = 5
 BACKLOG = 128
 READINGS_S = 1.0
 NICE = 10
-"""What of the processor ingesting and compacting leave to others (nice value; Linux has it for each thread)."""
+"""What of the processor ingesting and shipping leave to others (nice value; Linux has it for each thread)."""
 
 
 def serve(
@@ -90,7 +91,8 @@ def _ingesting(home: Home, database: Database, clock: Clock, counters: Counters)
     def count(event: str, number: int) -> None:
         counters.counter("quorate_journal_files_total", event=event).add(number)
 
-    keeper = Keeper(home, database, clock, count=count)
+    compacting = CompactProcess()
+    keeper = Keeper(home, database, clock, count=count, process=compacting)
     threads = [
         threading.Thread(
             target=_humbly, args=(follow, home, database, stop), kwargs={"tidy": keeper.tidy}, name="ingest"
@@ -106,6 +108,7 @@ def _ingesting(home: Home, database: Database, clock: Clock, counters: Counters)
         stop.set()
         for thread in threads:
             thread.join(DRAIN_S)  # what it has not finished by then is rolled back, or done again
+        compacting.stop()
 
 
 @contextmanager
