@@ -71,7 +71,10 @@ class Request:
     @property
     def media_type(self) -> str:
         """The Content-Type without its parameters, lower case."""
-        return self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
+        given = self.headers.get(b"content-type", b"")
+        if given == b"application/json":
+            return "application/json"
+        return given.partition(b";")[0].strip().lower().decode("latin-1")
 
     async def stream(self) -> AsyncIterator[bytes]:
         """The body as it comes; :class:`ClientDisconnected` if the client leaves before its end."""
