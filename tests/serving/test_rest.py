@@ -520,7 +520,7 @@ class Repository:
 
 
 def test_what_is_unloaded_says_so_until_it_is_loaded(port: Port) -> None:
-    port.app._repository = repository = Repository(port)  # type: ignore[assignment]
+    port.app._protocol._repository = repository = Repository(port)  # type: ignore[assignment]
     assert port.ask("/v2/repository/models/main/unload", b"").json == {}
     for path, body, method in (
         (PREDICT, ROWS, "POST"),
@@ -541,7 +541,7 @@ def test_what_is_unloaded_says_so_until_it_is_loaded(port: Port) -> None:
 
 @pytest.mark.parametrize("body", [b"[]", b'{"parameters": {"config": "{}"}}', b'{"unload_dependents": true}', b"{"])
 def test_a_load_has_no_parameters(port: Port, body: bytes) -> None:
-    port.app._repository = repository = Repository(port)  # type: ignore[assignment]
+    port.app._protocol._repository = repository = Repository(port)  # type: ignore[assignment]
     assert port.ask("/v2/repository/models/main/load", body).status in (400, 422)
     assert repository.asked == []
 
@@ -549,7 +549,7 @@ def test_a_load_has_no_parameters(port: Port, body: bytes) -> None:
 def test_only_an_admin_unloads(port: Port) -> None:
     keys = tuple(KeyRoute(role, hashlib.sha256(role.encode()).hexdigest(), (role,)) for role in ("operate", "admin"))
     port.publish(port.pool, keys=keys)
-    port.app._repository = repository = Repository(port)  # type: ignore[assignment]
+    port.app._protocol._repository = repository = Repository(port)  # type: ignore[assignment]
     for role, status in (("operate", 403), ("admin", 200)):
         assert port.ask("/v2/repository/models/main/unload", b"", x_api_key=role).status == status
     assert repository.asked == ["unload main by admin"]
@@ -570,7 +570,7 @@ def test_an_error_after_the_decision_is_logged_with_its_id(
         if name:  # a protocol request is tried on a blank answer first, without a name
             raise RuntimeError("cannot be encoded")
 
-    monkeypatch.setattr(f"quorate.serving.rest.{broken}", fail)
+    monkeypatch.setattr(f"quorate.serving.{broken}", fail)
     with caplog.at_level(logging.ERROR):
         assert port.ask(path, body, x_request_id="r9").status == 500
     (record,) = caplog.records

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +13,27 @@ from quorate import __version__
 from quorate.errors import (
     InvalidInput,
     NoQuorum,
-    NotReady,
     Overloaded,
     QuorateError,
     UnsupportedMediaType,
 )
-from quorate.serving import answers, oip, oip_models, oip_responses, oip_statistics, outcome_requests
+from quorate.serving import answers, outcome_requests
 from quorate.serving.bulk.desk import BatchRequest, BulkDesk
 from quorate.serving.call import Call
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.forms import FormReader, query_options
-from quorate.serving.http import BINARY, HTML, JSON, Body, Headers, Reply, Request, allow, no_route
+from quorate.serving.gate import Gate
+from quorate.serving.http import HTML, JSON, Body, Headers, Reply, Request, allow, no_route
 from quorate.serving.idempotency import IdempotencyTable
 from quorate.serving.inputs import InputReader
 from quorate.serving.listening import Tell
-from quorate.serving.oip_models import Target
-from quorate.serving.once import once
+from quorate.serving.oip_routes import ProtocolRoutes
 from quorate.serving.outcomes import OutcomeDesk
 from quorate.serving.plane import Plane
 from quorate.serving.prompt import Asked, PromptDesk, Told
 from quorate.serving.repository import Repository
 from quorate.web import headers as header
-from quorate.web.hosts import HostPolicy
-from quorate.web.limits import ClientDisconnected, read_body
+from quorate.web.limits import ClientDisconnected
 from quorate.web.openapi import docs_html
 from quorate.web.openapi_inference import inference_document
 from quorate.web.problem import oip_problem, problem
@@ -65,18 +62,12 @@ class RestApp:
         telemetry: Path | None = None,
     ) -> None:
         self._plane = plane
-        self._host = host
+        self._gate = Gate(plane, host=host, idempotency=idempotency, ready=ready)
+        self._protocol = ProtocolRoutes(plane, self._gate, repository, telemetry)
         self._outcomes = outcomes
-        self._idempotency = idempotency
-        self._ready = ready
         self._prompt = PromptDesk(plane, answers.encode_all)
         self._bulk = BulkDesk(plane, spool=spool, ready=ready)
-        self._kept: set[asyncio.Task[Reply]] = set()
-        self._repository = repository
-        self._telemetry = telemetry
         self._readers: dict[int, tuple[Any, InputReader]] = {}
-        self._hosts = HostPolicy(host)
-        self._hosts_of = -1
         self._openapi = _encode(inference_document(__version__))
         self._docs = docs_html(inference_document(__version__))
 
@@ -125,7 +116,7 @@ class RestApp:
         name, _, action = path[len(_ENDPOINTS) :].partition("/")
         generation = self._plane.generation
         endpoint = generation.endpoints.get(name)
-        body = self._whole(request)
+        body = self._gate.whole(request)
         if action != "predict" or endpoint is None or body is None or not self._prompt.takes(endpoint):
             return None
 
@@ -136,9 +127,9 @@ class RestApp:
         generation.acquire()
         asked = None
         try:
-            self._check(request)
-            self._authorise(request, "predict")
-            self._need_ready()
+            self._gate.check(request)
+            self._gate.authorise(request, "predict")
+            self._gate.need_ready()
             refused = self._plane.refusal(endpoint)
             if refused is not None:
                 return self._failed(request, refused)
@@ -164,8 +155,12 @@ class RestApp:
         except Exception as error:
             return self._failed(request, error)
 
+    async def finish(self) -> None:
+        """Wait for requests with a key whose clients have left."""
+        await self._gate.finish()
+
     async def _route(self, request: Request) -> Reply:
-        self._check(request)
+        self._gate.check(request)
         parts = request.path.split("/")
         match parts[1:]:
             case ["v1", "endpoints", name, "predict"]:
@@ -174,13 +169,11 @@ class RestApp:
             case ["v1", "endpoints", name, "batch"]:
                 allow(request, "POST")
                 return await self._batch(request, name)
-            case ["v2", "models", *rest]:
-                return await self._models(request, rest)
             case ["v1", "outcomes"]:
                 allow(request, "POST")
                 return await self._accept_outcomes(request)
             case ["v2", *rest]:
-                return await self._protocol(request, rest)
+                return await self._protocol.answer(request, rest)
             case ["openapi.json"]:
                 allow(request, "GET")
                 return 200, [JSON], self._openapi
@@ -189,47 +182,11 @@ class RestApp:
                 return 200, [HTML], self._docs
         raise no_route(request)
 
-    def _check(self, request: Request) -> None:
-        """Refuse a head that is ambiguous, or meant for somebody else."""
-        header.check(request.received, request.headers)
-        generation = self._plane.generation
-        if generation.version != self._hosts_of:
-            self._hosts = HostPolicy(self._host, generation.routing.hosts)
-            self._hosts_of = generation.version
-        self._hosts.check(request.method, request.headers.get(b"host"), request.headers.get(b"origin"))
-
-    def _authorise(self, request: Request, role: str) -> str | None:
-        """The id of the caller's key, None where no keys are needed."""
-        keyring = self._plane.generation.keyring
-        return keyring.authorise(request.headers.get(b"authorization"), request.headers.get(b"x-api-key"), role)
-
-    def _whole(self, request: Request) -> bytes | None:
-        """The body, where it is here and can be taken as it is."""
-        whole = request.whole
-        fits = whole is not None and len(whole) <= self._plane.generation.limits.body_bytes
-        return whole if fits and b"content-encoding" not in request.headers else None
-
-    async def _body(self, request: Request) -> bytes:
-        whole = self._whole(request)
-        if whole is not None:
-            return whole
-        headers = request.headers
-        return await read_body(
-            request.receive,
-            limit=self._plane.generation.limits.body_bytes,
-            content_length=headers.get(b"content-length"),
-            encoding=headers.get(b"content-encoding"),
-        )
-
-    def _need_ready(self) -> None:
-        if not self._ready():
-            raise NotReady("This worker is starting or draining; try again in a moment.")
-
     # --- batch ---
 
     async def _batch(self, request: Request, name: str) -> Reply:
-        self._authorise(request, "predict")
-        self._need_ready()
+        self._gate.authorise(request, "predict")
+        self._gate.need_ready()
         headers, pieces = await self._bulk.score(
             BatchRequest(
                 name,
@@ -256,11 +213,11 @@ class RestApp:
         return known[1]
 
     async def _predict(self, request: Request, name: str) -> Reply:
-        caller = self._authorise(request, "predict")
-        self._need_ready()
+        caller = self._gate.authorise(request, "predict")
+        self._gate.need_ready()
         endpoint = self._plane.endpoint(name)
         key = header.idempotency_key(request.headers.get(b"idempotency-key"))
-        body = await self._body(request)
+        body = await self._gate.body(request)
         call = self._call(request, endpoint, body, key)
 
         async def answer() -> Reply:
@@ -270,25 +227,7 @@ class RestApp:
 
         if key is None:
             return await answer()
-        return await self._once(request, answer, caller, key, call.digest)
-
-    async def _once(
-        self, request: Request, answer: Callable[[], Awaitable[Reply]], caller: str | None, key: str, digest: bytes
-    ) -> Reply:
-        """Answer once per key, to the end also where the client leaves: with the same key it may come back."""
-
-        async def pinned() -> Reply:
-            with self._plane.pinned():
-                return await once(self._idempotency, request, answer, caller=caller, key=key, digest=digest)
-
-        task = asyncio.ensure_future(pinned())
-        self._kept.add(task)
-        task.add_done_callback(self._kept.discard)
-        return await asyncio.shield(task)
-
-    async def finish(self) -> None:
-        """Wait for requests with a key whose clients have left."""
-        await asyncio.gather(*self._kept, return_exceptions=True)
+        return await self._gate.once(request, answer, caller, key, call.digest)
 
     def _call(self, request: Request, endpoint: LoadedEndpoint, body: bytes, key: str | None) -> Call:
         reader = self._reader(endpoint)
@@ -331,135 +270,16 @@ class RestApp:
             traceparent=request.traceparent,
         )
 
-    # --- Open Inference Protocol ---
-
-    async def _protocol(self, request: Request, rest: list[str]) -> Reply:
-        match rest:
-            case [] | [""]:
-                allow(request, "GET")
-                about = {
-                    **oip_models.SERVER,
-                    "extensions": ["binary_tensor_data", "model_repository", "statistics"],
-                }
-                return 200, [JSON], _encode(about)
-            case ["health", "live"]:
-                allow(request, "GET")
-                return 200, [JSON], b'{"live":true}'
-            case ["health", "ready"]:
-                allow(request, "GET")
-                self._need_ready()
-                return 200, [JSON], b'{"ready":true}'
-            case ["repository", "index"]:
-                allow(request, "POST")
-                return await self._index(request)
-            case ["repository", "models", name, ("load" | "unload") as action]:
-                allow(request, "POST")
-                return await self._repository_model(request, name, action)
-        raise no_route(request)
-
-    async def _index(self, request: Request) -> Reply:
-        self._authorise(request, "predict")
-        ready = oip_models.ready_only(await self._body(request), self._plane.generation.limits.json_depth)
-        return 200, [JSON], _encode(oip_models.index(self._plane.generation, ready_only=ready))
-
-    async def _repository_model(self, request: Request, name: str, action: str) -> Reply:
-        caller = self._authorise(request, "admin")
-        oip_models.no_parameters(await self._body(request), self._plane.generation.limits.json_depth)
-        if self._repository is None:
-            raise NotReady("This worker is starting or draining; try again in a moment.")
-        act = self._repository.load if action == "load" else self._repository.unload
-        await act(name, by=caller)
-        return 200, [JSON], b"{}"
-
-    async def _models(self, request: Request, rest: list[str]) -> Reply:
-        version: str | None = None
-        match rest:
-            case ["stats"] if not self._plane.generation.has("stats"):
-                name, action = "", "stats"
-            case [name]:
-                action = ""
-            case [name, "versions", version]:
-                action = ""
-            case [name, "versions", version, ("ready" | "infer" | "stats") as action]:
-                pass
-            case [name, ("ready" | "infer" | "stats") as action]:
-                pass
-            case _:
-                raise no_route(request)
-        allow(request, "POST" if action == "infer" else "GET")
-        caller = self._authorise(request, "operate" if action == "stats" else "predict")
-        self._need_ready()
-        if action == "stats":
-            found = await oip_statistics.of(self._plane.generation, self._telemetry, name, version)
-            return 200, [JSON], _encode(found)
-        target = oip_models.target(self._plane.generation, name, version)
-        if action == "infer":
-            return await self._infer(request, target, caller)
-        if action == "ready":
-            oip_models.need_loaded(target)
-            return 200, [JSON], _encode({"name": name, "ready": True})
-        return 200, [JSON], _encode(oip_models.metadata(target))
-
-    async def _infer(self, request: Request, target: Target, caller: str | None) -> Reply:
-        key = header.idempotency_key(request.headers.get(b"idempotency-key"))
-        if request.media_type not in ("application/json", "application/octet-stream", ""):
-            raise UnsupportedMediaType(
-                f"'{request.media_type[:64]}' is not read here; expected application/json or application/octet-stream.",
-                path="Content-Type",
-            )
-        body = await self._body(request)
-        blind = oip_models.is_blind(target)
-        signature = target.pool.route.signature
-        infer = oip.decode(
-            body, request.headers.get(b"inference-header-content-length"), signature, self._plane.generation.limits
-        )
-        oip_responses.check_outputs(infer.request, signature.output, blind=blind)
-        call = Call(
-            raw=infer.raw,
-            path=infer.path,
-            rows=infer.rows,
-            size=len(body),
-            digest=hashlib.sha256(body).digest(),
-            arrived=request.arrived,
-            started=self._plane.clock.monotonic(),
-            strategy=infer.strategy,
-            max_ms=infer.max_ms,
-            context=infer.context,
-            request_id=request.request_id,
-            idempotency_key=key,
-            traceparent=request.traceparent,
-        )
-
-        async def answer() -> Reply:
-            answered = await oip_models.answer(self._plane, target, call)
-            request.decision = answered.decision
-            body, head = oip_responses.encode(
-                infer.request,
-                name=answered.name,
-                version=answered.version,
-                answer=answered.output,
-                output=signature.output,
-                blind=blind,
-                parameters=answered.parameters,
-            )
-            if head is None:
-                return 200, [JSON], body
-            return 200, [BINARY, (b"inference-header-content-length", str(head).encode())], body
-
-        if key is None:
-            return await answer()
-        return await self._once(request, answer, caller, key, call.digest)
-
     # --- outcomes ---
 
     async def _accept_outcomes(self, request: Request) -> Reply:
-        self._authorise(request, "outcome")
-        self._need_ready()
+        self._gate.authorise(request, "outcome")
+        self._gate.need_ready()
         if request.media_type not in ("application/json", ""):
             raise UnsupportedMediaType(
                 f"'{request.media_type[:64]}' is not read here; expected application/json.", path="Content-Type"
             )
-        body = await self._body(request)
+        body = await self._gate.body(request)
         taken = await outcome_requests.take(self._outcomes, self._plane.meters, body, self._plane.generation.limits)
         return 202, [JSON], _encode(taken)
 
