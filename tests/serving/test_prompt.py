@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -289,3 +290,30 @@ def test_observers_are_told_every_decision(bench: Bench) -> None:
     endpoint = bench.endpoint()
     bench.turn(lambda: [bench.ask(endpoint, number) for number in range(3)])
     assert seen == [bench.told[number][0].id for number in range(3)]
+
+
+def test_nothing_of_a_request_waits_for_a_collection(bench: Bench) -> None:
+    """Inputs can be large: what is over must go with its last reference."""
+    threaded = bench.house.pool(a=bench.house.threaded(0.9))
+    slow = bench.house.endpoint(threaded, (StrategyRoute("only-a", "single", ("a",), 1),))
+    endpoint = bench.endpoint()
+
+    def ask() -> None:
+        asked = [bench.ask(endpoint, number) for number in range(3)]
+        assert asked[2] is not None
+        asked[2].cancel()
+
+    gc.collect()
+    gc.disable()
+    try:
+        bench.turn(ask)
+        bench.house.predict(slow)
+        bench.told.clear()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        left = {type(one).__name__ for one in gc.garbage}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert not left & {"Asked", "Awaited", "Run", "Feed", "Batch", "Call", "Execution", "Decision", "Choice"}

@@ -330,7 +330,7 @@ class Batcher:
         self._deliver(results)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        del self._runs[task]
+        self._runs.pop(task).works = []  # they know their run: the inputs would wait for a collection
         self.pump()
 
     def left(self, work: Work) -> None:

@@ -32,6 +32,22 @@ Told = tuple[Decision, bytes] | Overloaded | None
 ordinary way."""
 
 
+class _Kept:
+    """The promise of what is over."""
+
+    def done(self) -> bool:
+        return True
+
+    def set_result(self, result: Part, /) -> None:
+        """Nobody waits."""
+
+    def set_exception(self, exception: Exception, /) -> None:
+        """Nobody waits."""
+
+
+_KEPT = _Kept()
+
+
 class Asked(Work):
     """A prompt request in line: work that is its own promise. ``then`` is called once, unless that client left."""
 
@@ -70,10 +86,14 @@ class Asked(Work):
     def set_result(self, result: Part, /) -> None:
         """It has run."""
         self.part = result
-        self._desk.ran(self)
+        self._over()
 
     def set_exception(self, exception: Exception, /) -> None:
         """It could not run; the ordinary way finds out whose fault that is."""
+        self._over()
+
+    def _over(self) -> None:
+        self.promise = _KEPT  # itself until now: the input would wait for a collection
         self._desk.ran(self)
 
     def cancel(self) -> None:
@@ -81,6 +101,7 @@ class Asked(Work):
         if not self.gone:
             self.gone = True
             self._desk.left(self)
+            self.promise = _KEPT
 
 
 class PromptDesk:

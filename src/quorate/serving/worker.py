@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("quorate.serving")
 
 TICK = 0.1
-ALLOCATED = 10_000
-"""Objects allocated and not freed before a collection: requests leave no cycles, so looking after each few is waste."""
 RETRY_LOAD = 5.0
 DRAIN_GRACE = 5.0
 RESERVED_FILES = 256
@@ -141,7 +139,6 @@ class Worker:
         listener = listen(self._settings.host, self._settings.port)
         gc.collect()
         gc.freeze()  # what is loaded stays; collections need not walk it
-        gc.set_threshold(ALLOCATED)
         give_back_memory()
         chores = [
             asyncio.create_task(self._tick(plane, journal, server)),
