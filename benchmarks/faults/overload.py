@@ -42,7 +42,7 @@ def measure(seconds: float, workers: int, seed: int) -> Found:
     """The peak by a closed loop, normal latency at half of it, then the overload, then half of it again.
 
     Once with members of some milliseconds, and once with the digits pool, whose graph takes a tenth of what reading,
-    recording and sending take: there refusing a request takes nearly half of what answering it does.
+    recording and sending take: there refusing a request takes more than a third of what answering it does.
     """
     if (reason := openloop.missing()) is not None:
         return Found([Row("overload", QUORATE, "goodput", "1/s", (), reason)], 0)

@@ -63,8 +63,8 @@ def decision(*members, **changes):
 
 
 def test_a_decision_is_counted_whole(book):
-    book.meters.decided(decision(run("a", 1.0), run("b", 3.0), run("c", None, Status.SKIPPED), degraded=True))
-    book.meters.decided(decision(run("a", 1.0), served="single", assigned="mean"))
+    book.meters.decided_many([decision(run("a", 1.0), run("b", 3.0), run("c", None, Status.SKIPPED), degraded=True)])
+    book.meters.decided_many([decision(run("a", 1.0), served="single", assigned="mean")])
     assert book("quorate_requests_total", endpoint="digits", strategy="mean", status="2xx") == 1
     assert book("quorate_requests_total", endpoint="digits", strategy="single", status="2xx") == 1
     assert book("quorate_request_duration_seconds", endpoint="digits") == (4.0, 2)
@@ -78,10 +78,10 @@ def test_a_decision_is_counted_whole(book):
 
 def test_an_error_is_one_of_the_class_5xx_and_no_fallback(book):
     failed = decision(run("a", 1.0, Status.FAILED), served=None, answer=None, error="no_quorum", degraded=True)
-    book.meters.decided(decision())
+    book.meters.decided_many([decision()])
     for _ in range(2):
-        book.meters.decided(failed)
-    book.meters.decided(decision(error="no_quorum"))
+        book.meters.decided_many([failed])
+    book.meters.decided_many([decision(error="no_quorum")])
     assert book("quorate_requests_total", endpoint="digits", strategy="-", status="5xx") == 2
     assert book("quorate_requests_total", endpoint="digits", strategy="mean", status="5xx") == 1
     assert book("quorate_requests_total", endpoint="digits", strategy="mean", status="2xx") == 1
@@ -100,7 +100,7 @@ def test_many_decisions_count_as_each_would(tmp_path):
     ]
     one, many = Book(tmp_path / "one.qt"), Book(tmp_path / "many.qt")
     for each in several:
-        one.meters.decided(each)
+        one.meters.decided_many([each])
     many.meters.decided_many(several)
     many.meters.decided_many([])
     kept = [{(s.metric, *s.labels.values()): s.cells for s in read(b.path)[0]} for b in (one, many)]

@@ -157,8 +157,10 @@ def decode(data: bytes) -> Decision:
 
 
 def summary(data: bytes) -> Summary:
-    """What is counted of the decision in ``data``, for a fifth of the time; :class:`JournalError` like :func:`decode`,
-    though what is left packed is not looked into."""
+    """What is counted of the decision in ``data``, for less than decoding it takes.
+
+    :class:`JournalError` like :func:`decode`, though what is left packed is not looked into.
+    """
     return versioned.read("A decision record", data, _SUMMARIES)
 
 

@@ -28,6 +28,8 @@ class CompactProcess:
 
     def __init__(self, *, idle: bool = True) -> None:
         self._idle = idle
+        self.failed = False
+        """Whether the last process ended before its time."""
         self._process: subprocess.Popen[bytes] | None = None
         self._segments: Sequence[Segment] = ()
 
@@ -51,6 +53,7 @@ class CompactProcess:
         if process is None or process.poll() is None:
             return []
         self._process = None
+        self.failed = process.returncode != 0
         told = process.communicate()[0]
         outcomes = _decode(told[: told.rfind(b"\n") + 1])  # killed, it may have left half a line
         return list(zip(self._segments, outcomes, strict=False))

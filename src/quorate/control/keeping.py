@@ -134,8 +134,12 @@ class Keeper:
                 retention.sweep(folder)
             self._swept = True
         if self._process is not None:
+            busy = self._process.busy
             for segment, outcome in self._process.finished():
                 self._note(segment, outcome)
+            if busy and not self._process.busy and self._process.failed:
+                self._compact_at = now + RETRY_S
+                log.error("The process that compacts journal segments ended before its time; trying again in a minute.")
         self._learn(files)
         if settings.compact and self._can_compact(files) and (at_once or now >= self._compact_at):
             waiting = [segment for segment in files if self._to_compact(segment, settings)][:most]

@@ -56,11 +56,6 @@ class Meters:
 
     # --- requests ---
 
-    def decided(self, decision: Decision) -> None:
-        """Count one decision: its request, durations, members, and whether it was degraded or fell back."""
-        self._answered(decision)
-        self._ran(decision.members, 1.0)
-
     def decided_many(self, decisions: Iterable[Decision]) -> None:
         """Count decisions; neighbours with the very same ``members`` (one batch's) count them in one go."""
         members: Sequence[MemberRun] = ()

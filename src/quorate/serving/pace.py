@@ -17,9 +17,9 @@ class Pace:
     """``ms`` is the processor time of the loop's thread per request, 0 until enough is known.
 
     Parsing, deciding and sending take longer than a small model does, so the line in front of the model alone does not
-    tell how long a request will wait. Then refusing one takes nearly half of what answering one takes: a server that
-    refuses all it can would answer none. So where the loop itself is what everybody waits for, :meth:`refuse` grants
-    few refusals, and the others wait unread.
+    tell how long a request will wait. Then refusing one takes more than a third of what answering one takes: a server
+    that refuses all it can would answer none. So where the loop itself is what everybody waits for, :meth:`refuse`
+    grants few refusals, and the others wait unread.
     """
 
     __slots__ = ("_at", "_clock", "_cpu", "_left_ms", "_requests", "ms")

@@ -49,7 +49,7 @@ _KEPT = _Kept()
 
 
 class Asked(Work):
-    """A prompt request in line: work that is its own promise. ``then`` is called once, unless that client left."""
+    """A prompt request in line: work that is its own promise. ``then`` is called once."""
 
     __slots__ = ("_desk", "batcher", "call", "choice", "endpoint", "gone", "part", "then")
 
