@@ -12,23 +12,47 @@ from quorate.serving.pace import REFUSAL_MS, REFUSING, Pace
 from quorate.testing.clock import FakeClock
 
 
-def test_nothing_is_known_of_a_few_requests() -> None:
+@pytest.fixture
+def pace() -> Pace:
+    """As after a second of starting, no request yet."""
     pace = Pace(FakeClock())
-    pace.observe(1.0, 19)
+    pace.observe(1.0, 0)
+    return pace
+
+
+def test_nothing_is_known_of_a_few_requests(pace: Pace) -> None:
+    pace.observe(2.0, 19)
     assert pace.ms == 0.0
 
 
-def test_the_first_readings_count_as_they_are_and_later_ones_by_and_by() -> None:
-    pace = Pace(FakeClock())
-    pace.observe(0.1, 1000)
+def test_what_was_done_before_the_first_request_was_not_done_for_it(pace: Pace) -> None:
+    pace.observe(1.1, 1000)
     assert pace.ms == pytest.approx(0.1)
-    pace.observe(0.1, 1010)  # too few to tell; they count with the next ones
+
+
+def test_what_was_done_while_none_came_was_not_done_for_requests(pace: Pace) -> None:
+    pace.observe(1.1, 1000)
+    for beat in range(1, 1000):
+        pace.observe(1.1 + 0.01 * beat, 1000)
+    pace.observe(11.09 + 0.1, 2000)
     assert pace.ms == pytest.approx(0.1)
-    pace.observe(0.4, 2000)
-    assert pace.ms == pytest.approx(0.1 + 0.3 * 0.2)
+
+
+def test_the_first_readings_count_as_they_are_and_later_ones_by_and_by(pace: Pace) -> None:
+    pace.observe(1.1, 1000)
+    pace.observe(1.1, 1010)  # too few to tell; they count with the next ones
+    assert pace.ms == pytest.approx(0.1)
+    pace.observe(1.3, 2000)
+    assert pace.ms == pytest.approx(0.1 + 0.3 * 0.1)
     for beat in range(40):
-        pace.observe(0.4 + 0.3 * (beat + 1), 2000 + 1000 * (beat + 1))
+        pace.observe(1.3 + 0.3 * (beat + 1), 2000 + 1000 * (beat + 1))
     assert pace.ms == pytest.approx(0.3, rel=1e-3)
+
+
+def test_one_reading_far_off_counts_little(pace: Pace) -> None:
+    pace.observe(1.1, 1000)
+    pace.observe(3.1, 2000)
+    assert pace.ms == pytest.approx(0.1 + 0.3 * 0.2)
 
 
 def test_refusing_takes_no_more_than_its_share_of_the_time() -> None:

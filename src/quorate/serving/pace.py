@@ -6,6 +6,8 @@ from quorate.clock import Clock
 
 _ENOUGH = 20
 _RECENT = 0.3
+_AT_MOST = 3.0
+"""Times what was known: one reading that is far off (configuration was read meanwhile) does not shed requests."""
 REFUSING = 0.05
 """The share of the loop's time that may go into refusing what it could not answer in time."""
 REFUSAL_MS = 0.05
@@ -22,23 +24,29 @@ class Pace:
     grants few refusals, and the others wait unread.
     """
 
-    __slots__ = ("_at", "_clock", "_cpu", "_left_ms", "_requests", "ms")
+    __slots__ = ("_at", "_clock", "_cpu", "_left_ms", "_requests", "_seen", "ms")
 
     def __init__(self, clock: Clock) -> None:
         self.ms = 0.0
         self._clock = clock
         self._cpu = 0.0
-        self._requests = 0
+        self._requests = self._seen = 0
         self._left_ms = _BURST_MS
         self._at = clock.monotonic()
 
     def observe(self, cpu: float, requests: int) -> None:
-        """Take both readings since the start: processor seconds of the thread, and requests that came."""
+        """Take both readings since the start: processor seconds of the thread, and requests that came.
+
+        It is to be called often: what the thread did between two calls in which no request came, as at its start,
+        was not done for requests.
+        """
+        seen, self._seen = self._seen, requests
         fresh = requests - self._requests
-        if fresh < _ENOUGH:
+        if requests != seen and fresh < _ENOUGH:
             return
-        taken = (cpu - self._cpu) * 1000 / fresh
-        self.ms += (_RECENT if self._requests else 1.0) * (taken - self.ms)
+        if requests != seen:
+            taken = (cpu - self._cpu) * 1000 / fresh
+            self.ms += _RECENT * (min(taken, _AT_MOST * self.ms) - self.ms) if self.ms else taken
         self._cpu, self._requests = cpu, requests
 
     def refuse(self) -> bool:
