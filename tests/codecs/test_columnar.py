@@ -79,6 +79,7 @@ def decision(rng: np.random.Generator, i: int) -> Decision:
         request_id=maybe(text()),
         idempotency_key=maybe(text()),
         traceparent=maybe(text()),
+        facts={f"f{j}": [text(), 2**53, -1.5, True, None][rng.integers(5)] for j in range(rng.integers(0, 3))},
     )
 
 
@@ -103,6 +104,18 @@ def test_every_field_of_every_decision_comes_back_bit_for_bit(tmp_path: Path) ->
         assert one is not None
         assert decision_codec.encode(one) == decision_codec.encode(rows[row][1])
     assert columnar.read_decision(path, len(rows)) is None
+
+
+def test_what_the_release_before_wrote_has_no_facts(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    rows = [(i, decision(rng, i)._replace(facts={})) for i in range(20)]
+    table = columnar.decisions_table(rows, ORIGIN)
+    table = table.drop_columns(["facts"]).replace_schema_metadata(table.schema.metadata | {b"quorate.format": b"1"})
+    path = tmp_path / "x.parquet"
+    with path.open("wb") as file:
+        columnar.write(file, table)
+    found = [each for _, each in columnar.read_decisions(path)]
+    assert [decision_codec.encode(each) for each in found] == [decision_codec.encode(each) for _, each in rows]
 
 
 def test_outcomes_come_back_with_the_type_of_their_truth(tmp_path: Path) -> None:
@@ -134,7 +147,7 @@ def test_the_columns_are_typed_and_say_where_they_are_from(tmp_path: Path) -> No
     write(path, columnar.decisions_table([(0, decision(rng, 1))], ORIGIN))
     schema = parquet.read_schema(path)
     assert {key: schema.metadata[key] for key in (b"quorate.format", b"quorate.slot")} == {
-        b"quorate.format": b"1",
+        b"quorate.format": b"2",
         b"quorate.slot": b"3",
     }
     assert str(schema.field("outputs").type) == "list<element: float>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -68,6 +69,7 @@ def decisions(draw: st.DrawFn) -> Decision:
         request_id=draw(maybe),
         idempotency_key=draw(maybe),
         traceparent=draw(maybe),
+        facts=draw(st.dictionaries(text, text | whole | number | st.booleans() | st.none(), max_size=3)),
     )
 
 
@@ -76,6 +78,8 @@ def assert_equal(a: Decision, b: Decision) -> None:
         x, y = getattr(a, field), getattr(b, field)
         if isinstance(x, np.ndarray):
             assert (x.dtype, x.shape, x.tobytes()) == (y.dtype, y.shape, y.tobytes()), field
+        elif field == "facts":
+            assert repr(dict(x)) == repr(dict(y))
         else:
             assert (x, repr(x)) == (y, repr(y)), field
 
@@ -151,10 +155,16 @@ def test_what_cannot_be_recorded_is_the_callers_mistake(value: object) -> None:
     assert caught.value.path == "context"
 
 
-@pytest.mark.parametrize("data", [b"", b"\x02\x90", b"\xff"])
+@pytest.mark.parametrize("data", [b"", b"\x03\x90", b"\xff"])
 def test_unknown_versions_are_refused(data: bytes) -> None:
-    with pytest.raises(JournalError, match=r"this release reads \[1\]"):
+    with pytest.raises(JournalError, match=r"this release reads \[1, 2\]"):
         codec.decode(data)
+
+
+def test_what_the_release_before_wrote_is_read() -> None:
+    fields = msgspec.msgpack.decode(codec.encode(example())[1:])
+    assert fields.pop() == {}
+    assert_equal(codec.decode(b"\x01" + msgspec.msgpack.encode(fields)), example())
 
 
 def test_broken_records_are_refused() -> None:

@@ -11,6 +11,7 @@ from quorate.core.select.base import Policy
 from quorate.core.select.fixed import FixedParams
 from quorate.core.select.split import SplitParams
 from quorate.core.types import State
+from quorate.errors import FormatRefused
 from quorate.testing import check_policy
 
 # name, arguments of check_policy
@@ -46,13 +47,15 @@ class Learner(Policy):
     def initial(self) -> State | None:
         return State("learner", 1, {"updates": 0}, {"rewards": np.ones(len(self.strategies))})
 
-    def distribution(self, state: Any, context: Any) -> Any:
+    def distribution(self, state: Any, context: Any, facts: Any) -> Any:
         return state.arrays["rewards"] / state.arrays["rewards"].sum()
 
-    def update(self, state: Any, decision: Any, outcome: Any) -> Any:
+    def learn(self, state: Any, feedback: Any) -> Any:
         rewards = state.arrays["rewards"].copy()
-        rewards[self.strategies.index(decision.assigned)] += outcome.rewards["reward"]
-        return dataclasses.replace(state, meta={"updates": state.meta["updates"] + 1}, arrays={"rewards": rewards})
+        for each in feedback:
+            rewards += np.nan_to_num(each.rewards)
+        updates = state.meta["updates"] + len(feedback)
+        return dataclasses.replace(state, meta={"updates": updates}, arrays={"rewards": rewards})
 
 
 class NoKind(Learner):
@@ -69,55 +72,80 @@ class NoInitial(Learner):
 
 
 class Improper(Learner):
-    def distribution(self, state: Any, context: Any) -> Any:
-        return super().distribution(state, context) * 0.999
+    def distribution(self, state: Any, context: Any, facts: Any) -> Any:
+        return super().distribution(state, context, facts) * 0.999
 
 
 class Negative(Learner):
-    def distribution(self, state: Any, context: Any) -> Any:
+    def distribution(self, state: Any, context: Any, facts: Any) -> Any:
         return np.array([-0.5, 1.0, 0.5])
 
 
 class Single(Learner):
-    def distribution(self, state: Any, context: Any) -> Any:
-        return super().distribution(state, context).astype(np.float32)
+    def distribution(self, state: Any, context: Any, facts: Any) -> Any:
+        return super().distribution(state, context, facts).astype(np.float32)
 
 
 class Sampled(Learner):
     rng = np.random.default_rng(0)
 
-    def distribution(self, state: Any, context: Any) -> Any:
+    def distribution(self, state: Any, context: Any, facts: Any) -> Any:
         return Sampled.rng.dirichlet(state.arrays["rewards"])
 
 
 class HandsOutItsOwn(Learner):
     own = np.array([0.25, 0.25, 0.5])
 
-    def distribution(self, state: Any, context: Any) -> Any:
+    def distribution(self, state: Any, context: Any, facts: Any) -> Any:
         return self.own
 
 
 class ChangesContext(Learner):
-    def distribution(self, state: Any, context: Any) -> Any:
+    def distribution(self, state: Any, context: Any, facts: Any) -> Any:
         context.pop("user_id", None)
-        return super().distribution(state, context)
+        return super().distribution(state, context, facts)
 
 
 class ChangesState(Learner):
-    def update(self, state: Any, decision: Any, outcome: Any) -> Any:
-        state.arrays["rewards"][self.strategies.index(decision.assigned)] += 1
+    def learn(self, state: Any, feedback: Any) -> Any:
+        state.arrays["rewards"][feedback[0].assigned] += 1
         return state
 
 
 class CountsInPlace(Learner):
-    def distribution(self, state: Any, context: Any) -> Any:
+    def distribution(self, state: Any, context: Any, facts: Any) -> Any:
         state.meta["updates"] += 1
-        return super().distribution(state, context)
+        return super().distribution(state, context, facts)
 
 
 class Forgets(Learner):
-    def update(self, state: Any, decision: Any, outcome: Any) -> Any:
+    def learn(self, state: Any, feedback: Any) -> Any:
         return None
+
+
+class LastCounts(Learner):
+    """Of several rows it learns from one."""
+
+    def learn(self, state: Any, feedback: Any) -> Any:
+        return super().learn(state, feedback[-1:])
+
+
+class NotPlain(Learner):
+    """What it learned cannot be written down."""
+
+    def learn(self, state: Any, feedback: Any) -> Any:
+        return dataclasses.replace(super().learn(state, feedback), meta={"updates": 0, "seen": {1, 2}})
+
+
+class OnlyWatches(Policy):
+    kind = "only-watches"
+    watches = True
+
+    def check(self) -> None:
+        pass
+
+    def distribution(self, state: Any, context: Any, facts: Any) -> Any:
+        return np.full(len(self.strategies), 1 / len(self.strategies))
 
 
 class MakesState(Policy):
@@ -128,10 +156,10 @@ class MakesState(Policy):
     def check(self) -> None:
         pass
 
-    def distribution(self, state: Any, context: Any) -> Any:
+    def distribution(self, state: Any, context: Any, facts: Any) -> Any:
         return np.full(len(self.strategies), 1 / len(self.strategies))
 
-    def update(self, state: Any, decision: Any, outcome: Any) -> Any:
+    def learn(self, state: Any, feedback: Any) -> Any:
         return State("makes-state", 1)
 
 
@@ -150,9 +178,11 @@ def test_a_plain_learner_passes() -> None:
         (Single, r"float64 \[3\]"),
         (Sampled, "another answer for the same state"),
         (HandsOutItsOwn, "another answer for the same state"),
-        (ChangesContext, "changed the state or the context"),
-        (CountsInPlace, "changed the state or the context"),
-        (ChangesState, r"update\(\) changed the state"),
+        (ChangesContext, "changed the state, the context"),
+        (CountsInPlace, "changed the state, the context"),
+        (ChangesState, r"learn\(\) changed the state"),
+        (LastCounts, "one by one"),
+        (OnlyWatches, "must learn"),
         (Forgets, "must return a State"),
         (MakesState, "return the state unchanged"),
     ],
@@ -161,3 +191,8 @@ def test_a_broken_policy_is_found(cls: type[Policy], sentence: str) -> None:
     HandsOutItsOwn.own = np.array([0.25, 0.25, 0.5])
     with pytest.raises(AssertionError, match=sentence):
         check_policy(cls)
+
+
+def test_a_state_that_cannot_be_stored_is_found() -> None:
+    with pytest.raises(FormatRefused, match="has no JSON form"):
+        check_policy(NotPlain)

@@ -3,8 +3,8 @@
 One row per record, in the order of the segment. Every field comes back bit for bit. Arrays are lists of numbers with
 their shape beside them: ``outputs`` is ``[output_rows, members, width]`` in row-major order, ``status``
 ``[output_rows, members]``, ``answer`` ``[answer_rows, answer_width]`` (both None where there was no answer).
-``context`` is JSON; where a number in it is not finite, which JSON cannot say, ``context_packed`` has it as
-MessagePack. The metadata key ``quorate.format`` of the schema is the format's version.
+``context`` and ``facts`` are JSON; where a number of the context is not finite, which JSON cannot say,
+``context_packed`` has it as MessagePack. The metadata key ``quorate.format`` of the schema is the format's version.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from quorate.core.types import Decision, MemberRun, Outcome, Scalar, Status
+from quorate.core.types import NOTHING, Decision, MemberRun, Outcome, Scalar, Status
 from quorate.errors import JournalError
 
-FORMAT = 1
-READS = (1,)
+FORMAT = 2  # 1 had no facts
+READS = (1, 2)
 ROW_GROUP = 4096
 _KEY = b"quorate.format"
 
@@ -71,6 +71,7 @@ def _decision_types() -> dict[str, Any]:
         **{name: getattr(pa, kind)() for name, kind in _PLAIN.items()},
         "context": pa.string(),
         "context_packed": pa.binary(),
+        "facts": pa.string(),
         "strategies": texts,
         "propensities": pa.list_(pa.float64()),
         "member_names": texts,
@@ -110,6 +111,7 @@ def decisions_table(rows: Sequence[tuple[int, Decision]], origin: Mapping[str, i
     columns["context_packed"] = [
         msgspec.msgpack.encode(dict(d.context)) if odd else None for d, odd in zip(decisions, packed, strict=True)
     ]
+    columns["facts"] = [msgspec.json.encode(dict(d.facts)).decode() if d.facts else None for d in decisions]
     columns["strategies"] = [d.strategies for d in decisions]
     columns["classes"] = [d.classes for d in decisions]
     for column, name in _MEMBER.items():
@@ -288,9 +290,9 @@ def _table(types: Mapping[str, Any], columns: Mapping[str, Any], origin: Mapping
 
 
 _TEXTS = [
-    "endpoint", "source", "assigned", "served", "output_kind", "unit", "error", "context", "strategies.list.element",
-    "member_names.list.element", "member_reasons.list.element", "classes.list.element", "capture",
-    "rewards.key_value.key", "truth_label",
+    "endpoint", "source", "assigned", "served", "output_kind", "unit", "error", "context", "facts",
+    "strategies.list.element", "member_names.list.element", "member_reasons.list.element", "classes.list.element",
+    "capture", "rewards.key_value.key", "truth_label",
 ]  # fmt: skip
 
 
@@ -313,6 +315,7 @@ def _decisions(table: Any) -> Iterator[tuple[int, Decision]]:
     outputs, status, answer, propensities = (_slices(table[name]) for name in numbers)
     plain = [(name, columns[name]) for name in _PLAIN]
     members = list(zip(*(columns[name] for name in _MEMBER), strict=True))
+    facts = columns.get("facts") or [None] * len(columns["id"])
     for i, sequence in enumerate(columns["sequence"]):
         n, m, k = columns["output_rows"][i], columns["members"][i], columns["width"][i]
         shape = (columns["answer_rows"][i], columns["answer_width"][i])
@@ -330,6 +333,7 @@ def _decisions(table: Any) -> Iterator[tuple[int, Decision]]:
                 status=status[i].reshape(n, m),
                 answer=None if shape[0] is None else answer[i].reshape(shape),
                 classes=tuple(columns["classes"][i]),
+                facts=NOTHING if facts[i] is None else msgspec.json.decode(facts[i]),
                 **{name: values[i] for name, values in plain},
             ),
         )

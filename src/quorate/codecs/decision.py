@@ -12,14 +12,14 @@ import msgspec
 import numpy as np
 
 from quorate.codecs import versioned
-from quorate.core.types import Decision, MemberRun, OutputKind, Scalar, Source
+from quorate.core.types import NOTHING, Decision, MemberRun, OutputKind, Scalar, Source
 from quorate.errors import InvalidInput
 
-VERSION = 1
+VERSION = 2
 
 
 class _Wire(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """Version 1, field by field; later versions get a struct of their own."""
+    """Versions 1 and 2, field by field: the later one has ``facts`` besides."""
 
     id: str
     endpoint: str
@@ -48,6 +48,7 @@ class _Wire(msgspec.Struct, array_like=True, frozen=True, gc=False):
     request_id: str | None
     idempotency_key: str | None
     traceparent: str | None
+    facts: dict[str, Scalar] = {}
 
 
 class Summary(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -140,9 +141,10 @@ def encode(decision: Decision) -> bytes:
         d.request_id,
         d.idempotency_key,
         d.traceparent,
+        d.facts if type(d.facts) is dict else dict(d.facts),
     )
     try:
-        return b"\x01" + _encode(wire)
+        return b"\x02" + _encode(wire)
     except (OverflowError, UnicodeEncodeError) as error:
         raise InvalidInput(
             f"A decision holds a value that cannot be recorded: {error}; send text without lone surrogates and "
@@ -164,7 +166,7 @@ def summary(data: bytes) -> Summary:
     return versioned.read("A decision record", data, _SUMMARIES)
 
 
-def _read_1(data: memoryview) -> Decision:
+def _read(data: memoryview) -> Decision:
     w = _decode(data)
     n, m, k = w.shape
     answer = None
@@ -201,8 +203,9 @@ def _read_1(data: memoryview) -> Decision:
         request_id=w.request_id,
         idempotency_key=w.idempotency_key,
         traceparent=w.traceparent,
+        facts=w.facts or NOTHING,
     )
 
 
-_READERS: dict[int, Callable[[memoryview], Decision]] = {1: _read_1}
-_SUMMARIES: dict[int, Callable[[memoryview], Summary]] = {1: _summarise}
+_READERS: dict[int, Callable[[memoryview], Decision]] = {1: _read, 2: _read}
+_SUMMARIES: dict[int, Callable[[memoryview], Summary]] = {1: _summarise, 2: _summarise}

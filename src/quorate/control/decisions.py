@@ -30,6 +30,7 @@ def describe(decision: Decision, outcomes: Iterable[StoredOutcome] = ()) -> dict
         "propensities": dict(zip(d.strategies, d.propensities, strict=True)),
         "unit": d.unit,
         "context": dict(d.context),
+        "facts": dict(d.facts),
         "degraded": d.degraded,
         "abstained": d.abstained,
         "error": d.error,

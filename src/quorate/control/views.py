@@ -224,6 +224,7 @@ class DecisionView(View):
     propensities: dict[str, float]
     unit: str | None
     context: dict[str, str | int | float | bool | None]
+    facts: dict[str, str | int | float | bool | None]
     degraded: bool
     abstained: bool
     error: str | None

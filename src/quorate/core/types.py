@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ Scalar = str | int | float | bool | None
 OutputKind = Literal["scores", "values"]
 InputKind = Literal["image", "array", "columns"]
 Source = Literal["policy", "caller", "rule", "fallback", "cache"]
+NOTHING: Mapping[str, Scalar] = MappingProxyType({})
 
 
 class Status(IntEnum):
@@ -148,6 +150,7 @@ class Decision(NamedTuple):
     have been assigned; all are 0 where the caller chose a member. ``assigned`` is what the policy (or caller) chose,
     ``served`` what answered (None on error).
     ``outputs`` float32 ``[n, m, k]`` and ``status`` int8 ``[n, m]`` follow ``members``; ``answer`` float32 ``[n, k]``.
+    ``facts`` are what the policy looked at besides the ``context``, which the caller sends.
     ``unit`` is the key of sticky assignment. ``error`` is the code of the error that was answered instead.
     """
 
@@ -180,6 +183,7 @@ class Decision(NamedTuple):
     request_id: str | None = None
     idempotency_key: str | None = None
     traceparent: str | None = None
+    facts: Mapping[str, Scalar] = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from quorate.core.plan.base import Plan
 from quorate.core.record import Recorder
 from quorate.core.select.assign import draw, unit_uniform
 from quorate.core.select.base import Policy
-from quorate.core.types import FloatArray, Scalar, Source, State, StatusArray
+from quorate.core.types import NOTHING, FloatArray, Scalar, Source, State, StatusArray
 from quorate.errors import Forbidden, InvalidInput, NotFound
 from quorate.serving.batch import FAILED, OK, Part
 from quorate.serving.cache import AnswerCache
@@ -220,7 +220,7 @@ class LoadedEndpoint:
         return Choice(self.strategies[self.names[draw(p, u)]], "policy", p, unit)
 
     def _weights(self, context: Mapping[str, Scalar]) -> tuple[float, ...]:
-        return tuple(self.policy.distribution(self._no_state, context).tolist())
+        return tuple(self.policy.distribution(self._no_state, context, NOTHING).tolist())
 
     def _callers(self, wanted: str) -> Choice:
         if self.blind:

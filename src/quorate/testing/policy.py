@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quorate.core.select.base import Policy
-from quorate.core.types import Decision, MemberRun, Outcome, Scalar, State, Status
+from quorate.codecs import state as codec
+from quorate.core.select.base import Feedback, Policy
+from quorate.core.types import Scalar, State
 
 CONTEXTS: tuple[Mapping[str, Scalar], ...] = ({}, {"user_id": "u1", "age": 40, "score": 0.5, "new": True, "city": None})
 """An empty context, and one with every type of value; a policy must cope with both."""
@@ -22,11 +23,13 @@ def check_policy(
     params: Any = None,
     strategies: Sequence[str] = ("a", "b", "c"),
     contexts: Sequence[Mapping[str, Scalar]] = CONTEXTS,
+    facts: Sequence[Mapping[str, Scalar]] = ({},),
     seed: int = 0,
 ) -> None:
     """Check that a policy keeps the contract of :class:`Policy`; :class:`AssertionError` says what it broke.
 
-    A learning policy is fed generated outcomes (from ``seed``); its probabilities must stay exact all along.
+    A learning policy is fed generated feedback (from ``seed``): of the drawn strategy, of all, of decisions without
+    a reward, of several rows at once. Its probabilities must stay exact all along, and its state storable.
     """
     if not issubclass(policy_cls, Policy) or not getattr(policy_cls, "kind", ""):
         raise AssertionError(f"{policy_cls.__name__} must be a subclass of Policy with a kind.")
@@ -35,18 +38,22 @@ def check_policy(
     state = policy.initial()
     if policy.learns != (state is not None):
         raise AssertionError(f"learns is {policy.learns}, but initial() returns {'a' if state else 'no'} state.")
+    if policy.watches and not policy.learns:
+        raise AssertionError("a policy that watches decisions must learn.")
     rng = np.random.default_rng(seed)
-    for step in range(12):
-        context = dict(contexts[step % len(contexts)])
-        probabilities = _ask(policy, state, context)
-        chosen = int(rng.choice(len(strategies), p=probabilities))
-        decision = _decision(policy.strategies, probabilities, chosen, context)
-        state = _learn(policy, state, decision, Outcome(decision.id, 0, rewards={"reward": float(rng.integers(2))}))
+    for step in range(24):
+        context, found = dict(contexts[step % len(contexts)]), dict(facts[step % len(facts)])
+        p = _ask(policy, state, context, found)
+        batch = [_feedback(rng, p, context, found, step + i / 8, policy.watches) for i in range(1 + step % 3)]
+        state = _learn(policy, state, batch)
+        _stored(policy, state)
 
 
-def _ask(policy: Policy, state: State | None, context: Mapping[str, Scalar]) -> NDArray[np.float64]:
-    before = _copies(state), dict(context)
-    first = policy.distribution(state, context)
+def _ask(
+    policy: Policy, state: State | None, context: Mapping[str, Scalar], facts: Mapping[str, Scalar]
+) -> NDArray[np.float64]:
+    before = _copies(state), dict(context), dict(facts)
+    first = policy.distribution(state, context, facts)
     kept = np.array(first)
     k = len(policy.strategies)
     if not isinstance(first, np.ndarray) or first.dtype != np.float64 or first.shape != (k,):
@@ -54,51 +61,63 @@ def _ask(policy: Policy, state: State | None, context: Mapping[str, Scalar]) -> 
     if not (first >= 0).all() or not abs(float(first.sum()) - 1.0) < 1e-9:
         raise AssertionError(f"probabilities must be non-negative and sum to 1; got {first.tolist()}.")
     first[:] = np.nan  # a policy that hands out its own array is found by the next question
-    if not np.array_equal(policy.distribution(state, context), kept):
+    if not np.array_equal(policy.distribution(state, context, facts), kept):
         raise AssertionError("distribution() gave another answer for the same state and context.")
-    if before != (_copies(state), dict(context)):
-        raise AssertionError("distribution() changed the state or the context it was given.")
+    if before != (_copies(state), dict(context), dict(facts)):
+        raise AssertionError("distribution() changed the state, the context or the facts it was given.")
     return kept
 
 
-def _learn(policy: Policy, state: State | None, decision: Decision, outcome: Outcome) -> State | None:
+def _learn(policy: Policy, state: State | None, feedback: Sequence[Feedback]) -> State | None:
     before = _copies(state)
-    after = policy.update(state, decision, outcome)
+    after = policy.learn(state, feedback)
     if before != _copies(state):
-        raise AssertionError("update() changed the state it was given; it must return a new one.")
+        raise AssertionError("learn() changed the state it was given; it must return a new one.")
     if not policy.learns and after is not state:
         raise AssertionError("a policy that does not learn must return the state unchanged.")
-    if policy.learns and not isinstance(after, State):
-        raise AssertionError(f"update() of a policy that learns must return a State; got {after!r}.")
+    if policy.learns:
+        if not isinstance(after, State):
+            raise AssertionError(f"learn() of a policy that learns must return a State; got {after!r}.")
+        single = state
+        for each in feedback:
+            single = policy.learn(single, [each])
+        assert single is not None
+        if not _alike(after, single):
+            raise AssertionError("learn() came to another state for the same feedback one by one.")
     return after
 
 
-def _decision(
-    strategies: tuple[str, ...], probabilities: NDArray[np.float64], chosen: int, context: Mapping[str, Scalar]
-) -> Decision:
-    answer = np.array([[0.75, 0.25]], np.float32)
-    return Decision(
-        id="018bcfe5-6800-7000-8000-000000000000",
-        endpoint="endpoint",
-        revision=1,
-        state_version=0,
-        source="policy",
-        arrived=1_700_000_000.0,
-        queue_ms=0.1,
-        latency_ms=1.0,
-        context=context,
-        strategies=strategies,
-        propensities=tuple(probabilities.tolist()),
-        assigned=strategies[chosen],
-        served=strategies[chosen],
-        members=(MemberRun("m", 1, Status.OK, 0.5),),
-        outputs=answer[:, None],
-        status=np.zeros((1, 1), np.int8),
-        answer=answer,
-        degraded=False,
-        rows=1,
-        input_digest=bytes(32),
-        classes=("no", "yes"),
+def _stored(policy: Policy, state: State | None) -> None:
+    """A state is as good after it was written and read."""
+    if state is not None:
+        again = codec.decode(codec.encode(state))
+        p, q = (policy.distribution(each, {}, {}) for each in (state, again))
+        if not np.array_equal(p, q):
+            raise AssertionError("distribution() gave another answer for a state that was written and read.")
+
+
+def _feedback(
+    rng: np.random.Generator,
+    p: NDArray[np.float64],
+    context: Mapping[str, Scalar],
+    facts: Mapping[str, Scalar],
+    at: float,
+    watches: bool,
+) -> Feedback:
+    assigned = int(rng.choice(len(p), p=p))
+    rewards = rng.integers(0, 2, len(p)).astype(np.float64)
+    known = rng.integers(0, 3 if watches else 2)
+    if known == 0:
+        rewards[np.arange(len(p)) != assigned] = np.nan
+    elif known == 2:
+        rewards[:] = np.nan
+    return Feedback(context, facts, tuple(p.tolist()), assigned, rewards, 1_700_000_000.0 + at, 1.0)
+
+
+def _alike(one: State, other: State) -> bool:
+    names = one.arrays.keys()
+    return names == other.arrays.keys() and all(
+        np.allclose(one.arrays[name], other.arrays[name], rtol=1e-9, atol=1e-9, equal_nan=True) for name in names
     )
 
 

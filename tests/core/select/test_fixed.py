@@ -5,7 +5,7 @@ from quorate.errors import ConfigError
 
 
 def test_the_strategy_gets_everything() -> None:
-    assert Fixed(["a", "b", "c"], FixedParams("b")).distribution(None, {}).tolist() == [0.0, 1.0, 0.0]
+    assert Fixed(["a", "b", "c"], FixedParams("b")).distribution(None, {}, {}).tolist() == [0.0, 1.0, 0.0]
 
 
 def test_refuses_an_unknown_strategy() -> None:

@@ -9,12 +9,12 @@ from quorate.errors import ConfigError
 def test_weights_become_exact_probabilities_in_the_order_of_strategies() -> None:
     policy = Split(["a", "b", "c", "d"], SplitParams({"d": 1, "a": 2, "b": 5}))
     policy.check()
-    assert policy.distribution(None, {}).tolist() == pytest.approx([0.25, 0.625, 0.0, 0.125], abs=1e-15)
+    assert policy.distribution(None, {}, {}).tolist() == pytest.approx([0.25, 0.625, 0.0, 0.125], abs=1e-15)
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e308])
 def test_any_scale_of_weights_will_do(scale: float) -> None:
-    assert Split(["a", "b"], SplitParams({"a": scale, "b": scale})).distribution(None, {}).tolist() == [0.5, 0.5]
+    assert Split(["a", "b"], SplitParams({"a": scale, "b": scale})).distribution(None, {}, {}).tolist() == [0.5, 0.5]
 
 
 @pytest.mark.parametrize(

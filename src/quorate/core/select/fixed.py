@@ -23,7 +23,7 @@ class FixedParams:
 class Fixed(Policy):
     """Probability 1 for one strategy.
 
-    >>> Fixed(["bagging", "boosting"], FixedParams("boosting")).distribution(None, {}).tolist()
+    >>> Fixed(["bagging", "boosting"], FixedParams("boosting")).distribution(None, {}, {}).tolist()
     [0.0, 1.0]
     """
 
@@ -39,7 +39,9 @@ class Fixed(Policy):
                 path="strategy",
             )
 
-    def distribution(self, state: State | None, context: Mapping[str, Scalar]) -> NDArray[np.float64]:
+    def distribution(
+        self, state: State | None, context: Mapping[str, Scalar], facts: Mapping[str, Scalar]
+    ) -> NDArray[np.float64]:
         """One at the strategy, zero elsewhere; see :meth:`Policy.distribution`."""
         probability = np.zeros(len(self.strategies))
         probability[self.strategies.index(self.params.strategy)] = 1.0

@@ -25,7 +25,7 @@ class SplitParams:
 class Split(Policy):
     """Declared, constant probabilities.
 
-    >>> Split(["a", "b", "c"], SplitParams({"a": 3, "c": 1})).distribution(None, {}).tolist()
+    >>> Split(["a", "b", "c"], SplitParams({"a": 3, "c": 1})).distribution(None, {}, {}).tolist()
     [0.75, 0.0, 0.25]
     """
 
@@ -57,6 +57,8 @@ class Split(Policy):
         probabilities: NDArray[np.float64] = weights / weights.sum()
         return probabilities
 
-    def distribution(self, state: State | None, context: Mapping[str, Scalar]) -> NDArray[np.float64]:
+    def distribution(
+        self, state: State | None, context: Mapping[str, Scalar], facts: Mapping[str, Scalar]
+    ) -> NDArray[np.float64]:
         """The declared weights over their sum; see :meth:`Policy.distribution`."""
         return self._probabilities.copy()
