@@ -46,6 +46,11 @@ class Home:
         return self.state / "snapshot"
 
     @property
+    def learned(self) -> Path:
+        """What policies have learned, for workers to follow."""
+        return self.state / "learned"
+
+    @property
     def telemetry(self) -> Path:
         """Mapped arrays of counters, one file a process."""
         return self.state / "telemetry"

@@ -6,9 +6,12 @@ the group ``quorate.<family>``; Quorate's own are declared in its ``pyproject.to
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
+
+import msgspec
 
 from quorate.errors import ConfigError
 
@@ -42,3 +45,9 @@ def load(family: str, name: str) -> Any:
     if entry is None:
         raise ConfigError(f"there is no '{name}' among the {family}; expected one of {', '.join(names(family))}.")
     return entry.load()
+
+
+def build(family: str, kind: str, params: Mapping[str, Any], *leading: Any) -> Any:
+    """Construct a plugin, with ``leading`` arguments before its declared parameters."""
+    plugin = load(family, kind)
+    return plugin(*leading, msgspec.convert(dict(params), plugin.Params))

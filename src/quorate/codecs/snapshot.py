@@ -103,13 +103,25 @@ class StrategyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     state: dict[str, str] | None = None
 
 
+class RewardRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a policy learns from: a metric, of which ``low`` counts as 0 and ``high`` as 1."""
+
+    metric: str = "accuracy"
+    low: float = 0.0
+    high: float = 1.0
+
+
 class PolicyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A policy; ``sticky`` is a context key (without the ``context.`` prefix) or None for per-request assignment."""
+    """A policy; ``sticky`` is a context key (without the ``context.`` prefix) or None for per-request assignment.
+
+    ``reward`` is set where the policy learns.
+    """
 
     kind: str
     params: dict[str, Any] = {}
     blind: bool = False
     sticky: str | None = None
+    reward: RewardRoute | None = None
 
 
 class CacheRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -25,6 +25,7 @@ from quorate.codecs.snapshot import (
     Routing,
     StrategyRoute,
 )
+from quorate.control.rewards import reward_route
 from quorate.core.combine.weighted import log_odds
 from quorate.core.types import OutputKind, OutputSpec, Signature, State
 from quorate.errors import ConfigError, QuorateError, RegistryError
@@ -178,6 +179,7 @@ class _Resolver:
         policy = self._policy(name, spec, endpoint_policy(spec))
         if pool is None or policy is None:
             return None
+        policy = self._reward(name, endpoint_policy(spec), policy, pool.route.signature.output)
         strategies = [self._strategy(name, key, spec, strategy, pool) for key, strategy in spec.strategies.items()]
         if policy.blind and spec.caller_may_choose:
             self.notices.append(f"endpoints.{name} is blind, so callers may not choose the strategy whatever it says.")
@@ -191,7 +193,7 @@ class _Resolver:
             deadline_ms=spec.deadline_ms,
             caller_may_choose=spec.caller_may_choose,
             on_member_failure=spec.on_member_failure,
-            on_full=spec.on_full,
+            on_full=spec.on_full or ("drop" if policy.reward is None else "shed"),
             queue_ms=spec.queue_ms,
             max_in_flight=spec.max_in_flight,
             cache=CacheRoute(**spec.cache.model_dump()) if spec.cache is not None else None,
@@ -212,6 +214,20 @@ class _Resolver:
             self._record(endpoint, spec, policy, learns=plugin.learns)
         sticky = None if policy.sticky is None else policy.sticky.removeprefix("context.")
         return PolicyRoute(kind=policy.kind, params=params, blind=policy.blind, sticky=sticky)
+
+    def _reward(self, endpoint: str, spec: PolicySpec | None, policy: PolicyRoute, output: OutputSpec) -> PolicyRoute:
+        """What the policy learns from, if it learns."""
+        path: Path = ("endpoints", endpoint, "policy", "reward")
+        asked = None if spec is None else spec.reward
+        if not plugins.load("policies", policy.kind).learns:
+            if asked is not None:
+                self._report(path, f"endpoints.{endpoint}.policy: '{policy.kind}' does not learn. Remove reward.")
+            return policy
+        try:
+            return msgspec.structs.replace(policy, reward=reward_route(asked, output))
+        except ConfigError as error:
+            self._plugin_problem(path, error)
+            return policy
 
     def _record(self, endpoint: str, spec: EndpointSpec, policy: PolicySpec, *, learns: bool) -> None:
         """What is not recorded cannot be learned from, or compared by."""

@@ -16,7 +16,7 @@ from quorate.codecs.snapshot import EndpointRoute, PoolRoute, Routing
 from quorate.home import Home
 from quorate.registry.files import locked
 from quorate.store.database import Database
-from quorate.store.revisions import Publication, add_publication, newest_publication
+from quorate.store.revisions import Publication, Revision, add_publication, newest_publication
 
 
 def changing(home: Home) -> AbstractContextManager[None]:
@@ -65,3 +65,14 @@ def repair(home: Home, database: Database) -> bool:
         return False
     snapshot.write(home.snapshot, newest[1])
     return True
+
+
+def routes_of(revision: Revision) -> tuple[EndpointRoute, PoolRoute]:
+    """What a revision consists of, as :func:`content` wrote it, under its number."""
+    found = msgspec.json.decode(revision.content, type=_Content)
+    return msgspec.structs.replace(found.endpoint, revision=revision.number), found.pool
+
+
+class _Content(msgspec.Struct, frozen=True):
+    endpoint: EndpointRoute
+    pool: PoolRoute

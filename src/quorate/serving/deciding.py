@@ -35,7 +35,7 @@ def decision(
         id_,
         endpoint.name,
         endpoint.route.revision,
-        0,
+        choice.state_version,
         source or choice.source,
         call.arrived,
         (started - call.started) * 1000,

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
-import msgspec
 
 from quorate import plugins
+from quorate.codecs import learned
 from quorate.codecs.snapshot import EndpointRoute, StrategyRoute
 from quorate.core.combine.base import Combiner
 from quorate.core.plan.all_at_once import AllAtOnce
@@ -21,12 +19,6 @@ from quorate.serving.batch import FAILED, OK, Part
 from quorate.serving.cache import AnswerCache
 from quorate.serving.execution import Execution
 from quorate.serving.pool import LoadedPool
-
-
-def build(family: str, kind: str, params: Mapping[str, Any], *leading: Any) -> Any:
-    """Construct a plugin with its declared parameters."""
-    plugin = plugins.load(family, kind)
-    return plugin(*leading, msgspec.convert(dict(params), plugin.Params))
 
 
 class LoadedStrategy:
@@ -65,8 +57,8 @@ class LoadedStrategy:
         self.positions = tuple(order.index(name) for name in route.members)
         whole = self.positions == tuple(range(len(order)))
         self.columns: slice | list[int] = slice(None) if whole else list(self.positions)
-        self.combiner: Combiner = build("combiners", route.kind, route.params)
-        self.plan: Plan = build("plans", route.plan, route.plan_params)
+        self.combiner: Combiner = plugins.build("combiners", route.kind, route.params)
+        self.plan: Plan = plugins.build("plans", route.plan, route.plan_params)
         self._clock = pool.clock
         self._on_combine = on_combine
         self._at_once = isinstance(self.plan, AllAtOnce)
@@ -133,13 +125,21 @@ class LoadedStrategy:
 class Choice:
     """Which strategy answers a request, and with what probability each could have."""
 
-    __slots__ = ("propensities", "source", "strategy", "unit")
+    __slots__ = ("propensities", "source", "state_version", "strategy", "unit")
 
-    def __init__(self, strategy: LoadedStrategy, source: Source, propensities: tuple[float, ...], unit: str | None):
+    def __init__(
+        self,
+        strategy: LoadedStrategy,
+        source: Source,
+        propensities: tuple[float, ...],
+        unit: str | None,
+        state_version: int = 0,
+    ) -> None:
         self.strategy = strategy
         self.source = source
         self.propensities = propensities
         self.unit = unit
+        self.state_version = state_version
 
 
 class LoadedEndpoint:
@@ -164,7 +164,7 @@ class LoadedEndpoint:
         self.names = tuple(self.strategies)
         alone = [StrategyRoute(m.name, "single", (m.name,), 1) for m in pool.members if m.name not in self.strategies]
         self._alone = {route.name: LoadedStrategy(route, pool, None, on_combine) for route in alone}
-        self.policy: Policy = build("policies", route.policy.kind, route.policy.params, self.names)
+        self.policy: Policy = plugins.build("policies", route.policy.kind, route.policy.params, self.names)
         self.blind = route.policy.blind
         self.sticky = route.policy.sticky
         self.deadline = route.deadline_ms / 1000
@@ -184,10 +184,18 @@ class LoadedEndpoint:
         self.recorder = Recorder(
             route.record.sample, route.record.omit, route.record.redact, sticky=self.sticky, secret=secret
         )
-        self._no_state = self.policy.initial()
+        self._state = self.policy.initial()
+        self.state_version = 0
+        """Of what the policy has learned; 0 before it has."""
+        self.learner_key = learned.key(route, pool.route) if self.policy.learns else ""
         self._constant = self._weights({}) if self.policy.constant else None
         # Who knew the salt could compute the arm of every unit: a blind endpoint's is a secret.
         self._salt = f"{secret} {route.name}" if self.blind else route.name
+
+    def learn(self, state: State, version: int) -> None:
+        """Have the policy know what was learned; requests under way keep what they were given."""
+        self.policy.distribution(state, {}, NOTHING)  # one that it cannot read is an error here, not for each request
+        self._state, self.state_version = state, version
 
     def limit(self, max_ms: float | None) -> float:
         """Seconds for a request: the endpoint's deadline, or less where the caller says so."""
@@ -217,10 +225,10 @@ class LoadedEndpoint:
             u = unit_uniform(unit, self._salt)
         else:
             u = uniform() if max(p) < 1.0 else 0.0
-        return Choice(self.strategies[self.names[draw(p, u)]], "policy", p, unit)
+        return Choice(self.strategies[self.names[draw(p, u)]], "policy", p, unit, self.state_version)
 
     def _weights(self, context: Mapping[str, Scalar]) -> tuple[float, ...]:
-        return tuple(self.policy.distribution(self._no_state, context, NOTHING).tolist())
+        return tuple(self.policy.distribution(self._state, context, NOTHING).tolist())
 
     def _callers(self, wanted: str) -> Choice:
         if self.blind:

@@ -29,6 +29,7 @@ from quorate.serving.desired import DesiredFile
 from quorate.serving.idempotency import IdempotencyTable
 from quorate.serving.journal import Journal
 from quorate.serving.lanes import ThreadLane
+from quorate.serving.learned import LearnedStates
 from quorate.serving.listening import ConnectionLimits
 from quorate.serving.loading import Loader
 from quorate.serving.memory import give_back_memory
@@ -124,6 +125,9 @@ class Worker:
         )
         outcomes = OutcomeDesk(JournalReader(self._home.journal), idempotency, journal, self._clock)
         plane.generation = await self._loader.load(routing, plane.generation, repository.read())
+        learned = LearnedStates(self._home.learned)
+        with guarded("following what was learned"):
+            learned.follow(plane.generation)
         app = RestApp(
             plane,
             host=self._settings.host,
@@ -142,7 +146,7 @@ class Worker:
         give_back_memory()
         chores = [
             asyncio.create_task(self._tick(plane, journal, server)),
-            asyncio.create_task(self._follow(plane, server, repository, remote)),
+            asyncio.create_task(self._follow(plane, server, repository, remote, learned)),
         ]
         self._watch_supervisor()
         self._serving = True
@@ -240,7 +244,12 @@ class Worker:
         self._leaving.set()
 
     async def _follow(
-        self, plane: Plane, server: HttpServer, repository: Repository, remote: GrpcServer | None
+        self,
+        plane: Plane,
+        server: HttpServer,
+        repository: Repository,
+        remote: GrpcServer | None,
+        learned: LearnedStates,
     ) -> None:
         """Load every newer snapshot beside the present one and switch; a bad one is reported and tried again later."""
         failed: int | None = None
@@ -249,6 +258,8 @@ class Worker:
             await asyncio.sleep(TICK)
             with guarded("following what is to be in memory"):
                 repository.follow()
+            with guarded("following what was learned"):
+                learned.follow(plane.generation)
             version = None
             try:
                 version = snapshot.current_version(self._home.snapshot)
@@ -270,6 +281,8 @@ class Worker:
                     exc_info=None if expected else error,
                 )
                 continue
+            with guarded("following what was learned"):
+                learned.apply(fresh)
             old, plane.generation = plane.generation, fresh
             repository.apply()  # it may have changed meanwhile
             old.release()

@@ -167,10 +167,28 @@ class StrategySpec(Plugged):
     state: Annotated[Ref | None, Field(description="A fitted combiner of the registry.")] = None
 
 
+class RewardSpec(Section):
+    """What a policy learns from."""
+
+    metric: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=64,
+            description="accuracy, error (the absolute error, of numbers), or the name of a reward; by default the "
+            "first or second, as the task is.",
+        ),
+    ] = None
+    low: Annotated[float | None, Field(description="What counts as 0: the worst of the metric.")] = None
+    high: Annotated[float | None, Field(description="What counts as 1: the best of the metric.")] = None
+
+
 class PolicySpec(Plugged):
     """Which strategy answers a request."""
 
     family: ClassVar[str] = "policies"
+
+    reward: Annotated[RewardSpec | None, Field(description="What it learns from, if it learns.")] = None
 
     blind: Annotated[bool, Field(description="Answers do not show which strategy gave them.")] = False
     sticky: Annotated[
@@ -244,9 +262,12 @@ class EndpointSpec(Section):
         Field(description="Answer with the members that are left, or go to the fallback."),
     ] = "degrade"
     on_full: Annotated[
-        Literal["shed", "drop"],
-        Field(description="When decisions cannot be written: refuse requests, or answer and drop the record."),
-    ] = "drop"
+        Literal["shed", "drop"] | None,
+        Field(
+            description="When decisions cannot be written: refuse requests (shed), or answer and drop the record; by "
+            "default drop, but shed where the policy learns."
+        ),
+    ] = None
     record: Annotated[RecordSpec, Field(description="What of a decision is recorded: sampling and redaction.")] = (
         RecordSpec()
     )

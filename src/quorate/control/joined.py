@@ -1,0 +1,43 @@
+"""What ingest hands on after it has joined outcomes with their decisions: the one place for learners to listen.
+
+``Ingest(reader, database, on_joined=learn)`` calls ``learn(connection, joined)`` in the transaction that also records
+the outcomes and how far the journals are read. So what it writes through ``connection`` is there exactly once, whatever
+crashes; if it raises, nothing of the batch is kept and the batch is read again. It is called with batches of bounded
+size, any number of them in one transaction, decisions by slot and in the order they were made. A decision comes again
+whenever something that counts of it is new or has changed: later outcomes, corrections, a source of higher precedence.
+A batch never has a decision twice.
+
+What counts is decided by the endpoint's rules (:mod:`quorate.core.outcomes`) of the decision's own revision: values
+after the correction window, and those of a source that another precedes, are not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from quorate.core.types import Decision
+from quorate.store.ledger import StoredOutcome
+
+
+class Joined(NamedTuple):
+    """A decision and everything that counts as known of its rows by now, what was known before included.
+
+    ``truths`` has the truth by row (``label`` for classes, else ``value``; ``source`` says whose), ``rewards`` the
+    metrics by row. ``new`` has, by row, the metrics (``truth`` among them) that had no value before; ``changed`` those
+    whose value counted before and is another one now. A learner that cannot unlearn looks at ``new`` only.
+    ``values`` is the business value by row of the answer that was served, of the rows for which it is known; empty
+    where the endpoint declares none.
+    """
+
+    decision: Decision
+    truths: Mapping[int, StoredOutcome]
+    rewards: Mapping[int, Mapping[str, float]]
+    new: Mapping[int, frozenset[str]]
+    changed: Mapping[int, frozenset[str]]
+    values: Mapping[int, float]
+
+
+OnJoined = Callable[[sa.Connection, Sequence[Joined]], None]

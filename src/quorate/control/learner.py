@@ -1,0 +1,167 @@
+"""The learner: what becomes known about decisions goes to their endpoint's policy, once, and its state to the workers.
+
+It works inside the transaction that joins outcomes with decisions, so that a crash loses nothing and repeats nothing;
+what it publishes afterwards is a copy.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import cast
+
+import sqlalchemy as sa
+
+from quorate import plugins
+from quorate.clock import Clock
+from quorate.codecs import learned, snapshot
+from quorate.codecs.learned import Learned
+from quorate.codecs.snapshot import EndpointRoute, PoolRoute, RewardRoute
+from quorate.control.answering import LoggedRevision, ReadBlob
+from quorate.control.feedback import FAILED, LEARNED, OTHER_POLICY, feedback
+from quorate.control.joined import Joined
+from quorate.core.select.base import Feedback, Policy
+from quorate.core.types import State
+from quorate.errors import NotFound, NotReady, QuorateError
+from quorate.home import Home
+from quorate.store import learners
+from quorate.store.database import Database
+from quorate.store.learners import StoredLearner
+
+log = logging.getLogger("quorate.control")
+
+
+class Learning:
+    """One endpoint whose policy learns, as it is served now."""
+
+    def __init__(self, endpoint: EndpointRoute, pool: PoolRoute, reward: RewardRoute) -> None:
+        self.name = endpoint.name
+        self.key = learned.key(endpoint, pool)
+        self.reward = reward
+        names = tuple(strategy.name for strategy in endpoint.strategies)
+        self.policy: Policy = plugins.build("policies", endpoint.policy.kind, endpoint.policy.params, names)
+
+    def begin(self, before: StoredLearner | None, now: float) -> StoredLearner:
+        """The learner to go on with: the stored one, or a new one where that learned for another policy."""
+        if before is not None and before.key == self.key:
+            return before
+        version = 0 if before is None else before.version
+        return self.after(StoredLearner(self.name, self.key, version, b"", now, now), self.policy.initial(), now)
+
+    def after(self, before: StoredLearner, state: State | None, now: float) -> StoredLearner:
+        """The learner with a new state; its version is the next one."""
+        version = before.version + 1
+        packed = learned.pack(Learned(self.name, self.key, version, cast(State, state)))
+        return replace(before, version=version, state=packed, updated=now)
+
+
+class Learner:
+    """Learns for all endpoints of a project; one at a time, by the ingest lock."""
+
+    def __init__(self, home: Home, database: Database, read: ReadBlob, clock: Clock) -> None:
+        self._home = home
+        self._database = database
+        self._clock = clock
+        self._served: tuple[int | None, dict[str, Learning]] = (None, {})
+        self._behind = True
+        self._read = read
+        self._revisions: dict[tuple[str, int], tuple[str, LoggedRevision]] = {}
+
+    def learn(self, connection: sa.Connection, joined: Sequence[Joined]) -> None:
+        """Learn from rows of which something became known; keeps the new states in the same transaction."""
+        served = self._learning()
+        if not served:
+            return
+        by: dict[tuple[str, int], list[Joined]] = defaultdict(list)
+        for each in joined:
+            if each.decision.endpoint in served:
+                by[each.decision.endpoint, each.decision.revision].append(each)
+        told: dict[str, list[Feedback]] = defaultdict(list)
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
+        for (name, number), some in by.items():
+            learning = served[name]
+            revision = self._revision(connection, name, number, learning.key)
+            if revision is None:
+                counts[name][OTHER_POLICY] += sum(bool(new) for each in some for new in each.new.values())
+                continue
+            told[name] += feedback(revision, learning.reward, some, counts[name])
+        for name in counts:
+            self._advance(connection, served[name], told[name], counts[name])
+
+    def publish(self) -> None:
+        """Let the workers have what was learned; call it after the transaction, and at the start: a crash between the
+        two leaves the store ahead."""
+        if not self._behind:
+            return
+        try:
+            known = learned.versions(self._home.learned)
+        except QuorateError as error:
+            log.error("%s", error)
+            known = {}
+        with self._database.read() as connection:
+            versions = learners.versions(connection)
+            changed = [learners.learner(connection, name) for name in versions if known.get(name) != versions[name]]
+        if changed:
+            states = {stored.endpoint: stored.state for stored in changed if stored is not None}
+            learned.write(self._home.learned, states, versions)
+        self._behind = False
+
+    def reset(self, connection: sa.Connection, endpoint: str) -> StoredLearner:
+        """Forget what was learned; :class:`NotFound` if the endpoint's policy does not learn."""
+        learning = self._learning().get(endpoint)
+        if learning is None:
+            raise NotFound(f"Endpoint '{endpoint}' is not served, or its policy does not learn.", path="endpoint")
+        before = learners.learner(connection, endpoint)
+        now = self._clock.now()
+        version = 0 if before is None else before.version
+        fresh = learning.begin(StoredLearner(endpoint, "", version, b"", now, now), now)
+        learners.put(connection, fresh)
+        self._behind = True
+        return fresh
+
+    def _learning(self) -> dict[str, Learning]:
+        """Endpoints whose policy learns, by name, as they are served now."""
+        version = snapshot.current_version(self._home.snapshot)
+        if version != self._served[0]:
+            try:
+                routing = snapshot.read(self._home.snapshot)
+            except NotReady:
+                return {}
+            pools = {pool.name: pool for pool in routing.pools}
+            found = [(e, e.policy.reward) for e in routing.endpoints]
+            learning = {e.name: Learning(e, pools[e.pool], reward) for e, reward in found if reward is not None}
+            self._served = (routing.version, learning)
+        return self._served[1]
+
+    def _revision(self, connection: sa.Connection, name: str, number: int, key: str) -> LoggedRevision | None:
+        """The revision, if what is learned from it holds for the policy that is served."""
+        at = (name, number)
+        if at not in self._revisions:
+            try:
+                revision = LoggedRevision.load(connection, name, number, self._read)
+            except NotFound:
+                return None
+            if len(self._revisions) > 1000:
+                self._revisions.clear()
+            self._revisions[at] = (learned.key(revision.endpoint, revision.pool), revision)
+        found, revision = self._revisions[at]
+        return revision if found == key else None
+
+    def _advance(
+        self, connection: sa.Connection, learning: Learning, told: list[Feedback], counts: Counter[str]
+    ) -> None:
+        now = self._clock.now()
+        before = learners.learner(connection, learning.name)
+        stored = learning.begin(before, now)
+        if told:
+            try:
+                known = learned.unpack(stored.state).state
+                state = learning.policy.learn(known, sorted(told, key=lambda each: each.at))
+                stored = learning.after(stored, state, now)
+            except Exception:  # a plugin's code must not hold up the journals
+                log.exception("The policy of '%s' could not learn from %d rows", learning.name, len(told))
+                counts = Counter({**counts, LEARNED: 0, FAILED: len(told)})
+        self._behind |= before is None or stored.version != before.version
+        learners.put(connection, stored.counting(counts))
