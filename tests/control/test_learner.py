@@ -28,7 +28,7 @@ from quorate.control.revisions import content
 from quorate.core.combine.base import NoParams
 from quorate.core.select.base import Feedback, Policy
 from quorate.core.types import Decision, MemberRun, OutputSpec, Signature, State, Status
-from quorate.errors import NotFound
+from quorate.errors import NotFound, RegistryError
 from quorate.home import Home
 from quorate.ids import DecisionId
 from quorate.store import learners
@@ -83,17 +83,18 @@ class Project:
         self.revision = 0
         self.version = 0
         self.sequence = 0
+        self.state: dict[str, str] | None = None
         self.serve()
         self.learner = Learner(self.home, self.database, lambda digest: b"", FakeClock(now=5000.0))
 
     def serve(self, reward: RewardRoute = RewardRoute(), **policy: Any) -> None:  # noqa: B008
         """Apply another revision."""
         self.version += 1
-        route = PolicyRoute("adding", reward=reward, **policy)
+        route = PolicyRoute(policy.pop("kind", "adding"), reward=reward, **policy)
         strategies = (
             StrategyRoute("a", "single", ("a",), 1),
             StrategyRoute("b", "single", ("b",), 1),
-            StrategyRoute("both", "mean", ("a", "b"), 2),
+            StrategyRoute("both", "mean", ("a", "b"), 2, state=self.state),
         )
         endpoint = EndpointRoute("e", 0, "pool", strategies, route)
         with self.database.begin() as connection:
@@ -243,6 +244,23 @@ def test_what_was_learned_is_published_and_what_a_crash_kept_back_at_the_next_st
     assert learned.versions(project.home.learned) == {"e": 2}
     found = learned.read(project.home.learned, "e", 2)
     assert (found.key, found.state.arrays["sum"].tolist()) == (project.stored.key, project.sums()[0])
+
+
+def test_a_strategy_whose_fitted_state_is_lost_is_not_known(project: Project) -> None:
+    def lost(digest: str) -> bytes:
+        raise RegistryError("gone.")
+
+    project.learner = Learner(project.home, project.database, lost, FakeClock())
+    project.state = {"state.json": "1", "arrays.npz": "2"}
+    project.serve()
+    project.learn(truth(project.decision(0.9, 0.2)))
+    assert project.sums()[1] == [1.0, 1.0, 0.0]
+
+
+def test_a_policy_that_is_not_installed_here_is_told(project: Project, caplog: pytest.LogCaptureFixture) -> None:
+    project.serve(kind="of-another-release")
+    project.learn(truth(project.decision(0.9, 0.2)))
+    assert "The policy of 'e' does not learn" in caplog.text
 
 
 def test_it_forgets_when_it_is_told_to_and_its_version_grows(project: Project) -> None:

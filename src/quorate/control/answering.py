@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,41 +15,48 @@ from quorate.codecs.snapshot import EndpointRoute, PoolRoute, StrategyRoute
 from quorate.control.revisions import routes_of
 from quorate.core.combine.base import Combiner
 from quorate.core.types import FloatArray, State, Status, StatusArray
+from quorate.errors import QuorateError
 from quorate.store.revisions import revision
+
+log = logging.getLogger("quorate.control")
 
 ReadBlob = Callable[[str], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedStrategy:
-    """One strategy over the member axis of a revision's pool."""
+    """One strategy over the member axis of a revision's pool; without a combiner its fitted state is lost."""
 
     name: str
     columns: tuple[int, ...]
     quorum: int
-    combiner: Combiner
+    combiner: Combiner | None
     state: State | None
 
     @classmethod
     def of(cls, route: StrategyRoute, members: tuple[str, ...], read: ReadBlob) -> LoggedStrategy:
-        """Build it; :class:`~quorate.errors.RegistryError` if its fitted state is lost."""
-        state = None
-        if route.state is not None:
-            state = state_codec.decode({name: read(digest) for name, digest in route.state.items()})
+        """Build it; what keeps it from answering is logged."""
         columns = tuple(members.index(name) for name in route.members)
+        state = None
+        try:
+            if route.state is not None:
+                state = state_codec.decode({name: read(digest) for name, digest in route.state.items()})
+        except (QuorateError, OSError) as error:
+            log.error("It is not known what strategy '%s' would answer: %s", route.name, error)
+            return cls(route.name, columns, route.quorum, None, None)
         return cls(route.name, columns, route.quorum, plugins.build("combiners", route.kind, route.params), state)
 
     def answer(self, outputs: FloatArray, status: StatusArray) -> FloatArray:
         """Answers float32 ``[n, k]`` to logged ``outputs [n, m, k]`` under ``status [n, m]``.
 
         Rows are NaN where it is not known what it would have answered: a member of it did not run, or too few of them
-        answered well.
+        answered well, or its fitted state is lost.
         """
         columns = list(self.columns)
         status = status[:, columns]
         known = (status != Status.SKIPPED).all(axis=1) & ((status == Status.OK).sum(axis=1) >= self.quorum)
         answer = np.full((len(outputs), outputs.shape[2]), np.nan, np.float32)
-        if known.any():
+        if self.combiner is not None and known.any():
             answer[known] = self.combiner.combine(outputs[known][:, columns], status[known], self.state)
         return answer
 
@@ -64,7 +72,7 @@ class LoggedRevision:
 
     @classmethod
     def load(cls, connection: sa.Connection, endpoint: str, number: int, read: ReadBlob) -> LoggedRevision:
-        """From the store; :class:`~quorate.errors.NotFound`, :class:`~quorate.errors.RegistryError`."""
+        """From the store; :class:`~quorate.errors.NotFound`."""
         return cls(*routes_of(revision(connection, endpoint, number)), read)
 
     def answers(self, outputs: FloatArray, status: StatusArray) -> FloatArray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -18,7 +18,7 @@ from quorate import plugins
 from quorate.clock import Clock
 from quorate.codecs import learned, snapshot
 from quorate.codecs.learned import Learned
-from quorate.codecs.snapshot import EndpointRoute, PoolRoute, RewardRoute
+from quorate.codecs.snapshot import EndpointRoute, PoolRoute, RewardRoute, Routing
 from quorate.control.answering import LoggedRevision, ReadBlob
 from quorate.control.feedback import FAILED, LEARNED, OTHER_POLICY, feedback
 from quorate.control.joined import Joined
@@ -65,7 +65,7 @@ class Learner:
         self._database = database
         self._clock = clock
         self._served: tuple[int | None, dict[str, Learning]] = (None, {})
-        self._behind = True
+        self._published: dict[str, int] | None = None
         self._read = read
         self._revisions: dict[tuple[str, int], tuple[str, LoggedRevision]] = {}
 
@@ -91,22 +91,24 @@ class Learner:
             self._advance(connection, served[name], told[name], counts[name])
 
     def publish(self) -> None:
-        """Let the workers have what was learned; call it after the transaction, and at the start: a crash between the
-        two leaves the store ahead."""
-        if not self._behind:
-            return
-        try:
-            known = learned.versions(self._home.learned)
-        except QuorateError as error:
-            log.error("%s", error)
-            known = {}
+        """Let the workers have what the store has and they do not; call it again and again, by the ingest lock.
+
+        So what a crash kept back is published at the next start, and what an operator reset at once.
+        """
+        if self._published is None or learned.stamp(self._home.learned) is None:
+            try:
+                self._published = learned.versions(self._home.learned)
+            except QuorateError as error:
+                log.error("%s", error)
+                self._published = {}
         with self._database.read() as connection:
             versions = learners.versions(connection)
-            changed = [learners.learner(connection, name) for name in versions if known.get(name) != versions[name]]
-        if changed:
-            states = {stored.endpoint: stored.state for stored in changed if stored is not None}
-            learned.write(self._home.learned, states, versions)
-        self._behind = False
+            if versions == self._published:
+                return
+            changed = [name for name in versions if self._published.get(name) != versions[name]]
+            found = [learners.learner(connection, name) for name in changed]
+        learned.write(self._home.learned, {s.endpoint: s.state for s in found if s is not None}, versions)
+        self._published = versions
 
     def reset(self, connection: sa.Connection, endpoint: str) -> StoredLearner:
         """Forget what was learned; :class:`NotFound` if the endpoint's policy does not learn."""
@@ -118,7 +120,6 @@ class Learner:
         version = 0 if before is None else before.version
         fresh = learning.begin(StoredLearner(endpoint, "", version, b"", now, now), now)
         learners.put(connection, fresh)
-        self._behind = True
         return fresh
 
     def _learning(self) -> dict[str, Learning]:
@@ -129,10 +130,7 @@ class Learner:
                 routing = snapshot.read(self._home.snapshot)
             except NotReady:
                 return {}
-            pools = {pool.name: pool for pool in routing.pools}
-            found = [(e, e.policy.reward) for e in routing.endpoints]
-            learning = {e.name: Learning(e, pools[e.pool], reward) for e, reward in found if reward is not None}
-            self._served = (routing.version, learning)
+            self._served = (routing.version, dict(_learning(routing)))
         return self._served[1]
 
     def _revision(self, connection: sa.Connection, name: str, number: int, key: str) -> LoggedRevision | None:
@@ -153,8 +151,7 @@ class Learner:
         self, connection: sa.Connection, learning: Learning, told: list[Feedback], counts: Counter[str]
     ) -> None:
         now = self._clock.now()
-        before = learners.learner(connection, learning.name)
-        stored = learning.begin(before, now)
+        stored = learning.begin(learners.learner(connection, learning.name), now)
         if told:
             try:
                 known = learned.unpack(stored.state).state
@@ -163,5 +160,14 @@ class Learner:
             except Exception:  # a plugin's code must not hold up the journals
                 log.exception("The policy of '%s' could not learn from %d rows", learning.name, len(told))
                 counts = Counter({**counts, LEARNED: 0, FAILED: len(told)})
-        self._behind |= before is None or stored.version != before.version
         learners.put(connection, stored.counting(counts))
+
+
+def _learning(routing: Routing) -> Iterator[tuple[str, Learning]]:
+    pools = {pool.name: pool for pool in routing.pools}
+    for endpoint in routing.endpoints:
+        if endpoint.policy.reward is not None:
+            try:
+                yield endpoint.name, Learning(endpoint, pools[endpoint.pool], endpoint.policy.reward)
+            except Exception as error:  # a plugin's code, or one that is not installed here
+                log.error("The policy of '%s' does not learn: %r", endpoint.name, error)
