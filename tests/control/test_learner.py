@@ -23,15 +23,17 @@ from quorate.codecs.snapshot import (
     StrategyRoute,
 )
 from quorate.control.joined import Joined
-from quorate.control.learner import Learner
+from quorate.control.learner import Learner, served
+from quorate.control.learner_routes import forget, view
 from quorate.control.revisions import content
 from quorate.core.combine.base import NoParams
 from quorate.core.select.base import Feedback, Policy
 from quorate.core.types import Decision, MemberRun, OutputSpec, Signature, State, Status
-from quorate.errors import NotFound, RegistryError
+from quorate.errors import RegistryError
 from quorate.home import Home
 from quorate.ids import DecisionId
 from quorate.store import learners
+from quorate.store.audit import entries
 from quorate.store.database import Database
 from quorate.store.ledger import JOINED, StoredOutcome
 from quorate.store.revisions import add_revision
@@ -264,11 +266,20 @@ def test_a_policy_that_is_not_installed_here_is_told(project: Project, caplog: p
 
 
 def test_it_forgets_when_it_is_told_to_and_its_version_grows(project: Project) -> None:
+    learning = served(snapshot.read(project.home.snapshot), "e")
+    assert learning is not None
+    before = forget(project.database, learning, "key 1", 1.0)
+    assert (before.version, before.rows, before.shares["both"]) == (1, {}, pytest.approx(1 / 3))
     project.learn(truth(project.decision(0.9, 0.2)))
-    with project.database.begin() as connection:
-        project.learner.reset(connection, "e")
-        with pytest.raises(NotFound, match="'other' is not served"):
-            project.learner.reset(connection, "other")
+    with project.database.read() as connection:
+        known = view(learning, learners.learner(connection, "e"))
+    assert (known.version, known.rows, known.state) == (2, {"learned": 1}, {"sum": [1, 0, 1], "known": [1, 1, 1]})
+    after = forget(project.database, learning, "key 1", 2.0)
+    assert (after.version, after.rows, after.state["known"]) == (3, {}, [0, 0, 0])
     project.learner.publish()
-    assert (project.stored.version, project.sums()[1]) == (3, [0.0, 0.0, 0.0])
     assert learned.versions(project.home.learned) == {"e": 3}
+    with project.database.read() as connection:
+        (entry, _) = entries(connection)
+    assert (entry.actor, entry.action, entry.subject) == ("key 1", "learner.reset", "e")
+    assert entry.detail == {"version": 2, "rows": {"learned": 1}}
+    assert served(snapshot.read(project.home.snapshot), "other") is None

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schema": ("quorate.cli.schema", "Print the JSON Schema of quorate.yaml."),
     "endpoints": ("quorate.cli.endpoints", "List the endpoints that are served, and their revisions."),
     "keys": ("quorate.cli.keys", "Create, list and revoke API keys."),
+    "learner": ("quorate.cli.learner", "Show what a policy has learned, or have it forget."),
     "report": ("quorate.cli.report", "Compare an endpoint's strategies on its traffic and outcomes."),
     "export": ("quorate.cli.export", "Write a strategy, members and combiner, as one ONNX file."),
     "decisions": ("quorate.cli.decisions", "Show a decision by its id."),

@@ -24,6 +24,7 @@ from quorate.control.decisions import describe
 from quorate.control.health import Files, readings
 from quorate.control.jobs.desk import JobDesk
 from quorate.control.jobs.routes import jobs_router
+from quorate.control.learner_routes import learner_router
 from quorate.control.overview import Overview, overview
 from quorate.control.pools import running
 from quorate.control.preview import seen, steps_of
@@ -96,6 +97,7 @@ def create_app(services: Services, access: Access) -> FastAPI:
     app.include_router(_reading(services))
     desk = services.jobs or JobDesk(services.home, services.database, services.clock, None)
     app.include_router(jobs_router(desk, lambda: _routing(services.home).limits.batch_bytes))
+    app.include_router(learner_router(services.home, services.database, services.clock))
     app.include_router(_about(app))
     app.add_middleware(Gate, access=access)
     return app

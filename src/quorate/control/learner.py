@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import cast
 
+import msgspec
 import sqlalchemy as sa
 
 from quorate import plugins
@@ -45,10 +46,16 @@ class Learning:
 
     def begin(self, before: StoredLearner | None, now: float) -> StoredLearner:
         """The learner to go on with: the stored one, or a new one where that learned for another policy."""
-        if before is not None and before.key == self.key:
-            return before
+        return before if before is not None and before.key == self.key else self.anew(before, now)
+
+    def anew(self, before: StoredLearner | None, now: float) -> StoredLearner:
+        """A learner that knows nothing yet, in the place of the one before."""
         version = 0 if before is None else before.version
         return self.after(StoredLearner(self.name, self.key, version, b"", now, now), self.policy.initial(), now)
+
+    def state(self, stored: StoredLearner | None) -> State:
+        """What a learner knows."""
+        return cast(State, self.policy.initial()) if stored is None else learned.unpack(stored.state).state
 
     def after(self, before: StoredLearner, state: State | None, now: float) -> StoredLearner:
         """The learner with a new state; its version is the next one."""
@@ -110,18 +117,6 @@ class Learner:
         learned.write(self._home.learned, {s.endpoint: s.state for s in found if s is not None}, versions)
         self._published = versions
 
-    def reset(self, connection: sa.Connection, endpoint: str) -> StoredLearner:
-        """Forget what was learned; :class:`NotFound` if the endpoint's policy does not learn."""
-        learning = self._learning().get(endpoint)
-        if learning is None:
-            raise NotFound(f"Endpoint '{endpoint}' is not served, or its policy does not learn.", path="endpoint")
-        before = learners.learner(connection, endpoint)
-        now = self._clock.now()
-        version = 0 if before is None else before.version
-        fresh = learning.begin(StoredLearner(endpoint, "", version, b"", now, now), now)
-        learners.put(connection, fresh)
-        return fresh
-
     def _learning(self) -> dict[str, Learning]:
         """Endpoints whose policy learns, by name, as they are served now."""
         version = snapshot.current_version(self._home.snapshot)
@@ -154,13 +149,18 @@ class Learner:
         stored = learning.begin(learners.learner(connection, learning.name), now)
         if told:
             try:
-                known = learned.unpack(stored.state).state
-                state = learning.policy.learn(known, sorted(told, key=lambda each: each.at))
+                state = learning.policy.learn(learning.state(stored), sorted(told, key=lambda each: each.at))
                 stored = learning.after(stored, state, now)
             except Exception:  # a plugin's code must not hold up the journals
                 log.exception("The policy of '%s' could not learn from %d rows", learning.name, len(told))
                 counts = Counter({**counts, LEARNED: 0, FAILED: len(told)})
         learners.put(connection, stored.counting(counts))
+
+
+def served(routing: Routing, name: str) -> Learning | None:
+    """The endpoint of that name, if it is served and its policy learns."""
+    some = tuple(endpoint for endpoint in routing.endpoints if endpoint.name == name)
+    return dict(_learning(msgspec.structs.replace(routing, endpoints=some))).get(name)
 
 
 def _learning(routing: Routing) -> Iterator[tuple[str, Learning]]:

@@ -1,0 +1,60 @@
+"""``quorate learner``: what an endpoint's policy has learned, and having it forget."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from quorate.cli._config import HERE, Json, Project, home_of, store_of
+from quorate.cli._output import print_table
+from quorate.clock import SystemClock
+from quorate.codecs import snapshot
+from quorate.control.audit import local_user
+from quorate.control.learner import Learning, served
+from quorate.control.learner_routes import LearnerView, forget, view
+from quorate.errors import NotFound
+from quorate.home import Home
+from quorate.store import learners
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+Endpoint = Annotated[str, typer.Argument(help="An endpoint whose policy learns.")]
+
+
+@app.command()
+def show(endpoint: Endpoint, project: Project = HERE, json: Json = False) -> None:
+    """Show each strategy's share, and the rows that were learned from."""
+    home = home_of(project)
+    learning = _learning(home, endpoint)
+    with store_of(home) as database, database.read() as connection:
+        _print(view(learning, learners.learner(connection, endpoint)), json=json)
+
+
+@app.command()
+def reset(endpoint: Endpoint, project: Project = HERE, json: Json = False) -> None:
+    """Have the policy begin anew; a running server follows within seconds."""
+    home = home_of(project)
+    learning = _learning(home, endpoint)
+    with store_of(home) as database:
+        _print(forget(database, learning, local_user(), SystemClock().now()), json=json)
+
+
+def _learning(home: Home, endpoint: str) -> Learning:
+    routing = None if snapshot.current_version(home.snapshot) is None else snapshot.read(home.snapshot)
+    found = None if routing is None else served(routing, endpoint)
+    if found is None:
+        raise NotFound(f"Endpoint '{endpoint}' is not served, or its policy does not learn; see `quorate endpoints`.")
+    return found
+
+
+def _print(shown: LearnerView, *, json: bool) -> None:
+    if json:
+        typer.echo(shown.model_dump_json(indent=2))
+        return
+    print_table(("strategy", "share"), [(name, f"{p:.4f}") for name, p in shown.shares.items()], json=False)
+    rows = ", ".join(f"{count} {what}" for what, count in shown.rows.items()) or "none"
+    reward = shown.reward
+    typer.echo(
+        f"policy {shown.policy}, state {shown.version}; rewards: {reward.metric} from {reward.low:g} to "
+        f"{reward.high:g}; rows: {rows}"
+    )
