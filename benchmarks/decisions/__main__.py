@@ -1,0 +1,33 @@
+"""All that is promised of decisions, in one table.
+
+python -m benchmarks.decisions [--parts NAME …] [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+
+from benchmarks.harness.table import Row, render, save
+
+PARTS = {
+    "learned": "benchmarks.decisions.learned",
+}
+"""Modules with ``rows(*, quick)``; each is imported only when it runs."""
+
+
+def main() -> None:
+    """Run the parts, print the table and write ``build/bench/decisions.json``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=sorted(PARTS), default=sorted(PARTS))
+    parser.add_argument("--quick", action="store_true", help="smaller, to see that all runs; the figures mean nothing")
+    options = parser.parse_args()
+    found: list[Row] = []
+    for part in options.parts:
+        found += import_module(PARTS[part]).rows(quick=options.quick)
+    print(render(found))
+    print(f"\n{save(found, 'decisions')}")
+
+
+if __name__ == "__main__":
+    main()
