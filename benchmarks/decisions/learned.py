@@ -2,7 +2,6 @@
 
 There are 1,000 endpoints that learn. Of these one, ten or all have a new state; the event loop of a worker stands still
 while it takes them in.
-
 """
 
 from __future__ import annotations
