@@ -30,6 +30,7 @@ class Minute:
 class Overview:
     """The last ``minutes`` minutes of an endpoint, the present one included; latencies are milliseconds.
 
+    ``policy`` is its kind, and ``learns`` whether there is something at ``/v1/endpoints/{name}/learner``.
     ``timeline`` has every minute, the oldest first. Strategies are counted as in the report, over the same time.
     """
 
@@ -37,6 +38,8 @@ class Overview:
     now: float
     minutes: int
     blind: bool
+    policy: str
+    learns: bool
     requests: int
     errors: int
     degraded: int
@@ -76,6 +79,8 @@ def overview(
         now=now,
         minutes=minutes,
         blind=endpoint.policy.blind,
+        policy=endpoint.policy.kind,
+        learns=endpoint.policy.reward is not None,
         requests=total.requests,
         errors=total.errors,
         degraded=total.degraded,

@@ -12,7 +12,7 @@ from quorate.console import words
 from quorate.console.apis import Apis
 from quorate.console.control import ControlGone, ControlRefused
 from quorate.console.elements import Node
-from quorate.console.parts.boards import MembersBoard, ProblemsBoard, StrategiesBoard, TrafficBoard
+from quorate.console.parts.boards import LearnerBoard, MembersBoard, ProblemsBoard, StrategiesBoard, TrafficBoard
 from quorate.console.session import Session
 
 EVERY_S = 2.0
@@ -47,6 +47,7 @@ class Watch:
             self._problems = ProblemsBoard()
             self._traffic = TrafficBoard()
             self._strategies = StrategiesBoard()
+            self._learner = LearnerBoard()
             self._members = MembersBoard()
         ui.timer(EVERY_S, self.look)
 
@@ -57,7 +58,8 @@ class Watch:
         self._looking = True
         try:
             key, path = self._session.key, f"/v1/endpoints/{self._endpoint}/overview"
-            found = await self._apis.shared(("overview", key, path), lambda: self._apis.control.get(path, key))
+            found = await self._read(path, key)
+            learner = await self._read(f"/v1/endpoints/{self._endpoint}/learner", key) if found["learns"] else None
         except ControlGone:
             since = self._now() - (self._began if self._good_at is None else self._good_at)
             kept = " These are the last figures." if self._good_at is not None else ""
@@ -72,8 +74,13 @@ class Watch:
         else:
             self._good_at = self._now()
             self._show(found)
+            self._learner.show(learner, found["now"])
         finally:
             self._looking = False
+
+    async def _read(self, path: str, key: str | None) -> dict[str, Any]:
+        found: dict[str, Any] = await self._apis.shared((path, key), lambda: self._apis.control.get(path, key))
+        return found
 
     def _say(self, line: str, state: str) -> None:
         self._line.say(line)

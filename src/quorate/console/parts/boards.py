@@ -1,4 +1,7 @@
-"""The boards of the overview: problems, traffic, strategies, members. Rows are made once and then only filled."""
+"""The boards of the overview: problems, traffic, strategies, what was learned, members.
+
+Rows are made once and then only filled.
+"""
 
 from __future__ import annotations
 
@@ -132,6 +135,47 @@ class _StrategyRow:
             self._right.say("no truths yet")
         self._range.put(hidden=not known)
         self._point.put(hidden=not known)
+
+
+class LearnerBoard:
+    """What the policy has learned: each strategy's share of the next requests, and from how many rows. Hidden where the
+    policy does not learn."""
+
+    def __init__(self) -> None:
+        with Node("section", "card", aria_labelledby="learner-title", hidden=True, data_testid="learner") as self._card:
+            self._body = _table("learner", "What the policy has learned", [("Strategy", ""), ("Share from now on", "")])
+            self._note = Node("p", "quiet note", " ")
+        self._rows: dict[str, tuple[Node, Node]] = {}
+
+    def show(self, learner: Mapping[str, Any] | None, now: float) -> None:
+        """Fill the rows, making those that are new; None where the policy does not learn."""
+        self._card.put(hidden=learner is None)
+        if learner is None:
+            return
+        shares: Mapping[str, float] = learner["shares"]
+        if [*shares] != [*self._rows]:
+            self._body.clear()
+            with self._body:
+                self._rows = {name: _share_row(name) for name in shares}
+        for name, share in shares.items():
+            figure, fill = self._rows[name]
+            figure.say(words.percent(share))
+            fill.grow(share)
+        rows, reward = learner["rows"].get("learned", 0), learner["reward"]
+        when = "" if learner["updated"] is None else f", the last {words.ago(max(0.0, now - learner['updated']))} ago"
+        told = f"Learned from {words.counted(rows, 'row')}{when}." if rows else "Nothing was learned yet."
+        counts = f"{reward['metric']} from {reward['low']:g} to {reward['high']:g} counts"
+        self._note.say(f"{told} Policy {learner['policy']}; {counts}.")
+
+
+def _share_row(name: str) -> tuple[Node, Node]:
+    with Node("tr"):
+        Node("th", "", name, scope="row")
+        with Node("td"):
+            figure = Node("span", "", words.DASH)
+            with Node("span", "share", aria_hidden="true"):
+                fill = Node("span", "fill")
+    return figure, fill
 
 
 class MembersBoard:
