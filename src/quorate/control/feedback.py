@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from quorate.control.answering import LoggedRevision
 from quorate.control.joined import Joined
 from quorate.control.rewards import ACCURACY, FROM_TRUTH, VALUE, normalised, of_truths, worst
 from quorate.core.select.base import Feedback
-from quorate.core.types import Decision
+from quorate.core.types import Decision, FloatArray
 from quorate.store.ledger import TRUTH
 
 LEARNED, OTHER_POLICY, NOT_DRAWN, NO_REWARD = "learned", "other_policy", "not_drawn", "no_reward"
@@ -47,35 +47,25 @@ def feedback(
     else:
         for i, each in enumerate(rows):
             rewards[i, each.assigned] = each.told
-    rewards = normalised(rewards, reward)
     return [
-        Feedback(
-            each.decision.context,
-            each.decision.facts,
-            each.decision.propensities,
-            each.assigned,
-            rewards[i],
-            each.decision.arrived,
-            each.decision.latency_ms,
-            each.decision.error is not None,
-        )
-        for i, each in enumerate(rows)
+        Feedback(d.context, d.facts, d.propensities, assigned, earned, d.arrived, d.latency_ms, d.error is not None)
+        for (d, _, assigned, *_), earned in zip(rows, normalised(rewards, reward), strict=True)
     ]
 
 
 def _rows(revision: LoggedRevision, metric: str, joined: Sequence[Joined], counts: Counter[str]) -> Iterator[_Row]:
-    names = [strategy.name for strategy in revision.strategies]
+    places = {strategy.name: i for i, strategy in enumerate(revision.strategies)}
     for each in joined:
         d = each.decision
-        drawn = d.source != "caller" and d.assigned in names and len(d.propensities) == len(names)
+        place = None if d.source == "caller" or len(d.propensities) != len(places) else places.get(d.assigned)
         for row, new in each.new.items():
             if not new:
                 continue
-            found = _found(each, row, metric, new) if drawn and not d.abstained else None
-            if found is None:
-                counts[NO_REWARD if drawn else NOT_DRAWN] += 1
+            found = None if place is None or d.abstained else _found(each, row, metric, new)
+            if place is None or found is None:
+                counts[NOT_DRAWN if place is None else NO_REWARD] += 1
             else:
-                yield _Row(d, row, names.index(d.assigned), *found)
+                yield _Row(d, row, place, *found)
 
 
 def _found(joined: Joined, row: int, metric: str, new: frozenset[str]) -> tuple[float, float] | None:
@@ -99,20 +89,24 @@ def _score(revision: LoggedRevision, reward: RewardRoute, rows: list[_Row], rewa
     The drawn one earned what the caller got, also where a fallback answered in its place, and the worst for an error.
     """
     alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for i, each in enumerate(rows):
-        shape = each.decision.outputs.shape
+    answered: list[int] = []
+    for i, (d, *_) in enumerate(rows):
+        shape = d.outputs.shape
         if shape[2] and shape[1] == len(revision.members):
             alike[shape[1:]].append(i)
+        if d.answer is None:
+            rewards[i, rows[i].assigned] = worst(reward.metric, reward)
+        else:
+            answered.append(i)
+    truths = np.array([each.truth for each in rows])
     for some in alike.values():
-        outputs = np.stack([rows[i].decision.outputs[rows[i].row] for i in some])
-        status = np.stack([rows[i].decision.status[rows[i].row] for i in some])
-        truths = np.array([rows[i].truth for i in some])
-        rewards[some] = of_truths(revision.answers(outputs, status), truths, reward.metric).T
-    answers = [each.decision.answer for each in rows]
-    got = [i for i, answer in enumerate(answers) if answer is not None and np.isfinite(answer[rows[i].row]).all()]
-    if got:
-        served = np.stack([answers[i][rows[i].row] for i in got])  # type: ignore[index]
-        earned = of_truths(served, np.array([rows[i].truth for i in got]), reward.metric)
-        rewards[got, [rows[i].assigned for i in got]] = earned
-    for i in set(range(len(rows))).difference(got):
-        rewards[i, rows[i].assigned] = worst(reward.metric, reward)
+        outputs = np.concatenate([rows[i].decision.outputs[rows[i].row : rows[i].row + 1] for i in some])
+        status = np.concatenate([rows[i].decision.status[rows[i].row : rows[i].row + 1] for i in some])
+        earned = of_truths(revision.answers(outputs, status), truths[some], reward.metric).T
+        drawn = rewards[some]
+        rewards[some] = np.where(np.isnan(drawn), earned, drawn)
+    if answered:
+        served = np.concatenate([cast(FloatArray, rows[i].decision.answer)[rows[i].row, None] for i in answered])
+        earned = of_truths(served, truths[answered], reward.metric)
+        lost = worst(reward.metric, reward)
+        rewards[answered, [rows[i].assigned for i in answered]] = np.where(np.isnan(earned), lost, earned)
