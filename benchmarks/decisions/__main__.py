@@ -11,7 +11,9 @@ from importlib import import_module
 from benchmarks.harness.table import Row, render, save
 
 PARTS = {
+    "errors": "benchmarks.decisions.errors",
     "learned": "benchmarks.decisions.learned",
+    "srm": "benchmarks.decisions.srm",
 }
 """Modules with ``rows(*, quick)``; each is imported only when it runs."""
 

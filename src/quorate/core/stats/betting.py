@@ -42,20 +42,27 @@ class Capital(NamedTuple):
         return float(np.logaddexp(self.higher, self.lower)) - math.log(2)
 
 
+def log_capitals(
+    x: Floats, mean: float, alpha: float, *, effect: float | None = None, planned: int | None = None
+) -> tuple[Floats, Floats]:
+    """Log capital ``[…, n]`` after each of ``x […, n]``: bet on higher, and on lower values than ``mean``.
+
+    ``effect``: the planned distance of the mean from the null, and ``planned`` the planned number of values.
+    """
+    bets = _bets(x, alpha, effect, planned)
+    return _grown(x, mean, bets), _grown(1 - x, 1 - mean, bets)
+
+
 class Gamblers:
-    """Bets made on values ``x [n]`` in 0..1, in order; ``effect`` is the planned distance of the mean from the null."""
+    """Bets made on values ``x [n]`` in 0..1, in order, as in :func:`log_capitals`."""
 
     def __init__(self, x: Floats, alpha: float, *, effect: float | None = None, planned: int | None = None) -> None:
         self._x = x
-        _, variance = before(x)
-        spread = spread_bets(variance, alpha, planned)
-        self._bets = [(1.0, spread)]
-        if effect:
-            self._bets = [(PLANNED_SHARE, abs(effect) / variance), (1 - PLANNED_SHARE, spread)]
+        self._bets = _bets(x, alpha, effect, planned)
 
     def capital(self, mean: float) -> Capital:
         """After all of ``x``, if ``mean`` is the true one."""
-        return Capital(self._one(self._x, mean), self._one(1 - self._x, 1 - mean))
+        return Capital(self._last(self._x, mean), self._last(1 - self._x, 1 - mean))
 
     def interval(self, alpha: float) -> tuple[float, float]:
         """The means at which neither half reaches ``1 / alpha``; 0 and 1 with nothing seen."""
@@ -63,28 +70,37 @@ class Gamblers:
             return 0.0, 1.0
         limit = math.log(2 / alpha)
         centre = float(self._x.mean())
-        low = self._edge(self._x, centre, limit)
-        high = 1 - self._edge(1 - self._x, 1 - centre, limit)
-        return low, high
+        return self._edge(self._x, centre, limit), 1 - self._edge(1 - self._x, 1 - centre, limit)
 
-    def _one(self, x: Floats, mean: float) -> float:
-        cut = _CUT / mean if mean > 0 else math.inf
-        grown = [
-            math.log(share) + float(np.log1p(np.minimum(bets, cut) * (x - mean)).sum()) for share, bets in self._bets
-        ]
-        return float(np.logaddexp.reduce(grown))
+    def _last(self, x: Floats, mean: float) -> float:
+        return float(_grown(x, mean, self._bets)[-1]) if len(x) else 0.0
 
     def _edge(self, x: Floats, centre: float, limit: float) -> float:
         """The lowest mean that betting higher does not refute; capital falls as the mean rises."""
         low, high = 0.0, centre
-        if self._one(x, low) < limit:
+        if self._last(x, low) < limit:
             return 0.0
-        if self._one(x, high) >= limit:
+        if self._last(x, high) >= limit:
             return high
         for _ in range(_STEPS):
             middle = (low + high) / 2
-            if self._one(x, middle) >= limit:
+            if self._last(x, middle) >= limit:
                 low = middle
             else:
                 high = middle
         return low
+
+
+def _bets(x: Floats, alpha: float, effect: float | None, planned: int | None) -> list[tuple[float, Floats]]:
+    """Shares of the start and the bets made with them."""
+    _, variance = before(x)
+    spread = spread_bets(variance, alpha, planned)
+    if not effect:
+        return [(1.0, spread)]
+    return [(PLANNED_SHARE, abs(effect) / variance), (1 - PLANNED_SHARE, spread)]
+
+
+def _grown(x: Floats, mean: float, bets: list[tuple[float, Floats]]) -> Floats:
+    cut = _CUT / mean if mean > 0 else math.inf
+    grown = [math.log(share) + np.cumsum(np.log1p(np.minimum(bet, cut) * (x - mean)), axis=-1) for share, bet in bets]
+    return np.asarray(np.logaddexp(grown[0], grown[1]) if len(grown) > 1 else grown[0])

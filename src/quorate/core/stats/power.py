@@ -83,6 +83,7 @@ def plan(
     *,
     baseline: float,
     sd: float | None = None,
+    treatment_sd: float | None = None,
     effect: float,
     alpha: float = 0.05,
     power: float = 0.8,
@@ -94,19 +95,23 @@ def plan(
 ) -> Plan:
     """The sizes and the duration of an experiment that is to see a difference of ``effect``.
 
-    ``baseline``: the metric's value in the control arm. ``sd``: of one unit (:class:`Baseline`), taken to be the same
-    in both arms; a binary metric needs none. ``effect``: the smallest difference treatment - control that matters,
-    absolute, in the metric's units (5 % of a baseline of 0.2 is 0.01), not 0. ``allocation``: share of units in
-    treatment. ``daily_units``: units assigned per day. ``presence``: share of them whose outcome becomes known.
-    ``looks``: how often the data are looked at, evenly. :class:`ValueError` for what is out of range.
+    ``baseline``: the metric's value in the control arm. ``sd``: of one unit (:class:`Baseline`); a binary metric needs
+    none. ``treatment_sd``: the same in treatment, ``sd`` where not given (amounts that grow vary more as well).
+    ``effect``: the smallest difference treatment - control that matters, absolute, in the metric's units (5 % of a
+    baseline of 0.2 is 0.01), not 0. ``allocation``: share of units in treatment. ``daily_units``: units assigned per
+    day. ``presence``: share of them whose outcome becomes known. ``looks``: how often the data are looked at, evenly.
+    :class:`ValueError` for what is out of range.
 
     >>> found = plan(Metric("binary"), baseline=0.10, effect=0.02)
     >>> found.fixed, found.expected, found.maximum
     (7677, 7201, 12349)
     """
-    _check(metric, baseline, sd, effect, alpha, power, allocation, daily_units, presence, looks)
     unit = 0.0 if sd is None else sd
-    variances = _variances(metric, baseline, unit, effect)
+    other = unit if treatment_sd is None else treatment_sd
+    _check(metric, baseline, sd, other, effect, alpha, power, allocation, daily_units, presence, looks)
+    variances = (unit**2, other**2)
+    if metric.kind == "binary":
+        variances = (baseline * (1 - baseline), (baseline + effect) * (1 - baseline - effect))
     per_information = (variances[0] / (1 - allocation) + variances[1] / allocation) / effect**2
     normal = NormalDist()
     once = (normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(power)) ** 2
@@ -182,17 +187,11 @@ def _bounds(method: str, alpha: float, information: float, fractions: Floats) ->
     )
 
 
-def _variances(metric: Metric, baseline: float, sd: float, effect: float) -> tuple[float, float]:
-    if metric.kind == "binary":
-        other = baseline + effect
-        return baseline * (1 - baseline), other * (1 - other)
-    return sd * sd, sd * sd
-
-
 def _check(
     metric: Metric,
     baseline: float,
     sd: float | None,
+    treatment_sd: float,
     effect: float,
     alpha: float,
     power: float,
@@ -218,14 +217,18 @@ def _check(
             raise ValueError(
                 f"shares lie between 0 and 1; got a baseline of {baseline} and {baseline + effect} with the effect."
             )
-    elif sd is None or not (sd > 0 and math.isfinite(sd)):
-        raise ValueError(f"a {metric.kind} metric needs the standard deviation of a unit, sd > 0; got {sd}.")
+    elif sd is None or not all(0 < size < math.inf for size in (sd, treatment_sd)):
+        raise ValueError(
+            f"a {metric.kind} metric needs the standard deviation of a unit, sd > 0; got {sd} and {treatment_sd}."
+        )
 
 
 def _assumptions(metric: Metric, method: str, presence: float) -> tuple[str, ...]:
     found = ["Sizes rest on the normal approximation.", "Outcomes arrive evenly."]
     if metric.kind != "binary":
-        found.append("A unit varies as much in treatment as in control.")
+        found.append(
+            "Standard deviations of a unit are as given; as much in treatment as in control if not said otherwise."
+        )
     if method not in ("tuned", "asymptotic", "msprt", "group_sequential", "fixed"):
         found.append(f"Sizes for {method} are those of the asymptotic test that it comes close to.")
     if presence < 1:

@@ -17,17 +17,24 @@ Floats = NDArray[np.float64]
 
 
 def before(x: Floats) -> tuple[Floats, Floats]:
-    """Mean and variance ``[n]`` as known before each of ``x [n]``, whose values lie in 0..1."""
-    count = np.arange(1, len(x) + 1)
-    mean = (0.5 + np.cumsum(x)) / (count + 1)
-    variance = (0.25 + np.cumsum((x - mean) ** 2)) / (count + 1)
-    return np.concatenate([[0.5], mean[:-1]]), np.concatenate([[0.25], variance[:-1]])
+    """Mean and variance ``[…, n]`` as known before each of ``x […, n]``, whose values lie in 0..1."""
+    if not x.shape[-1]:
+        return x.copy(), x.copy()
+    count = np.arange(1, x.shape[-1] + 1)
+    mean = (0.5 + np.cumsum(x, axis=-1)) / (count + 1)
+    variance = (0.25 + np.cumsum((x - mean) ** 2, axis=-1)) / (count + 1)
+    first = (*x.shape[:-1], 1)
+    return (
+        np.concatenate([np.full(first, 0.5), mean[..., :-1]], axis=-1),
+        np.concatenate([np.full(first, 0.25), variance[..., :-1]], axis=-1),
+    )
 
 
 def spread_bets(variance: Floats, alpha: float, planned: int | None) -> Floats:
-    """Bets ``[n]``: ``sqrt(2 log(2 / alpha) / (variance m))``, with m the planned size, or ``t log(1 + t)`` without a
-    plan.
+    """Bets ``[…, n]`` from the variance before each: ``sqrt(2 log(2 / alpha) / (variance m))``.
+
+    m is the planned size, or ``t log(1 + t)`` without a plan.
     """
-    t = np.arange(1, len(variance) + 1)
+    t = np.arange(1, variance.shape[-1] + 1)
     size = t * np.log1p(t) if planned is None else float(planned)
     return np.asarray(np.sqrt(2 * math.log(2 / alpha) / (variance * size)))
