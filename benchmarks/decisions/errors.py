@@ -19,6 +19,7 @@ from benchmarks.decisions import looks
 from benchmarks.decisions.pools import ALPHA, LOOKS, POOLS, Pool
 from benchmarks.harness.table import QUORATE, Row
 from quorate.core.stats import mixture, spending
+from quorate.core.stats.bernstein import sums
 from quorate.core.stats.betting import log_capitals
 from quorate.core.stats.compare import Plan
 from quorate.core.stats.intervals import normal_quantile, wilson
@@ -29,6 +30,7 @@ GRID = 120
 """Steps in which the size of a test with one look is reached."""
 
 _UNITS_AT_ONCE = 4_000_000
+EXACT = ("betting", "bernstein")
 METHODS = ("tuned", "asymptotic", "msprt", "group_sequential", "fixed")
 DEFAULT = "tuned"
 NAIVE = "naive z"
@@ -70,7 +72,7 @@ def simulate(pool: Pool, rng: np.random.Generator, runs: int) -> list[Row]:
     """One metric, all methods."""
     plans = {method: pool.plan(method) for method in METHODS}
     if pool.metric.bounded:
-        plans["betting"] = pool.plan("betting")
+        plans |= {method: pool.plan(method) for method in EXACT}
     fixed = plans["fixed"].fixed
     plans[NAIVE] = replace(plans["fixed"], method=NAIVE, looks=LOOKS)
     step = max(math.ceil(fixed / GRID / 2), 1)
@@ -100,7 +102,7 @@ class _Draws:
 
     def verdicts(self, plan: Plan, at: NDArray[np.int64]) -> list[NDArray[np.int8]]:
         """What a method says at its looks, ``[runs, looks]``: without an effect, and with it."""
-        if plan.method == "betting":
+        if plan.method in EXACT:
             first, arms = self._chosen[0], (self._pool.control, self._pool.treatment)
             control = self._pool.control.values[first]
             return [_bets(plan, control, arm.values[self._chosen[1]], at * self._step) for arm in arms]
@@ -129,7 +131,10 @@ def _judge(plan: Plan, seen: Seen) -> NDArray[np.int8]:
 
 def _bets(plan: Plan, control: Floats, treatment: Floats, at: NDArray[np.int64]) -> NDArray[np.int8]:
     x = (treatment - control + 1) / 2
-    higher, lower = log_capitals(x, 0.5, ALPHA, effect=plan.effect / 2, planned=plan.maximum // 2)
+    if plan.method == "betting":
+        higher, lower = log_capitals(x, 0.5, ALPHA, effect=plan.effect / 2, planned=plan.maximum // 2)
+    else:
+        higher, lower = sums(x, ALPHA, plan.maximum // 2).log_e(0.5)
     limit = math.log(2 / ALPHA)
     up, down = higher[:, at - 1] >= limit, lower[:, at - 1] >= limit
     return up.astype(np.int8) - down.astype(np.int8)

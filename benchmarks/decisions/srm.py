@@ -35,9 +35,30 @@ def rows(*, quick: bool = False) -> list[Row]:
         right = wilson(int((faulty <= known).sum()), runs, 0.98)
         best = _best(size)
         found += [
-            Row(name, QUORATE, f"false alarms, {size:,} units", "", (false.estimate,), f"99 % bound {false.high:.5f}"),
-            Row(name, QUORATE, f"51/49 found in {size:,} units", "", (right.estimate,), f"99 % bound {right.low:.4f}"),
-            Row(name, LIMIT, f"51/49 found in {size:,} units", "", (best,), f"one look, fault known, alpha {ALPHA}"),
+            Row(
+                name,
+                QUORATE,
+                f"false alarms, {size // 2:,} units an arm",
+                "",
+                (false.estimate,),
+                f"99 % bound {false.high:.5f}",
+            ),
+            Row(
+                name,
+                QUORATE,
+                f"51/49 found in {size // 2:,} units an arm",
+                "",
+                (right.estimate,),
+                f"99 % bound {right.low:.4f}",
+            ),
+            Row(
+                name,
+                LIMIT,
+                f"51/49 found in {size // 2:,} units an arm",
+                "",
+                (best,),
+                f"one look, fault known, alpha {ALPHA}",
+            ),
         ]
     found.append(Row(name, QUORATE, "median units until 51/49 is found", "units", (float(np.median(faulty)) * STEP,)))
     found.append(Row(name, QUORATE, "95 % of runs found within", "units", (float(np.quantile(faulty, 0.95)) * STEP,)))

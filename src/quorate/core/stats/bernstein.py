@@ -24,28 +24,29 @@ _CUT = 0.5
 
 
 class Sums(NamedTuple):
-    """``sum lambda``, ``sum lambda x`` and ``sum v psi(lambda)``."""
+    """``sum lambda``, ``sum lambda x`` and ``sum v psi(lambda)``, each after every value, ``[…, n]``."""
 
-    bets: float
-    weighted: float
-    cost: float
+    bets: Floats
+    weighted: Floats
+    cost: Floats
 
     def interval(self, alpha: float) -> tuple[float, float]:
-        """Low and high, within 0..1."""
-        if self.bets == 0:
+        """Low and high, within 0..1, after all of ``n`` values; 0 and 1 with nothing seen."""
+        if not len(self.bets):
             return 0.0, 1.0
-        centre, half = self.weighted / self.bets, (math.log(2 / alpha) + self.cost) / self.bets
+        bets, weighted, cost = (float(one[-1]) for one in self)
+        centre, half = weighted / bets, (math.log(2 / alpha) + cost) / bets
         return max(centre - half, 0.0), min(centre + half, 1.0)
 
-    def log_e(self, mean: float) -> tuple[float, float]:
-        """Log evidence against ``mean`` from above and from below, each of a martingale that starts at 1."""
+    def log_e(self, mean: float) -> tuple[Floats, Floats]:
+        """Log evidence ``[…, n]`` that the mean is higher, and lower; each of a supermartingale that starts at 1."""
         moved = self.weighted - mean * self.bets
         return moved - self.cost, -moved - self.cost
 
 
 def sums(x: Floats, alpha: float, planned: int | None = None) -> Sums:
-    """From ``x [n]`` in 0..1, in order; ``planned`` is the size at which the interval is to be narrow."""
+    """From ``x […, n]`` in 0..1, in order; ``planned`` is the number at which the interval is to be narrow."""
     mean, variance = before(x)
     bets = np.minimum(spread_bets(variance, alpha, planned), _CUT)
-    cost = 4 * (x - mean) ** 2 * (-np.log1p(-bets) - bets) / 4
-    return Sums(float(bets.sum()), float(bets @ x), float(cost.sum()))
+    cost = (x - mean) ** 2 * (-np.log1p(-bets) - bets)
+    return Sums(*(np.cumsum(one, axis=-1) for one in (bets, bets * x, cost)))

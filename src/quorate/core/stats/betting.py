@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 
 PLANNED_SHARE = 0.9
 _CUT = 0.5
-_STEPS = 40
+_EXACT = 1e-12
 
 
 class Capital(NamedTuple):
@@ -73,22 +73,22 @@ class Gamblers:
         return self._edge(self._x, centre, limit), 1 - self._edge(1 - self._x, 1 - centre, limit)
 
     def _last(self, x: Floats, mean: float) -> float:
-        return float(_grown(x, mean, self._bets)[-1]) if len(x) else 0.0
+        cut = _CUT / mean if mean > 0 else math.inf
+        grown = [
+            math.log(share) + float(np.log1p(np.minimum(bet, cut) * (x - mean)).sum()) for share, bet in self._bets
+        ]
+        return float(np.logaddexp.reduce(grown))
 
     def _edge(self, x: Floats, centre: float, limit: float) -> float:
         """The lowest mean that betting higher does not refute; capital falls as the mean rises."""
-        low, high = 0.0, centre
-        if self._last(x, low) < limit:
+        from scipy.optimize import brentq
+
+        if self._last(x, 0.0) < limit:
             return 0.0
-        if self._last(x, high) >= limit:
-            return high
-        for _ in range(_STEPS):
-            middle = (low + high) / 2
-            if self._last(x, middle) >= limit:
-                low = middle
-            else:
-                high = middle
-        return low
+        if self._last(x, centre) >= limit:
+            return centre
+        found = brentq(lambda mean: self._last(x, mean) - limit, 0.0, centre, xtol=_EXACT)
+        return max(float(found) - _EXACT, 0.0)
 
 
 def _bets(x: Floats, alpha: float, effect: float | None, planned: int | None) -> list[tuple[float, Floats]]:
@@ -103,4 +103,4 @@ def _bets(x: Floats, alpha: float, effect: float | None, planned: int | None) ->
 def _grown(x: Floats, mean: float, bets: list[tuple[float, Floats]]) -> Floats:
     cut = _CUT / mean if mean > 0 else math.inf
     grown = [math.log(share) + np.cumsum(np.log1p(np.minimum(bet, cut) * (x - mean)), axis=-1) for share, bet in bets]
-    return np.asarray(np.logaddexp(grown[0], grown[1]) if len(grown) > 1 else grown[0])
+    return np.asarray(np.logaddexp(grown[0], grown[-1]) if len(grown) > 1 else grown[0])

@@ -89,10 +89,9 @@ def bernstein(case: Case) -> Finding:
     pairs = pair(case.metric, case.control, case.treatment)
     found = sums(pairs.x, case.alpha, None if case.fixed_n is None else max(case.fixed_n // 2, 1))
     low, high = found.interval(case.alpha)
-    above, below = found.log_e(pairs.at(0.0))
-    largest = max(above, below)
-    log_e = largest + math.log1p(math.exp(-abs(above - below))) - math.log(2)
-    return _finite(case, pairs.back(low), pairs.back(high), log_e, largest)
+    above, below = (float(side[-1]) if len(side) else 0.0 for side in found.log_e(pairs.at(0.0)))
+    log_e = float(np.logaddexp(above, below)) - math.log(2)
+    return _finite(case, pairs.back(low), pairs.back(high), log_e, max(above, below))
 
 
 def nonparametric(case: Case) -> Finding:

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 ALPHA = 0.001
-STRENGTH = 10_000.0
+STRENGTH = 3000.0
 
 
 class SampleRatio(NamedTuple):
