@@ -5,8 +5,8 @@ Each metric becomes a mean of independent, nearly unbiased contributions, one pe
 - mean: the values; binary: the same, with the variance ``p (1 - p)`` at ``p = (successes + 1) / (n + 2)``, which is
   not 0 where all units agree (Agresti and Caffo 2000);
 - ratio R: ``R + (value - R denominator) / mean(denominator)``, the delta method (Deng, Knoblich, Lu 2018);
-- quantile: its standard error from order statistics, half the distance of the sample quantiles at
-  ``q ± sqrt(q (1 - q) / n)`` (Woodruff 1952), which needs no estimate of the density.
+- quantile: its standard error from order statistics, a quarter of the distance of the sample quantiles at
+  ``q ± 2 sqrt(q (1 - q) / n)`` (Woodruff 1952), which needs no estimate of the density.
 
 References: A. Agresti, B. Caffo, "Simple and effective confidence intervals for proportions and differences of
 proportions", American Statistician 54, 2000; A. Deng, U. Knoblich, J. Lu, "Applying the delta method in metric
@@ -93,9 +93,11 @@ def influence(metric: Metric, sample: Sample, scale: float = 1.0) -> Floats:
 
 def woodruff_se(values: Floats, q: float) -> float:
     """Standard error of the sample quantile of ``values [n]``."""
-    step = math.sqrt(q * (1 - q) / len(values))
-    low, high = np.quantile(values, [max(q - step, 0.0), min(q + step, 1.0)])
-    return float(high / 2 - low / 2)
+    step = 2 * math.sqrt(q * (1 - q) / len(values))
+    ends = [max(q - step, 0.0), min(q + step, 1.0)]
+    low, high = np.quantile(values, ends)
+    # Where the sample ends before the step does, the distance is that of the shorter step.
+    return float(high / 2 - low / 2) * step / (ends[1] - ends[0])
 
 
 def _arm(influence: Floats, scale: float, binary: bool) -> Arm:
