@@ -53,7 +53,9 @@ def test_the_interval_is_where_capital_reaches_the_level() -> None:
     assert low < x.mean() < high
     assert gamblers.capital(low).higher == pytest.approx(math.log(40), abs=1e-6)
     assert gamblers.capital(high).lower == pytest.approx(math.log(40), abs=1e-6)
-    assert gamblers.capital(low).higher == pytest.approx(float(log_capitals(x, low, 0.05, effect=0.05, planned=400)[0][-1]))
+    assert gamblers.capital(low).higher == pytest.approx(
+        float(log_capitals(x, low, 0.05, effect=0.05, planned=400)[0][-1])
+    )
 
 
 def test_bernsteins_interval_by_hand_and_against_its_evidence() -> None:

@@ -89,9 +89,7 @@ def test_group_sequential_holds_the_last_planned_look() -> None:
     control, treatment = coins(0, 1000, 0.5), coins(1, 1000, 0.52)
 
     def at(n: int) -> Comparison:
-        return compare(
-            BINARY, control.first(n), treatment.first(n), method="group_sequential", fixed_n=1200, looks=3
-        )
+        return compare(BINARY, control.first(n), treatment.first(n), method="group_sequential", fixed_n=1200, looks=3)
 
     assert (at(199).low, at(199).n_control) == (-math.inf, 199)
     assert at(200) == at(399)
@@ -108,8 +106,12 @@ def test_nonparametric_is_the_union_of_both_arms() -> None:
     first, second = (quantile_interval(x, 0.9, 0.025, strength(2000)) for x in (control, treatment))
     assert (found.low, found.high) == (second[0] - first[1], second[1] - first[0])
     assert found.p_value is not None
-    at_p = compare(P90, Sample(control), Sample(treatment), method="nonparametric", fixed_n=4000, alpha=found.p_value * 1.001)
-    below = compare(P90, Sample(control), Sample(treatment), method="nonparametric", fixed_n=4000, alpha=found.p_value * 0.999)
+    at_p = compare(
+        P90, Sample(control), Sample(treatment), method="nonparametric", fixed_n=4000, alpha=found.p_value * 1.001
+    )
+    below = compare(
+        P90, Sample(control), Sample(treatment), method="nonparametric", fixed_n=4000, alpha=found.p_value * 0.999
+    )
     assert at_p.verdict == "worse"
     assert below.verdict == "none_yet"
 

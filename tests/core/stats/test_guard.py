@@ -46,7 +46,9 @@ def test_missingness_rarely_alarms_over_many_looks() -> None:
     alarms = 0
     for _ in range(300):
         known = np.cumsum(rng.binomial(200, 0.6, (2, 40)), axis=1)
-        looks = [missingness(200 * (i + 1), int(known[0, i]), 200 * (i + 1), int(known[1, i]), alpha=0.05) for i in range(40)]
+        looks = [
+            missingness(200 * (i + 1), int(known[0, i]), 200 * (i + 1), int(known[1, i]), alpha=0.05) for i in range(40)
+        ]
         alarms += any(look.differs for look in looks)
     assert alarms / 300 <= 0.05
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -26,8 +27,6 @@ RESERVE = 1.1
 
 _BERNSTEIN = 1.15
 """What its cost above that of the asymptotic test adds, measured by ``make bench-decisions``."""
-
-_STEPS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,24 +150,21 @@ def plan(
     )
 
 
+@lru_cache(maxsize=256)
 def _information(method: str, alpha: float, power: float, looks: int) -> float:
     """The smallest maximum of information with which the effect is found in time with probability ``power``."""
+    from scipy.optimize import brentq
+
     fractions = np.arange(1, looks + 1) / looks
 
-    def reached(information: float) -> float:
+    def lacking(information: float) -> float:
         bounds = _bounds(method, alpha, information, fractions)
-        return float(crossing.exits(fractions, bounds, math.sqrt(information)).above.sum())
+        return float(crossing.exits(fractions, bounds, math.sqrt(information)).above.sum()) - power
 
-    low, high = 0.0, 1.0
-    while reached(high) < power:
-        low, high = high, 2 * high
-    for _ in range(_STEPS):
-        middle = (low + high) / 2
-        if reached(middle) < power:
-            low = middle
-        else:
-            high = middle
-    return high
+    high = 8.0
+    while lacking(high) < 0:
+        high *= 2
+    return float(brentq(lacking, 1e-3, high, xtol=1e-6))
 
 
 def _bounds(method: str, alpha: float, information: float, fractions: Floats) -> Floats:
