@@ -22,7 +22,29 @@ def test_means_are_welchs() -> None:
     control, treatment = arms()
     found = difference(MEAN, control, treatment)
     other = ttest_ind(treatment.values, control.values, equal_var=False)
-    assert found.estimate / found.se == pytest.approx(other.statistic)
+    assert found.estimate / found.welch == pytest.approx(other.statistic)
+
+
+def test_arms_of_unequal_size_get_the_larger_of_both_standard_errors() -> None:
+    control, treatment = arms()
+    found = difference(MEAN, control, treatment)
+    v0, v1 = (arm.values.var(ddof=1) for arm in (control, treatment))
+    pooled = math.sqrt((400 * v0 + 300 * v1) / 700 * (1 / 400 + 1 / 300))
+    assert found.se == pytest.approx(max(found.welch, pooled))
+    turned = difference(MEAN, treatment, control)
+    assert turned.se == found.se
+    calm = difference(MEAN, control, Sample(treatment.values / 9))
+    assert calm.se > 1.1 * calm.welch
+    equal = difference(MEAN, control.first(300), treatment)
+    assert equal.se == pytest.approx(equal.welch, rel=1e-12)
+
+
+def test_a_small_arm_whose_large_values_have_not_come_is_not_taken_for_a_sure_one() -> None:
+    # One in two hundred: no success yet among 100 units of the small arm, and 5 of 1,000 in the large one.
+    values = np.zeros(1000)
+    values[:5] = 1.0
+    found = difference(MEAN, Sample(values), Sample(np.zeros(100)))
+    assert found.se > 3 * found.welch
 
 
 def test_shares_have_a_standard_error_where_all_units_agree() -> None:
@@ -101,7 +123,7 @@ def test_cuped_is_for_both_arms_and_for_means() -> None:
 
 
 def test_the_relative_interval_ends_where_fieller_says() -> None:
-    found = difference(MEAN, *arms())
+    found = difference(MEAN, *arms(300, 300))
     estimate, low, high = relative(found, 2.5)
     assert estimate == pytest.approx(found.treatment.value / found.control.value - 1)
     for r in (low, high):
@@ -111,7 +133,7 @@ def test_the_relative_interval_ends_where_fieller_says() -> None:
 
 
 def test_the_relative_interval_with_what_cuped_shares() -> None:
-    found = difference(MEAN, *arms())._replace(shared=0.2)
+    found = difference(MEAN, *arms(300, 300))._replace(shared=0.2)
     _, low, high = relative(found, 2.5)
     for r in (low, high):
         se = math.hypot(found.treatment.se, (1 + r) * found.control.se, r * 0.2)

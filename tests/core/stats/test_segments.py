@@ -36,7 +36,7 @@ def test_what_only_one_of_many_looks_would_claim_is_not_claimed() -> None:
         claims += any(segment.comparison.verdict in ("better", "worse") for segment in found)
         plain += any((segment.comparison.p_value or 1) <= 0.2 for segment in found)
     assert claims <= 0.2 * 30
-    assert plain > 0.4 * 30
+    assert plain > 0.25 * 30
 
 
 def test_a_segment_of_one_arm_says_nothing_and_none_is_futile() -> None:

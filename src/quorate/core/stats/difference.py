@@ -50,9 +50,22 @@ class Difference(NamedTuple):
         return self.treatment.value - self.control.value
 
     @property
-    def se(self) -> float:
-        """Standard error of the estimate; NaN with fewer than two units in an arm."""
+    def welch(self) -> float:
+        """Standard error of the estimate from each arm's own variance; NaN with fewer than two units in an arm."""
         return math.hypot(self.control.se, self.treatment.se)
+
+    @property
+    def se(self) -> float:
+        """The larger of Welch's and the pooled standard error, which are the same for arms of equal size.
+
+        In a small arm of a skewed metric the variance is too low exactly when the mean is, because the large values
+        have not come yet; pooling lends it the variance of the larger arm. Welch's holds where variances differ.
+        """
+        first, second = self.control, self.treatment
+        if not (first.n and second.n):
+            return math.nan
+        share = math.sqrt(first.n / second.n)
+        return max(self.welch, math.hypot(first.se * share, second.se / share))
 
 
 def difference(metric: Metric, control: Sample, treatment: Sample) -> Difference:

@@ -138,14 +138,16 @@ def fixed(case: Case) -> Finding:
     control, treatment = first_units(case.control, case.treatment, planned)
     case = case._replace(control=control, treatment=treatment)
     found = difference(case.metric, control, treatment)
-    if not math.isfinite(found.se) or found.se == 0:
+    se = found.welch
+    if not math.isfinite(se) or se == 0:
         return Finding(case, found)
     # Welch and Satterthwaite's degrees of freedom, from shares so that nothing overflows.
-    first, second = (found.control.se / found.se) ** 2, (found.treatment.se / found.se) ** 2
+    first, second = (found.control.se / se) ** 2, (found.treatment.se / se) ** 2
     freedom = 1 / (first * first / (found.control.n - 1) + second * second / (found.treatment.n - 1))
     z = float(stdtrit(freedom, 1 - case.alpha / 2))
-    p_value = 2 * float(stdtr(freedom, -abs(found.estimate) / found.se))
-    return Finding(case, found, found.estimate - z * found.se, found.estimate + z * found.se, z, p_value=p_value)
+    p_value = 2 * float(stdtr(freedom, -abs(found.estimate) / se))
+    low, high = found.estimate - z * se, found.estimate + z * se
+    return Finding(case, found, low, high, z * se / found.se, p_value=p_value)
 
 
 METHODS: dict[Method, Callable[[Case], Finding]] = {

@@ -114,7 +114,10 @@ def plan(
     variances = (unit**2, other**2)
     if metric.kind == "binary":
         variances = (baseline * (1 - baseline), (baseline + effect) * (1 - baseline - effect))
-    per_information = (variances[0] / (1 - allocation) + variances[1] / allocation) / effect**2
+    welch = variances[0] / (1 - allocation) + variances[1] / allocation
+    pooled = variances[0] / allocation + variances[1] / (1 - allocation)
+    # As in Difference.se; both are the same with equal shares.
+    per_information = (welch if method == "fixed" else max(welch, pooled)) / effect**2
     normal = NormalDist()
     once = (normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(power)) ** 2
     if method == "fixed":
@@ -137,7 +140,7 @@ def plan(
         effect=effect,
         looks=1 if method == "fixed" else looks,
         power=reached,
-        fixed=max(math.ceil(once * per_information), 4),
+        fixed=max(math.ceil(once * welch / effect**2), 4),
         expected=math.ceil(times[0] * maximum),
         expected_null=math.ceil(times[1] * maximum),
         maximum=maximum,

@@ -25,6 +25,8 @@ def relative(found: Difference, z: float) -> Interval:
     if not control.value or not math.isfinite(found.estimate):
         return Interval(math.nan, -math.inf, math.inf)
     estimate = treatment.value / control.value - 1
+    # Where the pooled standard error is larger, the limits are wider by as much.
+    z *= found.se / found.welch if found.welch else 1.0
     # All in units of control, so that nothing overflows.
     first, second, shared = (z * (se / control.value) for se in (control.se, treatment.se, found.shared))
     squared = first * first + shared * shared
