@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import betaln
 
-from quorate.core.stats.sample_ratio import ALPHA, log_evidence, sample_ratio
+from quorate.core.stats.sample_ratio import ALPHA, dirichlet, log_evidence, sample_ratio
 
 
 def test_two_arms_are_a_beta_binomial() -> None:
-    found = float(log_evidence([60, 40], [0.5, 0.5], 20.0))
+    found = float(dirichlet([60, 40], [0.5, 0.5], 20.0))
     assert found == pytest.approx(betaln(10 + 60, 10 + 40) - betaln(10, 10) + 100 * math.log(2))
 
 
@@ -36,6 +36,8 @@ def test_a_gross_fault_is_found_soon() -> None:
     assert found.mismatch
     assert found.p_value < 1e-6
     assert found.shares == (0.7, 0.3)
+    assert sample_ratio([0, 40], [1, 1]).mismatch
+    assert sample_ratio([100, 0, 90], [1, 1, 1]).mismatch
     assert not sample_ratio([510, 490], [1, 1]).mismatch
 
 
