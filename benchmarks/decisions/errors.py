@@ -54,6 +54,7 @@ class Tally:
 
     false: int = 0
     right: int = 0
+    missed: int = 0
     runs: int = 0
     sizes: list[Floats] = field(default_factory=list)
     null_sizes: list[Floats] = field(default_factory=list)
@@ -84,6 +85,7 @@ def simulate(pool: Pool, rng: np.random.Generator, runs: int) -> list[Row]:
         for system, plan in plans.items():
             at = np.ceil(np.arange(1, plan.looks + 1) / plan.looks * plan.maximum / 2 / step).astype(np.int64)
             _count(tallies[system], draws.verdicts(plan, at), at * step * 2)
+            tallies[system].missed += draws.misses(plan, at)
     return [row for system, plan in plans.items() for row in _rows(pool, plan, tallies[system], fixed)]
 
 
@@ -106,27 +108,40 @@ class _Draws:
             first, arms = self._chosen[0], (self._pool.control, self._pool.treatment)
             control = self._pool.control.values[first]
             return [_bets(plan, control, arm.values[self._chosen[1]], at * self._step) for arm in arms]
-        fractions = at * self._step * 2 / plan.maximum
-        return [_judge(plan, Seen(found[:, at - 1], se[:, at - 1], fractions)) for found, se in self._seen]
+        return [_judge(plan, self._at(arm, plan, at)) for arm in (0, 1)]
+
+    def misses(self, plan: Plan, at: NDArray[np.int64]) -> int:
+        """In how many runs with the effect the interval of some look does not hold it."""
+        if plan.method in EXACT:
+            return 0
+        seen = self._at(1, plan, at)
+        return int((np.abs(seen.estimate - plan.effect) > _bound(plan, seen) * seen.se).any(axis=1).sum())
+
+    def _at(self, arm: int, plan: Plan, at: NDArray[np.int64]) -> Seen:
+        estimate, se = self._seen[arm]
+        return Seen(estimate[:, at - 1], se[:, at - 1], at * self._step * 2 / plan.maximum)
+
+
+def _bound(plan: Plan, seen: Seen) -> Floats:
+    """The critical |z| ``[runs, looks]``."""
+    scaled = plan.effect / seen.se
+    if plan.method == "tuned":
+        return mixture.z_tuned(scaled, ALPHA)
+    if plan.method == "msprt":
+        return mixture.z_normal(scaled**2, ALPHA)
+    if plan.method == "asymptotic":
+        return np.broadcast_to(mixture.z_normal(mixture.tuned_for(1.0, ALPHA) * seen.fractions, ALPHA), scaled.shape)
+    if plan.method == "group_sequential":
+        return np.broadcast_to(spending.obrien_fleming(LOOKS, ALPHA), scaled.shape)
+    return np.full(scaled.shape, normal_quantile(1 - ALPHA))
 
 
 def _judge(plan: Plan, seen: Seen) -> NDArray[np.int8]:
     """1 and -1 where a look claims a difference up or down, 2 where it says that there is none to speak of, else 0."""
-    system = plan.method
-    z, scaled = seen.estimate / seen.se, plan.effect / seen.se
-    if system == "tuned":
-        bound = mixture.z_tuned(scaled, ALPHA)
-    elif system == "msprt":
-        bound = mixture.z_normal(scaled**2, ALPHA)
-    elif system == "asymptotic":
-        bound = mixture.z_normal(np.broadcast_to(mixture.tuned_for(1.0, ALPHA) * seen.fractions, z.shape), ALPHA)
-    elif system == "group_sequential":
-        bound = np.broadcast_to(spending.obrien_fleming(LOOKS, ALPHA), z.shape)
-    else:
-        bound = np.full(z.shape, normal_quantile(1 - ALPHA))
+    z, bound = seen.estimate / seen.se, _bound(plan, seen)
     claimed = (np.sign(z) * (np.abs(z) > bound)).astype(np.int8)
     alike = np.abs(seen.estimate) + bound * seen.se < abs(plan.effect)
-    return np.where((claimed == 0) & alike & (system != NAIVE), np.int8(2), claimed)
+    return np.where((claimed == 0) & alike & (plan.method != NAIVE), np.int8(2), claimed)
 
 
 def _bets(plan: Plan, control: Floats, treatment: Floats, at: NDArray[np.int64]) -> NDArray[np.int8]:
@@ -162,8 +177,13 @@ def _rows(pool: Pool, plan: Plan, tally: Tally, fixed: int) -> list[Row]:
     note = f"planned {plan.expected / fixed:.2f}" if plan.looks > 1 and system != NAIVE else f"fixed: {fixed:,} units"
     sizes = [float(np.concatenate(found).mean()) / fixed for found in (tally.sizes, tally.null_sizes)]
     false_note = f"99 % lower bound {false.low:.4f}; {plan.looks} look{'s' if plan.looks > 1 else ''}"
+    missed = wilson(tally.missed, tally.runs, 0.98)
+    missed_row = Row(
+        name, label, "effect outside at a look", "", (missed.estimate,), f"99 % lower bound {missed.low:.4f}"
+    )
     return [
         Row(name, label, "false positives", "", (false.estimate,), false_note),
+        *([] if system in EXACT else [missed_row]),
         Row(name, label, "power", "", (power.estimate,), f"99 % lower bound {power.low:.3f}; planned {plan.power:.3f}"),
         Row(name, label, "mean size, effect", "x fixed", (sizes[0],), note),
         Row(name, label, "mean size, no effect", "x fixed", (sizes[1],)),

@@ -58,6 +58,7 @@ def test_errors_power_and_sizes_of_few_runs(make) -> None:
     rng = np.random.default_rng(2)
     rows = {(row.system, row.metric): row.value for row in errors.simulate(make(rng), rng, 60)}
     assert rows["Quorate", "false positives"] <= 0.1
+    assert rows["Quorate", "effect outside at a look"] <= 0.1
     assert rows["Quorate", "power"] >= 0.7
     assert rows["Quorate", "mean size, effect"] <= 1.1
     assert rows["Quorate", "maximum"] <= 2.0

@@ -42,9 +42,9 @@ def compare_segments(
 ) -> list[Segment]:
     """By segment, in order of name; ``*_segments [n]`` name the segment of each unit.
 
-    ``better`` and ``worse`` become ``none_yet`` where the adjusted p-value is above alpha. ``fixed_n`` tunes; no
-    segment is called ``futile``. :class:`ValueError` for a method without p-values that hold at every look, or names
-    of another number than units.
+    ``better`` and ``worse`` become ``none_yet`` where the adjusted p-value is above alpha; ``equivalent`` is each
+    segment's own. ``fixed_n`` tunes; no segment is called ``futile``. :class:`ValueError` for a method without p-values
+    that hold at every look, or names of another number than units.
     """
     if method in ("fixed", "group_sequential"):
         raise ValueError(f"segments need p-values that hold at every look; {method!r} has none: take tuned.")
