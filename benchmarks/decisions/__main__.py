@@ -11,9 +11,13 @@ from importlib import import_module
 from benchmarks.harness.table import Row, render, save
 
 PARTS = {
+    "draw": "benchmarks.decisions.draw",
     "errors": "benchmarks.decisions.errors",
     "learned": "benchmarks.decisions.learned",
+    "progressive": "benchmarks.decisions.progressive",
+    "regret": "benchmarks.decisions.regret",
     "srm": "benchmarks.decisions.srm",
+    "swap": "benchmarks.decisions.swap",
 }
 """Modules with ``rows(*, quick)``; each is imported only when it runs."""
 

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, GetCoreSchemaHandler, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetCoreSchemaHandler,
+    Tag,
+)
 from pydantic_core import CoreSchema
 
 from quorate.spec.parameters import plugin_models
@@ -30,8 +39,12 @@ def _bytes(value: Any) -> Any:
     return int(number) * _UNITS[unit]
 
 
-def _policy(value: Any) -> Any:
-    return {"kind": "fixed", "strategy": value} if isinstance(value, str) else value
+def _always(name: str) -> Any:
+    return PolicySpec.variants()["fixed"](kind="fixed", strategy=name)
+
+
+def _policy_form(value: Any) -> str | None:
+    return {str: "name", type(None): "none"}.get(type(value), "section")
 
 
 Name = Annotated[str, Field(pattern=NAME)]
@@ -200,6 +213,18 @@ class PolicySpec(Plugged):
     ] = None
 
 
+if TYPE_CHECKING:
+    AnyPolicy = PolicySpec | None
+else:
+    # No validator before these: what it returned would be no JSON any more, and lists would not fill tuples.
+    AnyPolicy = Annotated[
+        Annotated[Name, AfterValidator(_always), Tag("name")]
+        | Annotated[PolicySpec, Tag("section")]
+        | Annotated[None, Tag("none")],
+        Discriminator(_policy_form),
+    ]
+
+
 class CacheSpec(Section):
     """Answers that are kept for exactly the same input, in each worker."""
 
@@ -230,8 +255,7 @@ class EndpointSpec(Section):
     pool: Annotated[Name, Field(description="The pool that answers.")]
     strategies: Annotated[dict[Name, StrategySpec], Field(min_length=1, description="Ways to answer, by name.")]
     policy: Annotated[
-        PolicySpec | None,
-        BeforeValidator(_policy, json_schema_input_type=Name | PolicySpec | None),
+        AnyPolicy,
         Field(description="Chooses the strategy; a strategy's name means always that one. Optional with one strategy."),
     ] = None
     fallback: Annotated[

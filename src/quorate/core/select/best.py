@@ -1,15 +1,15 @@
 """Best: the strategy that did best lately answers, and is changed only for one that is clearly better.
 
-Every ``check_rows`` rows the windows' means are compared (:mod:`quorate.core.select.window`). Another strategy takes over when, in
-``checks`` checks running, it was the best and better than the present one by more than
-``margin + switching_cost / horizon``: what a switch costs, in the metric's unit, spread over the requests it should pay for
+Every ``check_rows`` rows the windows' means are compared (:mod:`quorate.core.select.window`). Another strategy takes
+over when, in ``checks`` checks running, it was the best and better than the present one by more than ``margin +
+switching_cost / horizon``: what a switch costs, in the metric's unit, spread over the requests it should pay for
 itself in. With a ``bound``, a present strategy that is worse than it in ``checks`` checks running is replaced by the
 ``baseline``, and only a strategy that is better than the bound by ``margin`` can take over. Strategies with fewer
 than ``min_evidence`` rows in their windows are not compared.
 
-``reward`` and ``accuracy`` are means of rewards (of the metric that the policy's rewards are made of), which full feedback gives
-of all strategies. ``latency`` (mean, ms) and ``error_rate`` are of decisions as they are made, so only of the strategy that
-was assigned: then, or without truth, ``floor`` is what gives the others any evidence.
+``reward`` and ``accuracy`` are means of rewards (of the metric that the policy's rewards are made of), which full
+feedback gives of all strategies. ``latency`` (mean, ms) and ``error_rate`` are of decisions as they are made, so only
+of the strategy that was assigned: then, or without truth, ``floor`` is what gives the others any evidence.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class BestParams:
 class Best(Policy):
     """The best lately, with hysteresis.
 
-    State: ``p``, ``current`` (its index), ``values`` and ``evidence`` by strategy as of the last check, the windows, and in the
-    metadata ``switches`` (how many) and ``last`` (when, from which to which, why, with which values).
+    State: ``p``, ``current`` (its index), ``values`` and ``evidence`` by strategy as of the last check, the windows;
+    in the metadata ``switches`` (how many) and ``last`` (when, from which to which, why, with which values).
 
     >>> Best(["a", "b"], BestParams(baseline="b", floor=0.1)).distribution(None, {}, {}).tolist()
     [0.1, 0.9]
@@ -115,7 +115,7 @@ class Best(Policy):
         return published
 
     def learn(self, state: State | None, feedback: Sequence[Feedback]) -> State:
-        """See :meth:`Policy.learn`. Decisions without rewards count for latency and errors, those with rewards for these."""
+        """See :meth:`Policy.learn`. Decisions without rewards count for latency and errors only."""
         state = state or self.initial()
         k = len(self.strategies)
         windows = window.Windows(state.arrays, self.params.window_rows, self.params.window_s)

@@ -3,9 +3,10 @@
 ``f`` and ``F`` are densities and distribution functions of independent posteriors. This is what Thompson sampling
 draws with; sampling from the posteriors to find it would be slow, and say 0 where it is small.
 
-Between knots, each density is a polynomial through its values at 8 Gauss-Legendre nodes, so F at the nodes is a matrix
-product. The knots of a strategy are narrow around its mode and widen with the distance; all strategies' knots are joined,
-so each is resolved whatever the scale of the others. The error is about 1e-12 (``tests/core/select/test_best_arm.py``).
+Between knots, each density is a polynomial through its values at 8 Gauss-Legendre nodes, so F at the nodes is a
+matrix product. The knots of a strategy are narrow around its mode and widen with the distance; all strategies' knots
+are joined, so each is resolved whatever the scale of the others. The error is about 1e-12
+(``tests/core/select/test_best_arm.py``).
 
 The mean of a Bernoulli strategy, Beta(a, b), is integrated over its logit, where the density ``σ(y)^a σ(-y)^b`` has
 no poles; that of a normal one is Student's t.

@@ -61,7 +61,7 @@ def gather(feedback: Sequence[Feedback], k: int) -> Evidence:
     infinite = np.isinf(rewards)
     rewards[infinite] = np.nan
     kept = np.flatnonzero(~np.isnan(rewards).all(1))
-    source = feedback if len(kept) == len(feedback) else [feedback[i] for i in kept]
+    source = feedback if len(kept) == len(feedback) else [feedback[i] for i in kept.tolist()]
     return Evidence(
         rewards[kept],
         np.fromiter((each.assigned for each in source), np.intp, len(source)),

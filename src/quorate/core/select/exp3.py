@@ -1,16 +1,18 @@
 """Exp3: exponential weights over estimated losses; its promise holds whatever the rewards do, even against an opponent.
 
-``p_i ∝ exp(-eta L_i)``, ``L_i`` the sum of the estimates of ``1 - reward``. A row of which all strategies' rewards are
-known gives their losses (exponential weights, "Hedge"); any other gives the assigned one's over the probability it
-was drawn with, which the decision recorded: so the estimate is unbiased however late the reward comes.
-``eta = rate sqrt(ln k / (k n))``, n the (discounted) number of rows: the anytime form, regret at most ``2 sqrt(n k ln k)``.
+``p_i ∝ exp(-eta L_i)``, ``L_i`` the sum of the estimates of ``1 - reward``. A row of which all strategies' rewards
+are known gives their losses (exponential weights, "Hedge"); any other gives the assigned one's over the probability
+it was drawn with, which the decision recorded: so the estimate is unbiased however late the reward comes. ``eta =
+rate sqrt(ln k / (k n))``, n the (discounted) number of rows: the anytime form, regret at most ``2 sqrt(n k ln k)``.
 
-With ``discount`` the losses are discounted sums, the exponentially weighted forecaster with discounted regret, and n stays
-below ``1 / (1 - discount)``, so eta does not fall to 0. That is in the place of Exp3.S, which mixes the weights instead.
+With ``discount`` the losses are discounted sums, the exponentially weighted forecaster with discounted regret, and n
+stays below ``1 / (1 - discount)``, so eta does not fall to 0. That is in the place of Exp3.S, which mixes the weights
+instead.
 
-References: P. Auer, N. Cesa-Bianchi, Y. Freund, R. Schapire, "The nonstochastic multiarmed bandit problem", SIAM J. Computing
-32, 2002; S. Bubeck, N. Cesa-Bianchi, "Regret analysis of stochastic and nonstochastic multi-armed bandit problems", 2012,
-theorem 3.1 (losses, anytime eta); N. Cesa-Bianchi, G. Lugosi, "Prediction, learning, and games", 2006, section 2.11.
+References: P. Auer, N. Cesa-Bianchi, Y. Freund, R. Schapire, "The nonstochastic multiarmed bandit problem", SIAM J.
+Computing 32, 2002; S. Bubeck, N. Cesa-Bianchi, "Regret analysis of stochastic and nonstochastic multi-armed bandit
+problems", 2012, theorem 3.1 (losses, anytime eta); N. Cesa-Bianchi, G. Lugosi, "Prediction, learning, and games",
+2006, section 2.11.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ A feature is a number unless ``values`` or ``buckets`` say otherwise. The vector
 - 1.
 
 Sums of products are kept of the numbers as they came, less the first value seen (so that large offsets do not cost
-digits), and are standardised when the weights are solved for: that is exact, as scaling is linear in the columns above. So
-no row was scaled by a mean that was not known yet.
+digits), and are standardised when the weights are solved for: that is exact, as scaling is linear in the columns
+above. So no row was scaled by a mean that was not known yet.
 
 Reference for buckets: K. Weinberger et al., "Feature hashing for large scale multitask learning", ICML 2009.
 """
@@ -65,7 +65,7 @@ class Features:
         self._limit = np.where(self.ranged, 1.0, _HUGE)
 
     def raw(self, rows: Sequence[Feedback]) -> tuple[Floats, Floats]:
-        """Of ``n`` rows: the numbers ``[n, numbers]``, NaN where missing, and the other columns ``[n, width - 2 numbers]``."""
+        """Of ``n`` rows: the numbers ``[n, m]``, NaN where missing, and the columns after theirs ``[n, width - 2m]``."""
         numbers = np.array([self._read(row.context, row.facts) for row in rows], np.float64)
         rest = np.zeros((len(rows), self.width - 2 * self.numbers))
         rest[:, -1] = 1.0
@@ -132,7 +132,7 @@ def check_features(
 ) -> None:
     """Raise :class:`ConfigError` unless every feature is declared once, and one way."""
     if not names:
-        raise ConfigError("a contextual policy needs at least one feature, like context.age; got none.", path="features")
+        raise ConfigError("at least one feature is needed, like context.age; got none.", path="features")
     for i, name in enumerate(names):
         source, _, key = name.partition(".")
         if not source or not key:
@@ -175,5 +175,3 @@ def _text(value: Scalar) -> str:
 
 def _bucket(text: str, count: int) -> int:
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big") % count
-
-

@@ -2,13 +2,13 @@
 
 **Floor.** ``p = floor + (1 - k floor) q``, where ``q`` is what the learner wants.
 
-**Baseline.** Over the rows learned from, how much more reward did the traffic get than the baseline would have?
-With the rewards of all strategies known, row i says ``d_i = sum_j p_ij r_ij - r_ib``. With the assigned one's alone,
-``d_i = (r_i - c)(1 - z_i)`` with ``z_i = 1[a_i = b] / p_ib``: unbiased for every c, as ``E z_i = 1``; c is
-fitted (a control variate). Where the lower end of a confidence sequence for the mean of d is below ``-tolerance``,
-the baseline gets all traffic but the floors, until it is not: then d is near 0, and evidence for a learner that did
-well, or the passing of rows, brings the bound back. So the learner explores on a budget, as in conservative bandits. The
-bound holds at every look at once, asymptotically; it starts with one row's worth of doubt (a deviation of 1).
+**Baseline.** Over the rows learned from, how much more reward did the traffic get than the baseline would have? With
+the rewards of all strategies known, row i says ``d_i = sum_j p_ij r_ij - r_ib``. With the assigned one's alone, ``d_i
+= (r_i - c)(1 - z_i)`` with ``z_i = 1[a_i = b] / p_ib``: unbiased for every c, as ``E z_i = 1``; c is fitted (a
+control variate). Where the lower end of a confidence sequence for the mean of d is below ``-tolerance``, the baseline
+gets all traffic but the floors, until it is not: then d is near 0, and evidence for a learner that did well, or the
+passing of rows, brings the bound back. So the learner explores on a budget, as in conservative bandits. The bound
+holds at every look at once, asymptotically; it starts with one row's worth of doubt (a deviation of 1).
 
 References: Y. Wu, R. Shariff, T. Lattimore, C. Szepesvari, "Conservative bandits", ICML 2016; I. Waudby-Smith,
 D. Arbour, R. Sinha, E. H. Kennedy, A. Ramdas, "Time-uniform central limit theory and asymptotic confidence sequences",
@@ -69,7 +69,8 @@ def lower_bound(sums: Floats) -> float:
     variance = (n * variance + 1.0) / (n + 1.0)
     grown = n * RHO2 + 1.0
     half = math.sqrt(variance * 2.0 * grown / (n * n * RHO2) * math.log(math.sqrt(grown) / LEVEL))
-    return mean_x - c * mean_y - half
+    found: float = mean_x - c * mean_y - half
+    return found
 
 
 def share(q: Floats, floor: float, baseline: int | None = None, guarded: bool = False) -> Floats:

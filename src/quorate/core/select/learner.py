@@ -128,7 +128,9 @@ class Learner(Policy):
         return None if name is None else self.strategies.index(name)
 
     def _share(self, q: Floats, arrays: Mapping[str, NDArray[Any]]) -> Floats:
-        return guard.share(q, self.params.floor, self._baseline, self._baseline is not None and arrays["guarded"][0] > 0)
+        return guard.share(
+            q, self.params.floor, self._baseline, self._baseline is not None and arrays["guarded"][0] > 0
+        )
 
     def _above(self, name: str, value: float, least: float) -> None:
         if not (math.isfinite(value) and value > least):

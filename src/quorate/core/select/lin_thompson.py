@@ -1,13 +1,13 @@
 """Linear Thompson sampling with a published ensemble: each strategy's share is how many members find it the best.
 
-When it learns, ``draws`` vectors of weights are drawn for each strategy from its posterior, normal around theta with covariance
-``exploration^2 V^-1 W V^-1``, with a generator seeded by ``seed`` and the number of rows learned from. They are part of the
-state, so ``p_k`` = (members in which strategy k has the highest ``x' theta``) / ``draws`` is exact, equal in all
-workers, and can be computed again from the state later. Under the floors no probability is 0.
+When it learns, ``draws`` vectors of weights are drawn for each strategy from its posterior, normal around theta with
+covariance ``exploration^2 V^-1 W V^-1``, with a generator seeded by ``seed`` and the number of rows learned from.
+They are part of the state, so ``p_k`` = (members in which strategy k has the highest ``x' theta``) / ``draws`` is
+exact, equal in all workers, and can be computed again from the state later. Under the floors no probability is 0.
 
-References: S. Agrawal, N. Goyal, "Thompson sampling for contextual bandits with linear payoffs", ICML 2013; X. Lu,
-B. Van Roy, "Ensemble sampling", NeurIPS 2017; B. Kim, A. Tewari, "Randomized exploration for non-stationary stochastic linear
-bandits", UAI 2020 (with forgetting). See :mod:`quorate.core.select.linear`.
+References: S. Agrawal, N. Goyal, "Thompson sampling for contextual bandits with linear payoffs", ICML 2013; X. Lu, B.
+Van Roy, "Ensemble sampling", NeurIPS 2017; B. Kim, A. Tewari, "Randomized exploration for non-stationary stochastic
+linear bandits", UAI 2020 (with forgetting). See :mod:`quorate.core.select.linear`.
 """
 
 from __future__ import annotations

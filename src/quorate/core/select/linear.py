@@ -1,12 +1,12 @@
 """What contextual linear policies share: a ridge regression of the reward on the features, for each strategy.
 
-``theta = V^-1 b``, ``V = ridge I + sum_i w_i x_i x_i'``, ``b = sum_i w_i x_i (r_i - prior_mean)``, over the rows in which the
-strategy's reward is known. With forgetting, the doubt about ``x' theta`` is ``x' V^-1 W V^-1 x``, where
-``W = ridge I + sum_i w_i^2 x_i x_i'``: a row that fades takes its noise along (without, ``W = V``).
+``theta = V^-1 b``, ``V = ridge I + sum_i w_i x_i x_i'``, ``b = sum_i w_i x_i (r_i - prior_mean)``, over the rows in
+which the strategy's reward is known. With forgetting, the doubt about ``x' theta`` is ``x' V^-1 W V^-1 x``, where ``W
+= ridge I + sum_i w_i^2 x_i x_i'``: a row that fades takes its noise along (without, ``W = V``).
 
 References: L. Li, W. Chu, J. Langford, R. Schapire, "A contextual-bandit approach to personalized news article
-recommendation", WWW 2010 (disjoint models); Y. Russac, C. Vernade, O. Cappe, "Weighted linear bandits for non-stationary
-environments", NeurIPS 2019, eq. 4 and 5.
+recommendation", WWW 2010 (disjoint models); Y. Russac, C. Vernade, O. Cappe, "Weighted linear bandits for
+non-stationary environments", NeurIPS 2019, eq. 4 and 5.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class LinearParams(LearnerParams):
     floor: float = setting(0.01, "The least share of every strategy.")
     features: tuple[str, ...] = setting((), "What it looks at: context.KEY, or names of facts.")
     ranges: Mapping[str, tuple[float, float]] = field(
-        default_factory=dict, metadata={"description": "Features with a declared range, which it cuts to and scales by."}
+        default_factory=dict,
+        metadata={"description": "Features cut to a declared range, and scaled by it."},
     )
     values: Mapping[str, tuple[str, ...]] = field(
         default_factory=dict, metadata={"description": "Categories, with the values that have a column each."}

@@ -1,19 +1,20 @@
 """Thompson sampling: each strategy is drawn with the probability that it is the best, given what is known.
 
-``beta``: rewards in [0, 1]. The posterior of a strategy's mean reward is ``Beta(prior m + S, prior (1 - m) + N - S)``, with N
-known rewards that sum to S. A reward of 0.3 counts as 0.3 of a success and 0.7 of a failure, which keeps the mean and
-is no narrower than the truth, since no distribution on [0, 1] of that mean varies more than a Bernoulli's.
+``beta``: rewards in [0, 1]. The posterior of a strategy's mean reward is ``Beta(prior m + S, prior (1 - m) + N -
+S)``, with N known rewards that sum to S. A reward of 0.3 counts as 0.3 of a success and 0.7 of a failure, which keeps
+the mean and is no narrower than the truth, since no distribution on [0, 1] of that mean varies more than a
+Bernoulli's.
 
-``gaussian``: any rewards, normal with unknown mean and variance; the prior counts as ``prior`` rewards of mean ``prior_mean``
-and standard deviation ``prior_sd`` (normal-inverse-gamma); the posterior of the mean is Student's t.
+``gaussian``: any rewards, normal with unknown mean and variance; the prior counts as ``prior`` rewards of mean
+``prior_mean`` and standard deviation ``prior_sd`` (normal-inverse-gamma); the posterior of the mean is Student's t.
 
 With ``discount`` or ``half_life_s`` N and S are weighted sums, so what is old fades and the prior comes back. The
 probabilities are integrated (:mod:`quorate.core.select.best_arm`), not sampled, and published.
 
-References: W. R. Thompson, "On the likelihood that one unknown probability exceeds another", Biometrika 25, 1933;
-S. Agrawal, N. Goyal, "Analysis of Thompson sampling for the multi-armed bandit problem", COLT 2012; V. Raj, S. Kalyani,
-"Taming non-stationary bandits: a Bayesian approach", 2017 (the discount, algorithm 1); K. P. Murphy, "Conjugate Bayesian
-analysis of the Gaussian distribution", 2007 (section 6).
+References: W. R. Thompson, "On the likelihood that one unknown probability exceeds another", Biometrika 25, 1933; S.
+Agrawal, N. Goyal, "Analysis of Thompson sampling for the multi-armed bandit problem", COLT 2012; V. Raj, S. Kalyani,
+"Taming non-stationary bandits: a Bayesian approach", 2017 (the discount, algorithm 1); K. P. Murphy, "Conjugate
+Bayesian analysis of the Gaussian distribution", 2007 (section 6).
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Thompson(Plain):
 
     def __init__(self, strategies: Sequence[str], params: Any = None) -> None:
         super().__init__(strategies, params)
-        self._beta = self.params.model == "beta"
+        self._beta: bool = self.params.model == "beta"
 
     @property
     def cut(self) -> bool:  # type: ignore[override]

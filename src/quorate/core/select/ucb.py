@@ -1,12 +1,12 @@
 """Upper confidence bounds: the strategy with the highest ``mean_i + 2 sqrt(exploration ln(n) / N_i)``.
 
-``N_i`` known rewards of strategy i, in [0, 1], ``n`` their sum over strategies. With ``exploration`` 1/2 this is UCB1; with
-``discount`` all three are discounted: D-UCB. A strategy without any reward comes first. The choice follows from
-the state alone, so ``floor`` (0.01 by default) keeps every strategy possible; equal bounds share.
+``N_i`` known rewards of strategy i, in [0, 1], ``n`` their sum over strategies. With ``exploration`` 1/2 this is
+UCB1; with ``discount`` all three are discounted: D-UCB. A strategy without any reward comes first. The choice follows
+from the state alone, so ``floor`` (0.01 by default) keeps every strategy possible; equal bounds share.
 
-References: P. Auer, N. Cesa-Bianchi, P. Fischer, "Finite-time analysis of the multiarmed bandit problem", Machine Learning 47,
-2002, figure 1; A. Garivier, E. Moulines, "On upper-confidence bound policies for switching bandit problems", ALT 2011,
-section 2.
+References: P. Auer, N. Cesa-Bianchi, P. Fischer, "Finite-time analysis of the multiarmed bandit problem", Machine
+Learning 47, 2002, figure 1; A. Garivier, E. Moulines, "On upper-confidence bound policies for switching bandit
+problems", ALT 2011, section 2.
 """
 
 from __future__ import annotations

@@ -1,20 +1,20 @@
 """Vowpal Wabbit learns the rewards; shares follow from its predictions by SquareCB.
 
 In the control process one Vowpal Wabbit workspace regresses the reward on the features of each strategy (adaptive,
-normalised, importance-invariant gradient steps; one pass). Feature j of strategy s is weight ``s d + j`` of a table that is large
-enough for all, so nothing collides, and what is published is that table: workers multiply, and do not need Vowpal Wabbit.
-Rows of which all rewards are known weigh 1; of any other, the assigned strategy's counts 1 over its propensity (cut at
-``max_weight``), the importance-weighted regression that Vowpal Wabbit calls ``mtr``.
+normalised, importance-invariant gradient steps; one pass). Feature j of strategy s is weight ``s d + j`` of a table
+that is large enough for all, so nothing collides, and what is published is that table: workers multiply, and do not
+need Vowpal Wabbit. Rows of which all rewards are known weigh 1; of any other, the assigned strategy's counts 1 over
+its propensity (cut at ``max_weight``), the importance-weighted regression that Vowpal Wabbit calls ``mtr``.
 
 With ``y_s`` the predicted reward, cut to [0, 1], ``y*`` the highest of the k and n the rows so far:
 ``p_s = 1 / (k + gamma (y* - y_s))`` for all but the best, which has the rest; ``gamma = gamma_scale n^(1/2)``.
 
-Numbers are not standardised (Vowpal Wabbit follows their scale itself): declare ranges for those far from 0. There is no
-``discount``; ``power_t: 0`` keeps the steps from getting smaller.
+Numbers are not standardised (Vowpal Wabbit follows their scale itself): declare ranges for those far from 0. There is
+no ``discount``; ``power_t: 0`` keeps the steps from getting smaller.
 
-References: D. Foster, A. Rakhlin, "Beyond UCB: optimal and efficient contextual bandits with regression oracles", ICML 2020
-(SquareCB); N. Karampatziakis, J. Langford, "Online importance weight aware updates", UAI 2011; A. Bietti, A. Agarwal,
-J. Langford, "A contextual bandit bake-off", JMLR 22, 2021 (mtr).
+References: D. Foster, A. Rakhlin, "Beyond UCB: optimal and efficient contextual bandits with regression oracles",
+ICML 2020 (SquareCB); N. Karampatziakis, J. Langford, "Online importance weight aware updates", UAI 2011; A. Bietti,
+A. Agarwal, J. Langford, "A contextual bandit bake-off", JMLR 22, 2021 (mtr).
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class VwParams(LearnerParams):
     floor: float = setting(0.01, "The least share of every strategy.")
     features: tuple[str, ...] = setting((), "What it looks at: context.KEY, or names of facts.")
     ranges: Mapping[str, tuple[float, float]] = field(
-        default_factory=dict, metadata={"description": "Features with a declared range, which it cuts to and scales by."}
+        default_factory=dict,
+        metadata={"description": "Features cut to a declared range, and scaled by it."},
     )
     values: Mapping[str, tuple[str, ...]] = field(
         default_factory=dict, metadata={"description": "Categories, with the values that have a column each."}
@@ -97,13 +98,13 @@ class Vw(Learner):
         workspace = self._workspace(vw, arrays["model"])
         parser = vw.TextFormatParser(workspace)
         numbers, rest = self.features.raw(evidence.source)
-        missing = np.isnan(numbers)
+        missing: NDArray[np.bool_] = np.isnan(numbers)
         vectors = np.concatenate([np.where(missing, 0.0, numbers), missing, rest], axis=1)
-        whole = ~np.isnan(evidence.rewards).any(1)
+        whole = set(np.flatnonzero(~np.isnan(evidence.rewards).any(1)).tolist())
         unusable = 0
         for i, vector in enumerate(vectors):
             columns = np.flatnonzero(vector)
-            learned = self._learnable(evidence, i, bool(whole[i]))
+            learned = self._learnable(evidence, i, i in whole)
             unusable += not learned
             for arm, weight in learned:
                 pairs = zip((columns + arm * self.features.width).tolist(), vector[columns].tolist(), strict=True)

@@ -1,9 +1,10 @@
 """Means over the newest rows of each strategy, kept in parts, so that the state stays small.
 
-A strategy's window has 20 parts. A part is full when it has a 20th of ``window_rows``, or spans a 19th of ``window_s``; then
-the oldest part makes place for a new one. So the window holds between 19/20 of its rows and all of them, and a part
-counts until its newest row is older than ``window_s`` before the latest request so far. A row that is older than that
-when it comes is left out and counted. Times that go backward change nothing but the age of their row.
+A strategy's window has 20 parts. A part is full when it has a 20th of ``window_rows``, or spans a 19th of
+``window_s``; then the oldest part makes place for a new one. So the window holds between 19/20 of its rows and all of
+them, and a part counts until its newest row is older than ``window_s`` before the latest request so far. A row that
+is older than that when it comes is left out and counted. Times that go backward change nothing but the age of their
+row.
 """
 
 from __future__ import annotations
