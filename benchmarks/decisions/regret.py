@@ -1,6 +1,6 @@
 """Regret on stationary Bernoulli arms, against published bounds and a textbook Thompson sampling with the same seeds.
 
-Each run has its own arms, with means drawn from the prior, uniform on [0, 1]; all systems meet the same rewards. Bounds:
+Each run has its own arms, with means drawn from the prior, uniform on [0, 1]; all systems meet the same rewards.
 
 - Thompson: Bayesian regret at most ``sqrt(k ln(k) n / 2)`` (D. Russo, B. Van Roy, "An information-theoretic analysis of
   Thompson sampling", JMLR 17, 2016, proposition 1 and section 5);

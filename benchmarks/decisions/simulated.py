@@ -11,7 +11,7 @@ from quorate.core.types import Scalar
 
 
 def play(policy: Policy, rewards: NDArray[np.float64], seed: int) -> NDArray[np.intp]:
-    """The strategies drawn ``[n]``, where ``rewards`` ``[n, k]`` are what each would have got; it learns after every row."""
+    """The strategies drawn ``[n]``, where ``rewards`` ``[n, k]`` are what each would have got; it learns every row."""
     uniform = np.random.default_rng(seed).random(len(rewards))
     nothing: dict[str, Scalar] = {}
     state = policy.initial()

@@ -65,7 +65,7 @@ class Features:
         self._limit = np.where(self.ranged, 1.0, _HUGE)
 
     def raw(self, rows: Sequence[Feedback]) -> tuple[Floats, Floats]:
-        """Of ``n`` rows: the numbers ``[n, m]``, NaN where missing, and the columns after theirs ``[n, width - 2m]``."""
+        """Of n rows: the numbers ``[n, m]``, NaN where missing, and the columns after those ``[n, width - 2m]``."""
         numbers = np.array([self._read(row.context, row.facts) for row in rows], np.float64)
         rest = np.zeros((len(rows), self.width - 2 * self.numbers))
         rest[:, -1] = 1.0
