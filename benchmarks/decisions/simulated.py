@@ -10,16 +10,20 @@ from quorate.core.select.base import Feedback, Policy
 from quorate.core.types import Scalar
 
 
-def play(policy: Policy, rewards: NDArray[np.float64], seed: int) -> NDArray[np.intp]:
-    """The strategies drawn ``[n]``, where ``rewards`` ``[n, k]`` are what each would have got; it learns every row."""
+def play(policy: Policy, rewards: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """The probabilities drawn with ``[n, k]``, where ``rewards`` ``[n, k]`` are what each strategy would have got.
+
+    It learns after every row. What is lost on average, given these probabilities, varies less than what one draw loses.
+    """
     uniform = np.random.default_rng(seed).random(len(rewards))
     nothing: dict[str, Scalar] = {}
     state = policy.initial()
-    chosen = np.empty(len(rewards), np.intp)
+    shares = np.empty(rewards.shape)
     for i, row in enumerate(rewards):
-        p = policy.distribution(state, nothing, nothing).tolist()
-        arm = chosen[i] = draw(p, uniform[i])
+        shares[i] = policy.distribution(state, nothing, nothing)
+        p = shares[i].tolist()
+        arm = draw(p, uniform[i])
         known = np.full(len(row), np.nan)
         known[arm] = row[arm]
-        state = policy.learn(state, [Feedback(nothing, nothing, tuple(p), int(arm), known, float(i), 1.0)])
-    return chosen
+        state = policy.learn(state, [Feedback(nothing, nothing, tuple(p), arm, known, float(i), 1.0)])
+    return shares

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -37,7 +38,7 @@ def test_two_betas_come_to_the_integral(a: list[float], b: list[float]) -> None:
     one, other = (stats.beta(x, y) for x, y in zip(a, b, strict=True))
     points = [one.ppf(q) for q in (1e-9, 1e-3, 0.1, 0.5, 0.9, 0.999, 1 - 1e-9)]
     edges = [0.0, *sorted({x for x in points if 0 < x < 1}), 1.0]
-    pieces = zip(edges[:-1], edges[1:], strict=True)
+    pieces = itertools.pairwise(edges)
     exact = sum(integrate.quad(lambda x: one.pdf(x) * other.cdf(x), *piece, epsabs=1e-12)[0] for piece in pieces)
     assert best_arm.of_betas(np.array(a), np.array(b))[0] == pytest.approx(exact, abs=1e-8)
 
@@ -66,7 +67,7 @@ def test_two_students_come_to_the_integral(freedom: float, scale: float) -> None
     edges = [-np.inf, -50, -1, 0, 0.3, 1, 50, np.inf]
     exact = sum(
         integrate.quad(lambda x: stats.t.pdf(x, freedom, 0.3, 1) * stats.t.cdf(x, 7, 0, scale), *piece, limit=200)[0]
-        for piece in zip(edges[:-1], edges[1:], strict=True)
+        for piece in itertools.pairwise(edges)
     )
     p = best_arm.of_students(np.array([0.3, 0.0]), np.array([1.0, scale]), np.array([freedom, 7.0]))
     assert p[0] == pytest.approx(exact, abs=1e-8)
