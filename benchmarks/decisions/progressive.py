@@ -1,11 +1,11 @@
 """Classification as a contextual bandit, against Vowpal Wabbit: the share of rows answered wrong while learning.
 
-Six data sets that come with scikit-learn and river, ten shuffles each. A system sees the features of a row, picks a class,
-and is told only whether that was right. Features are standardised beforehand, the same for both. Vowpal Wabbit is its
-own reduction from classes (``--cbify``) with linear models and mtr, by greedy, SquareCB and RegCB-opt, each with three learning
-rates; *its best* is the one of these nine that is best on the data set in hindsight. Quorate's are the defaults of
-``lin_ucb`` and ``lin_thompson``, but for the floor, which is 0 as Vowpal Wabbit has none; they learn in lots of five rows,
-Vowpal Wabbit after every row.
+Six data sets that come with scikit-learn and river, ten shuffles each. A system sees the features of a row, picks a
+class, and is told only whether that was right. Features are standardised beforehand, the same for both. Vowpal Wabbit
+is its own reduction from classes (``--cbify``) with linear models and mtr, by greedy, SquareCB and RegCB-opt, each with
+three learning rates; *its best* is the one of these nine that is best on the data set in hindsight. Quorate's are the
+defaults of ``lin_ucb`` and ``lin_thompson``, but for the floor, which is 0 as Vowpal Wabbit has none; they learn in
+lots of five rows, Vowpal Wabbit after every row.
 
 The interval is of the mean difference over shuffles, each the mean over the data sets: Student's, 95 %.
 

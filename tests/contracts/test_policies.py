@@ -8,11 +8,29 @@ import pytest
 
 from quorate import plugins
 from quorate.core.select.base import Policy
+from quorate.core.select.best import BestParams
+from quorate.core.select.exp3 import Exp3Params
 from quorate.core.select.fixed import FixedParams
+from quorate.core.select.lin_thompson import LinThompsonParams
+from quorate.core.select.lin_ucb import LinUcbParams
 from quorate.core.select.split import SplitParams
+from quorate.core.select.thompson import ThompsonParams
+from quorate.core.select.ucb import UcbParams
+from quorate.core.select.vw import VwParams
 from quorate.core.types import State
 from quorate.errors import FormatRefused
 from quorate.testing import check_policy
+
+LINEAR: dict[str, Any] = {
+    "features": ("context.age", "context.score", "context.city", "input.rows", "context.user_id"),
+    "ranges": {"input.rows": (0.0, 10.0)},
+    "values": {"context.city": ("rome", "oslo")},
+    "buckets": {"context.user_id": 4},
+}
+FACTS: dict[str, Any] = {"facts": ({}, {"input.rows": 3})}
+QUICK: dict[str, Any] = {"window_rows": 20, "min_evidence": 2, "check_rows": 2, "checks": 1}
+NEEDS = {"vw": "vowpal_wabbit_next"}
+"""Policies that learn with a package of an extra."""
 
 # name, arguments of check_policy
 BUILT_IN: list[tuple[str, dict[str, Any]]] = [
@@ -21,11 +39,31 @@ BUILT_IN: list[tuple[str, dict[str, Any]]] = [
     ("split", {"params": SplitParams({"a": 1, "b": 1, "c": 1})}),
     ("split", {"params": SplitParams({"c": 0.1})}),
     ("split", {"params": SplitParams({"a": 1e-9, "b": 7, "c": 1e9})}),
+    ("thompson", {}),
+    ("thompson", {"strategies": ("only",)}),
+    ("thompson", {"params": ThompsonParams(discount=0.9, floor=0.1, baseline="b")}),
+    ("thompson", {"params": ThompsonParams(model="gaussian", half_life_s=3.0)}),
+    ("ucb", {}),
+    ("ucb", {"params": UcbParams(discount=0.9, floor=0.05, baseline="a")}),
+    ("exp3", {}),
+    ("exp3", {"params": Exp3Params(half_life_s=3.0, floor=0.05)}),
+    ("lin_ucb", {"params": LinUcbParams(**LINEAR), **FACTS}),
+    ("lin_ucb", {"params": LinUcbParams(**LINEAR, discount=0.9, baseline="c"), **FACTS}),
+    ("lin_thompson", {"params": LinThompsonParams(**LINEAR), **FACTS}),
+    ("lin_thompson", {"params": LinThompsonParams(**LINEAR, half_life_s=5.0, floor=0.0), **FACTS}),
+    ("best", {"params": BestParams(**QUICK)}),
+    ("best", {"params": BestParams(**QUICK, window_s=3.0, floor=0.1, baseline="c", bound=0.4)}),
+    ("best", {"params": BestParams(**QUICK, metric="latency", floor=0.1)}),
+    ("best", {"params": BestParams(**QUICK, metric="error_rate", bound=0.1)}),
+    ("vw", {"params": VwParams(**LINEAR), **FACTS}),
+    ("vw", {"params": VwParams(**LINEAR, floor=0.1, baseline="a"), **FACTS}),
 ]
 
 
 @pytest.mark.parametrize(("name", "arguments"), BUILT_IN)
 def test_keeps_the_contract(name: str, arguments: dict[str, Any]) -> None:
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name], reason=f"the extra '{name}' is not installed")
     cls = plugins.load("policies", name)
     assert cls.kind == name
     check_policy(cls, **arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,7 +30,8 @@ def check_policy(
     """Check that a policy keeps the contract of :class:`Policy`; :class:`AssertionError` says what it broke.
 
     A learning policy is fed generated feedback (from ``seed``): of the drawn strategy, of all, of decisions without
-    a reward, of several rows at once. Its probabilities must stay exact all along, and its state storable.
+    a reward, of several rows at once; at last of rows that are odd: rewards that are no numbers, the same row again,
+    contradictions, times that go backward. Its probabilities must stay exact all along, and its state storable.
     """
     if not issubclass(policy_cls, Policy) or not getattr(policy_cls, "kind", ""):
         raise AssertionError(f"{policy_cls.__name__} must be a subclass of Policy with a kind.")
@@ -47,6 +49,8 @@ def check_policy(
         batch = [_feedback(rng, p, context, found, step + i / 8, policy.watches) for i in range(1 + step % 3)]
         state = _learn(policy, state, batch)
         _stored(policy, state)
+    if policy.learns:
+        _odd(policy, state, dict(contexts[0]), dict(facts[0]))
 
 
 def _ask(
@@ -85,6 +89,24 @@ def _learn(policy: Policy, state: State | None, feedback: Sequence[Feedback]) ->
         if not _alike(after, single):
             raise AssertionError("learn() came to another state for the same feedback one by one.")
     return after
+
+
+def _odd(policy: Policy, state: State | None, context: Mapping[str, Scalar], facts: Mapping[str, Scalar]) -> None:
+    """Rewards that are no numbers, the same row again, contradictions and times that go backward do no harm."""
+    k = len(policy.strategies)
+    p = tuple(_ask(policy, state, context, facts).tolist())
+    likely = p.index(max(p))
+    for rewards, at in (
+        (np.full(k, np.nan), 0.0),
+        (np.full(k, np.inf), 1_700_000_100.0),
+        (np.ones(k), 1_700_000_000.0),
+        (np.zeros(k), 1_700_000_000.0),
+        (np.zeros(k), 1_600_000_000.0),
+        (np.ones(k), math.nan),
+    ):
+        row = Feedback(context, facts, p, likely, rewards, at, 1.0)
+        state = _learn(policy, state, [row, row])
+        _ask(policy, state, context, facts)
 
 
 def _stored(policy: Policy, state: State | None) -> None:

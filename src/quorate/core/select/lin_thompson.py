@@ -28,7 +28,7 @@ from quorate.errors import ConfigError
 class LinThompsonParams(LinearParams):
     """See :mod:`quorate.core.select.lin_thompson` and :class:`LinearParams`."""
 
-    exploration: float = setting(0.25, "The standard deviation of a reward around its model.")
+    exploration: float = setting(0.1, "How wide the ensemble is; as a reward's standard deviation, 0.5 at most.")
     draws: int = setting(64, "Members of the ensemble.")
     seed: int = setting(0, "Of their draws.")
 
