@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from quorate import plugins
 from quorate.codecs.snapshot import JournalSettings, Limits
 from quorate.spec import ConfigProblems, build, load
 from quorate.spec.model import Spec
@@ -151,7 +152,8 @@ def _replaced(old: str, new: str) -> str:
             "kind: split",
             "kind: splt",
             14,
-            "There is no kind 'splt' for endpoints.main.policy; expected one of fixed, split; did you mean 'split'?",
+            "There is no kind 'splt' for endpoints.main.policy; expected one of "
+            f"{', '.join(plugins.names('policies'))}; did you mean 'split'?",
         ),
         ("blind: true", "blind: yes", 14, 'endpoints.main.policy.blind should be a valid boolean; got "yes".'),
         (

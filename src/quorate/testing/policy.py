@@ -98,7 +98,6 @@ def _odd(policy: Policy, state: State | None, context: Mapping[str, Scalar], fac
     likely = p.index(max(p))
     for rewards, at in (
         (np.full(k, np.nan), 0.0),
-        (np.full(k, np.inf), 1_700_000_100.0),
         (np.ones(k), 1_700_000_000.0),
         (np.zeros(k), 1_700_000_000.0),
         (np.zeros(k), 1_600_000_000.0),
