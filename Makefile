@@ -109,6 +109,8 @@ lock-bench: $(VENV)/.made  ## Pin the environments of the peers anew.
 	printf '%s\n' 'ray[serve]' onnxruntime msgspec | $(BIN)/uv pip compile $(LOCK) -c requirements/.same - -o requirements/bench-ray.txt
 	@grep -E '^scikit-learn==' requirements/dev.txt >> requirements/.same
 	printf '%s\n' flask gunicorn scikit-learn numpy msgspec | $(BIN)/uv pip compile $(LOCK) -c requirements/.same - -o requirements/bench-flask.txt
+	@grep -E '^(numpy|scipy)==' requirements/dev.txt >> requirements/.same
+	printf '%s\n' vowpalwabbit river scikit-learn scipy numpy | $(BIN)/uv pip compile $(LOCK) -c requirements/.same - -o requirements/bench-decisions.txt
 	@rm requirements/.same
 
 .PHONY: bench-soak bench-faults lock-bench
@@ -123,6 +125,11 @@ bench-faults: $(VENV)/.dev  ## Break members, inputs, clients, load and disk, an
 
 bench-serving: $(VENV)/.dev $(PEERS)  ## Measure everything that is promised of the serving plane, in one sequence (about 75 minutes); ARGS=--quick for ten.
 	$(BIN)/python -m benchmarks.serving $(ARGS)
+
+.PHONY: bench-decisions
+
+bench-decisions: $(VENV)/.dev .venvs/bench-decisions/.made  ## Measure everything that is promised of decisions, in one table; ARGS="--parts swap" for one.
+	$(BIN)/python -m benchmarks.decisions $(ARGS)
 
 bench-footprint: $(VENV)/.dev  ## Measure imports, packages, memory and starts, in one table.
 	$(BIN)/python -m benchmarks.footprint $(ARGS)

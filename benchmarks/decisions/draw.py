@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 from benchmarks.harness.table import LIMIT, QUORATE, Row
+from quorate.backends.vw import Vw, VwParams
 from quorate.core.select.assign import draw
 from quorate.core.select.base import Feedback, Policy
 from quorate.core.select.best import Best
@@ -15,7 +16,6 @@ from quorate.core.select.lin_thompson import LinThompson, LinThompsonParams
 from quorate.core.select.lin_ucb import LinUcb, LinUcbParams
 from quorate.core.select.thompson import Thompson
 from quorate.core.select.ucb import Ucb
-from quorate.core.select.vw import Vw, VwParams
 from quorate.core.types import Scalar
 
 ARMS, FEATURES, ROWS, DRAWS, ROUNDS = 10, 50, 500, 2000, 9

@@ -21,6 +21,7 @@ PACKAGES = {
     "preprocess": 2,
     "codecs": 2,
     "runtimes": 2,
+    "backends": 2,
     "registry": 2,
     "store": 2,
     "telemetry": 2,

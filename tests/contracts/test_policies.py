@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from quorate import plugins
+from quorate.backends.vw import VwParams
 from quorate.core.select.base import Policy
 from quorate.core.select.best import BestParams
 from quorate.core.select.exp3 import Exp3Params
@@ -16,7 +17,6 @@ from quorate.core.select.lin_ucb import LinUcbParams
 from quorate.core.select.split import SplitParams
 from quorate.core.select.thompson import ThompsonParams
 from quorate.core.select.ucb import UcbParams
-from quorate.core.select.vw import VwParams
 from quorate.core.types import State
 from quorate.errors import FormatRefused
 from quorate.testing import check_policy

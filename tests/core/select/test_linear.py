@@ -95,6 +95,21 @@ def test_large_offsets_cost_no_digits(told) -> None:
     assert far.arrays["weights"] == pytest.approx(near.arrays["weights"], abs=1e-3)
 
 
+def test_a_first_value_that_is_far_off_is_forgotten_with_its_row(told) -> None:
+    """Callers send the context: one absurd number must not spoil what comes long after it."""
+    rng = np.random.default_rng(1)
+    given = [told([float(x > 0), 0.5], context={"x": float(x)}) for x in rng.normal(size=600)]
+    params = LinUcbParams(features=("context.x",), discount=0.9)
+    spoiled, clean = (
+        LinUcb(["a", "b"], params).learn(None, rows) for rows in ([told([1, 0], context={"x": 1e12})], given)
+    )
+    policy = LinUcb(["a", "b"], params)
+    for begin in range(0, 600, 10):
+        spoiled = policy.learn(spoiled, given[begin : begin + 10])
+    for x in (-1.0, 2.0):
+        assert policy.bounds(spoiled, {"x": x}, {}) == pytest.approx(policy.bounds(clean, {"x": x}, {}), abs=1e-3)
+
+
 def test_a_constant_feature_and_one_that_is_never_there_are_harmless(told) -> None:
     policy = LinUcb(["a", "b"], LinUcbParams(features=("context.same", "context.never")))
     state = policy.learn(None, [told([1, 0], context={"same": 5.0})] * 50)

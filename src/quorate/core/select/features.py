@@ -8,9 +8,9 @@ A feature is a number unless ``values`` or ``buckets`` say otherwise. The vector
 - for every category, one column a declared value (or bucket), one for any other value, and one where it is missing;
 - 1.
 
-Sums of products are kept of the numbers as they came, less the first value seen (so that large offsets do not cost
-digits), and are standardised when the weights are solved for: that is exact, as scaling is linear in the columns
-above. So no row was scaled by a mean that was not known yet.
+Sums of products are kept of the numbers as they came, less their mean so far (so that large offsets do not cost
+digits), and are standardised when the weights are solved for: that is exact, as scaling is linear in the columns above.
+So no row was scaled by a mean that was not known yet.
 
 Reference for buckets: K. Weinberger et al., "Feature hashing for large scale multitask learning", ICML 2009.
 """
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
@@ -26,11 +27,30 @@ import numpy as np
 
 from quorate.core.select.base import Feedback
 from quorate.core.select.evidence import Floats
+from quorate.core.select.learner import LearnerParams, setting
 from quorate.core.types import Scalar
 from quorate.errors import ConfigError
 
 _HUGE = 1e30
 _NAN = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureParams(LearnerParams):
+    """What contextual policies look at, and in :class:`LearnerParams` what learners have in common."""
+
+    floor: float = setting(0.01, "The least share of every strategy.")
+    features: tuple[str, ...] = setting((), "What it looks at: context.KEY, or names of facts.")
+    ranges: Mapping[str, tuple[float, float]] = field(
+        default_factory=dict,
+        metadata={"description": "Features cut to a declared range, and scaled by it."},
+    )
+    values: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict, metadata={"description": "Categories, with the values that have a column each."}
+    )
+    buckets: Mapping[str, int] = field(
+        default_factory=dict, metadata={"description": "Categories of any values, hashed into that many columns."}
+    )
 
 
 class Features:

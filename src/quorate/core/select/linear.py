@@ -12,15 +12,15 @@ non-stationary environments", NeurIPS 2019, eq. 4 and 5.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quorate.core.select.evidence import Evidence, Floats, Weights
-from quorate.core.select.features import Features, check_features
-from quorate.core.select.learner import Arrays, Learner, LearnerParams, setting
+from quorate.core.select.features import FeatureParams, Features, check_features
+from quorate.core.select.learner import Arrays, Learner, setting
 from quorate.core.types import Scalar, State
 
 _FLAT = 1e-9
@@ -28,21 +28,9 @@ _FLAT = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class LinearParams(LearnerParams):
-    """See :mod:`quorate.core.select.features`, and :class:`LearnerParams` for what learners have in common."""
+class LinearParams(FeatureParams):
+    """See :mod:`quorate.core.select.features`, and :class:`FeatureParams` for what learners have in common."""
 
-    floor: float = setting(0.01, "The least share of every strategy.")
-    features: tuple[str, ...] = setting((), "What it looks at: context.KEY, or names of facts.")
-    ranges: Mapping[str, tuple[float, float]] = field(
-        default_factory=dict,
-        metadata={"description": "Features cut to a declared range, and scaled by it."},
-    )
-    values: Mapping[str, tuple[str, ...]] = field(
-        default_factory=dict, metadata={"description": "Categories, with the values that have a column each."}
-    )
-    buckets: Mapping[str, int] = field(
-        default_factory=dict, metadata={"description": "Categories of any values, hashed into that many columns."}
-    )
     ridge: float = setting(1.0, "How many rows the prior counts as, for every weight.")
     prior_mean: float = setting(0.0, "The reward that is expected where nothing is known.")
 
@@ -109,24 +97,36 @@ class Linear(Learner):
         arrays["products"], arrays["rewards"] = products, sums
         if noise is not None:
             arrays["noise"] = noise
+        self._recentre(arrays)
         return 0
+
+    def _recentre(self, arrays: Arrays) -> None:
+        """Take the sums around the present means, whatever the first values were, so that no digits are lost later."""
+        count, total, squares = arrays["scaling"]
+        centre = np.where(self.features.ranged | (count <= 0.0), 0.0, total / np.maximum(count, 1e-300))
+        one, sums = np.ones_like(centre), arrays["rewards"]
+        arrays["products"], arrays["rewards"] = _scaled(arrays["products"], sums, centre, one)
+        if "noise" in arrays:
+            arrays["noise"] = _scaled(arrays["noise"], sums, centre, one)[0]
+        arrays["shift"] = arrays["shift"] + centre
+        arrays["scaling"] = np.stack([count, total - count * centre, np.maximum(squares - count * centre**2, 0.0)])
 
     def _solve(self, arrays: Arrays) -> tuple[Arrays, Floats, Floats, Floats | None]:
         """The scaling to publish, the weights ``[k, d]``, V ``[k, d, d]``, and W where it is another matrix."""
-        count, total, squares = arrays["scaling"]
-        centre = np.where(self.features.ranged | (count <= 0.0), 0.0, total / np.maximum(count, 1e-300))
-        variance = squares / np.maximum(count, 1e-300) - centre**2
-        flat = self.features.ranged | (variance <= _FLAT**2 * (centre**2 + 1e-300)) | (count <= 0.0)
+        count, _, squares = arrays["scaling"]
+        shift = np.where(np.isnan(arrays["shift"]), 0.0, arrays["shift"])
+        variance = squares / np.maximum(count, 1e-300)
+        flat = self.features.ranged | (variance <= _FLAT**2 * (shift**2 + 1e-300)) | (count <= 0.0)
         scale = np.where(flat, 1.0, np.sqrt(np.maximum(variance, 1e-300)))
-        products, sums = _scaled(arrays["products"], arrays["rewards"], centre, scale)
+        still = np.zeros_like(scale)
+        products, sums = _scaled(arrays["products"], arrays["rewards"], still, scale)
         sums = sums - self.params.prior_mean * products[:, :, -1]
         ridge = self.params.ridge * np.eye(self.features.width)
         v = products + ridge
         weights = np.linalg.solve(v, sums[:, :, None])[:, :, 0]
         weights[:, -1] += self.params.prior_mean
-        w = None if "noise" not in arrays else _scaled(arrays["noise"], sums, centre, scale)[0] + ridge
-        shift = np.where(np.isnan(arrays["shift"]), 0.0, arrays["shift"])
-        return {"centre": centre + shift, "scale": scale}, weights, v, w
+        w = None if "noise" not in arrays else _scaled(arrays["noise"], sums, still, scale)[0] + ridge
+        return {"centre": shift, "scale": scale}, weights, v, w
 
     def _vector(
         self, arrays: Mapping[str, NDArray[Any]], context: Mapping[str, Scalar], facts: Mapping[str, Scalar]

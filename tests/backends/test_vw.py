@@ -1,10 +1,25 @@
+import math
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from quorate.core.select.vw import Vw, VwParams
+from quorate.backends.vw import Vw, VwParams
+from quorate.core.select.base import Feedback
 from quorate.errors import ConfigError
+
+
+@pytest.fixture
+def told() -> Callable[..., Feedback]:
+    """Makes one row; None is a reward that is not known."""
+
+    def row(rewards, assigned=0, p=(0.5, 0.5), context=None) -> Feedback:
+        values = np.array([math.nan if r is None else r for r in rewards], np.float64)
+        return Feedback(context or {}, {}, tuple(p), assigned, values, 0.0, 1.0)
+
+    return row
+
 
 FEATURES = {"features": ("context.x", "context.y"), "ranges": {"context.y": (0.0, 10.0)}}
 

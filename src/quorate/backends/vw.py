@@ -22,35 +22,23 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quorate.core.select.evidence import Evidence, Floats, Weights
-from quorate.core.select.features import Features, check_features
-from quorate.core.select.learner import Arrays, Learner, LearnerParams, setting
+from quorate.core.select.features import FeatureParams, Features, check_features
+from quorate.core.select.learner import Arrays, Learner, setting
 from quorate.core.types import Scalar, State
 from quorate.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
-class VwParams(LearnerParams):
-    """See :mod:`quorate.core.select.vw`, and :class:`LearnerParams` for what learners have in common."""
+class VwParams(FeatureParams):
+    """See :mod:`quorate.backends.vw`, and :class:`FeatureParams` for what learners have in common."""
 
-    floor: float = setting(0.01, "The least share of every strategy.")
-    features: tuple[str, ...] = setting((), "What it looks at: context.KEY, or names of facts.")
-    ranges: Mapping[str, tuple[float, float]] = field(
-        default_factory=dict,
-        metadata={"description": "Features cut to a declared range, and scaled by it."},
-    )
-    values: Mapping[str, tuple[str, ...]] = field(
-        default_factory=dict, metadata={"description": "Categories, with the values that have a column each."}
-    )
-    buckets: Mapping[str, int] = field(
-        default_factory=dict, metadata={"description": "Categories of any values, hashed into that many columns."}
-    )
     gamma_scale: float = setting(10.0, "How fast the shares concentrate.")
     learning_rate: float = setting(0.5, "Of Vowpal Wabbit.")
     l2: float = setting(0.0, "Of Vowpal Wabbit.")
