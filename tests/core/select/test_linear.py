@@ -110,6 +110,25 @@ def test_a_first_value_that_is_far_off_is_forgotten_with_its_row(told) -> None:
         assert policy.bounds(spoiled, {"x": x}, {}) == pytest.approx(policy.bounds(clean, {"x": x}, {}), abs=1e-3)
 
 
+@pytest.mark.parametrize("params", [{}, {"discount": 0.5}, {"discount": 0.97}, {"half_life_s": 1.0}])
+@pytest.mark.parametrize("cls", [LinUcb, LinThompson])
+def test_no_number_breaks_it(told, cls, params) -> None:
+    """Features of any size, times of any order, next to no ridge: probabilities stay probabilities."""
+    rng = np.random.default_rng(0)
+    policy = cls(["a", "b"], cls.Params(features=("context.x", "context.y"), ridge=1e-3, **params))
+    for _ in range(6):
+        state = policy.initial()
+        for _ in range(15):
+            scale = 10.0 ** rng.uniform(-20, 29, 2)
+            x, y = (None if rng.random() < 0.2 else float(rng.normal() * each) for each in scale)
+            p = policy.distribution(state, {"x": x, "y": y}, {})
+            assert p.min() >= 0
+            assert p.sum() == pytest.approx(1)
+            arm = int(rng.random() > p[0])
+            rewards = [float(rng.random()) if i == arm else None for i in range(2)]
+            state = policy.learn(state, [told(rewards, arm, p, float(rng.normal() * 9), {"x": x, "y": y})])
+
+
 def test_a_constant_feature_and_one_that_is_never_there_are_harmless(told) -> None:
     policy = LinUcb(["a", "b"], LinUcbParams(features=("context.same", "context.never")))
     state = policy.learn(None, [told([1, 0], context={"same": 5.0})] * 50)

@@ -75,6 +75,15 @@ def test_gaussian_with_many_rewards_is_the_normal_test(told) -> None:
     assert policy.distribution(state, {}, {})[0] == pytest.approx(stats.norm.cdf(z), abs=0.01)
 
 
+def test_gaussian_rewards_of_any_size_leave_probabilities(told) -> None:
+    policy = Thompson(["a", "b", "c"], ThompsonParams(model="gaussian"))
+    state = policy.learn(None, [told([1e90, -1e90, 0.0]), told([1e-90, 1e99, None]), told([1e200, None, None])])
+    p = policy.distribution(state, {}, {})
+    assert p.min() >= 0
+    assert p.sum() == pytest.approx(1)
+    assert state.arrays["strange"] == 1.0  # beyond 1e100 is as good as infinite
+
+
 def test_learns_the_same_whatever_the_delay(told) -> None:
     """Rewards that come in lots of 200, long after they were drawn by older probabilities, sum up to the same."""
     policy = Thompson(["a", "b"])

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from quorate.core.select.base import Feedback
 
 Floats = NDArray[np.float64]
+_HUGE = 1e100
+"""Rewards beyond this count as infinite: their squares must have a place in sums."""
 
 
 class Evidence(NamedTuple):
@@ -58,7 +60,7 @@ def gather(feedback: Sequence[Feedback], k: int) -> Evidence:
     if lengths != {k}:
         raise ValueError(f"feedback must have rewards and propensities of {k} strategies; got {sorted(lengths)}.")
     rewards = np.concatenate([each.rewards for each in feedback]).astype(np.float64).reshape(-1, k)
-    infinite = np.isinf(rewards)
+    infinite = np.abs(rewards) > _HUGE
     rewards[infinite] = np.nan
     kept = np.flatnonzero(~np.isnan(rewards).all(1))
     source = feedback if len(kept) == len(feedback) else [feedback[i] for i in kept.tolist()]

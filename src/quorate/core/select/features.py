@@ -3,7 +3,7 @@
 A feature is a number unless ``values`` or ``buckets`` say otherwise. The vector of a request is, in this order,
 
 - every number, scaled: by its declared range to [-1, 1], what lies outside being cut; else by the mean and standard
-  deviation of what was learned from; 0 where it is missing;
+  deviation of what was learned from (a policy may cut what is far from it); 0 where it is missing;
 - for every number, 1 where it is missing (None, text, NaN, no such key, beyond 1e30), else 0;
 - for every category, one column a declared value (or bucket), one for any other value, and one where it is missing;
 - 1.
@@ -54,7 +54,10 @@ class FeatureParams(LearnerParams):
 
 
 class Features:
-    """Reads declared features; ``width`` is the length of a vector, ``numbers`` how many of its columns are scaled."""
+    """Reads declared features; ``width`` is the length of a vector, ``numbers`` how many of its columns are scaled.
+
+    Scaled numbers of requests are cut to -``far`` .. ``far``: beyond what was ever seen, a line says little.
+    """
 
     def __init__(
         self,
@@ -62,8 +65,10 @@ class Features:
         ranges: Mapping[str, tuple[float, float]],
         values: Mapping[str, tuple[str, ...]],
         buckets: Mapping[str, int],
+        far: float = math.inf,
     ) -> None:
         self.names = tuple(names)
+        self._far = far
         plain = [name for name in names if name not in values and name not in buckets]
         self.numbers = len(plain)
         self._numbers = [_source(name) for name in plain]
@@ -103,6 +108,7 @@ class Features:
         found[-1] = 1.0
         if m:
             scaled = (self._declared(np.array(self._read(context, facts), np.float64)) - centre) / scale
+            np.minimum(np.maximum(scaled, -self._far, out=scaled), self._far, out=scaled)
             missing = np.isnan(scaled)
             if missing.any():
                 scaled[missing] = 0.0

@@ -23,6 +23,8 @@ from quorate.core.select.features import FeatureParams, Features, check_features
 from quorate.core.select.learner import Arrays, Learner, setting
 from quorate.core.types import Scalar, State
 
+_FAR = 10.0
+"""Standard deviations from the mean at which a request's number is cut."""
 _FLAT = 1e-9
 """A feature that varies less than this, relative to its size, is a constant."""
 
@@ -43,7 +45,7 @@ class Linear(Learner):
     def __init__(self, strategies: Sequence[str], params: Any = None) -> None:
         super().__init__(strategies, params)
         p = self.params
-        self.features = Features(p.features, p.ranges, p.values, p.buckets)
+        self.features = Features(p.features, p.ranges, p.values, p.buckets, far=_FAR)
 
     def check(self) -> None:
         """Features that are declared one way, a ridge above 0; see :meth:`Learner.check`."""
