@@ -9,6 +9,7 @@ import pytest
 from quorate import plugins
 from quorate.core.select.base import Policy
 from quorate.core.select.fixed import FixedParams
+from quorate.core.select.rules import Rule, RulesParams
 from quorate.core.select.split import SplitParams
 from quorate.core.types import State
 from quorate.errors import FormatRefused
@@ -21,6 +22,14 @@ BUILT_IN: list[tuple[str, dict[str, Any]]] = [
     ("split", {"params": SplitParams({"a": 1, "b": 1, "c": 1})}),
     ("split", {"params": SplitParams({"c": 0.1})}),
     ("split", {"params": SplitParams({"a": 1e-9, "b": 7, "c": 1e9})}),
+    ("rules", {"params": RulesParams((Rule("context.age > 30", "b"),), {"a": 1, "c": 3})}),
+    (
+        "rules",
+        {
+            "params": RulesParams((Rule("input.rows > 3 and not context.new", {"a": 1, "b": 2}),), "c"),
+            "facts": ({"input.rows": 5}, {"input.rows": None}, {}),
+        },
+    ),
 ]
 
 
