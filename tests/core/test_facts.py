@@ -20,7 +20,7 @@ def test_names_of_members_may_have_dots():
 
 
 def test_who_asks_for_what_there_is_not_is_told_what_there_is():
-    with pytest.raises(ConfigError, match="did you mean 'input.rows'"):
+    with pytest.raises(ConfigError, match=r"did you mean 'input\.rows'"):
         facts.need("input.row", "policy")
     with pytest.raises(ConfigError, match="not known to a front"):
         facts.need("load.queue_ms", "front")

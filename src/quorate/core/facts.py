@@ -81,7 +81,9 @@ CATALOGUE: tuple[Fact, ...] = (
         askers=POLICY,
     ),
     _number("image.width", "Width, before any preprocessing.", _PICTURE, "pixels", low=1.0, whole=True, askers=POLICY),
-    _number("image.height", "Height, before any preprocessing.", _PICTURE, "pixels", low=1.0, whole=True, askers=POLICY),
+    _number(
+        "image.height", "Height, before any preprocessing.", _PICTURE, "pixels", low=1.0, whole=True, askers=POLICY
+    ),
     _number("image.brightness", "Mean of its grey levels.", _PICTURE, "share of white", 1.0, askers=POLICY),
     _number("image.contrast", "Standard deviation of its grey levels.", _PICTURE, "share of white", 1.0, askers=POLICY),
     _number(

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from quorate.errors import ConfigError
 from quorate.spec.document import parse
+from quorate.spec.fronts import FrontRuleSpec, FrontSpec
 from quorate.spec.model import NAME, REF, STICKY, EndpointSpec, Plugged, PolicySpec, PoolSpec, Spec, StrategySpec
 from quorate.spec.problems import ConfigProblems, Origin, Path, dotted, expected
 
@@ -106,6 +107,10 @@ def _section(path: Path, data: Any) -> type[BaseModel] | None:
             return EndpointSpec
         case ("endpoints", _, "strategies", _):
             return _variant(StrategySpec, path, data)
+        case ("fronts", _):
+            return FrontSpec
+        case ("fronts", _, "rules", int()):
+            return FrontRuleSpec
         case ("endpoints", _, "policy"):
             return _variant(PolicySpec, path, data)
         case (str() as name,) if name in Spec.model_fields:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Union
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, GetCoreSchemaHandler, Tag
 from pydantic_core import CoreSchema
 
+from quorate.spec.fronts import FrontSpec
 from quorate.spec.parameters import plugin_models
 
 NAME = r"^[a-z0-9][a-z0-9._-]{0,127}$"
@@ -165,6 +166,7 @@ class StrategySpec(Plugged):
         int | None, Field(ge=1, description="Members that must answer; the endpoint's quorum by default.")
     ] = None
     state: Annotated[Ref | None, Field(description="A fitted combiner of the registry.")] = None
+    interpretable: Annotated[bool, Field(description="People can follow how its answers come about.")] = False
 
 
 class RewardSpec(Section):
@@ -376,6 +378,7 @@ class Spec(Section):
 
     pools: Annotated[dict[Name, PoolSpec], Field(description="Pools of models, by name.")]
     endpoints: Annotated[dict[Name, EndpointSpec], Field(description="Endpoints, by name.")]
+    fronts: Annotated[dict[Name, FrontSpec], Field(description="Names that send requests on to endpoints.")] = {}
     server: ServerSpec = ServerSpec()
     limits: LimitsSpec = LimitsSpec()
     memory: MemorySpec = MemorySpec()

@@ -8,6 +8,7 @@ from quorate.core.rules.analyse import implies
 from quorate.core.rules.evaluate import compiled
 from quorate.core.rules.parse import parse
 from quorate.core.rules.ruleset import Ruleset, said
+from quorate.errors import ConfigError
 
 
 def findings(*texts):
@@ -136,8 +137,7 @@ conditions = st.recursive(
 def test_nothing_that_happens_is_called_impossible(texts):
     try:
         rules = Ruleset(texts, "front")
-    except Exception as error:
-        assert "column" in str(error)  # the types clash
+    except ConfigError:  # the types clash
         return
     fired, ended = set(), set()
     for values in itertools.product(VALUES, repeat=len(NAMES)):
@@ -159,7 +159,7 @@ def test_nothing_that_happens_is_called_impossible(texts):
 def test_what_implies_does_so_everywhere(one, other):
     try:
         Ruleset([one, other], "front")
-    except Exception:
+    except ConfigError:
         return
     if implies(parse(one), parse(other)):
         closures = compiled(parse(one)), compiled(parse(other))

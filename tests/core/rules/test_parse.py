@@ -2,7 +2,7 @@ import pytest
 
 from quorate.core.rules.lexer import MAX_LENGTH, tokens
 from quorate.core.rules.parse import MAX_DEPTH, MAX_NODES, parse
-from quorate.core.rules.syntax import All, Compare, Literal_, Name
+from quorate.core.rules.syntax import Compare, Conjunction, Name, Value
 from quorate.core.rules.written import written
 from quorate.errors import ConfigError
 
@@ -72,12 +72,12 @@ def test_length_size_and_depth_are_bounded():
     ):
         with pytest.raises(ConfigError, match=says):
             parse(text)
-    assert parse("(" * MAX_DEPTH + "true" + ")" * MAX_DEPTH) == Literal_(0, 68, True)
+    assert parse("(" * MAX_DEPTH + "true" + ")" * MAX_DEPTH) == Value(0, 68, True)
 
 
 def test_nodes_know_their_place():
     node = parse("context.a > 1 and input.rows < 2")
-    assert isinstance(node, All)
+    assert isinstance(node, Conjunction)
     second = node.parts[1]
     assert isinstance(second, Compare)
     assert (second.start, second.stop) == (18, 32)

@@ -17,18 +17,18 @@ from quorate.core.rules.domain import ANYTHING, UNKNOWN, Domain, kind, only, uni
 from quorate.core.rules.evaluate import compiled
 from quorate.core.rules.syntax import (
     CONTEXT,
-    All,
     Among,
-    Any_,
     Call,
     Comparator,
     Compare,
+    Conjunction,
     Constant,
-    Literal_,
+    Disjunction,
     Name,
     Node,
     Not,
     Null,
+    Value,
     names,
 )
 from quorate.core.rules.written import written
@@ -160,10 +160,10 @@ def expand(node: Node, wish: Wish, only_about: frozenset[str] | None = None) -> 
     ``only_about`` leaves all other names out.
     """
     match node:
-        case All(parts=parts):
+        case Conjunction(parts=parts):
             joined = _each if wish in ("true", "not false") else _either
             return joined(expand(part, wish, only_about) for part in parts)
-        case Any_(parts=parts):
+        case Disjunction(parts=parts):
             joined = _either if wish in ("true", "not false") else _each
             return joined(expand(part, wish, only_about) for part in parts)
         case Not(operand=operand):
@@ -251,7 +251,7 @@ def _with_default(node: Node, item: Node, yes: Domain, no: Domain) -> tuple[str 
     match item:
         case Name(name=name):
             return name, yes, no
-        case Call(function="default", arguments=(Name(name=name), Literal_(value=value))):
+        case Call(function="default", arguments=(Name(name=name), Value(value=value))):
             return name, _plus(yes, value), _plus(no, value)
     return _opaque(node)
 

@@ -13,19 +13,19 @@ from quorate.core.facts import Asker
 from quorate.core.rules.lexer import problem
 from quorate.core.rules.syntax import (
     CONTEXT,
-    All,
     Among,
-    Any_,
     Call,
     Compare,
     Compute,
+    Conjunction,
     Constant,
-    Literal_,
+    Disjunction,
     Name,
     Negative,
     Node,
     Not,
     Null,
+    Value,
 )
 from quorate.errors import ConfigError
 
@@ -72,7 +72,7 @@ class _Checker:
 
     def type(self, node: Node) -> Type:
         match node:
-            case Literal_(value=value):
+            case Value(value=value):
                 return type_of(value)
             case Null():
                 raise problem(node.start, "null is only compared with, as in `context.tier == null`.")
@@ -90,9 +90,9 @@ class _Checker:
                 return _need(self.type(operand), "number", operand, "'-'")
             case Not(operand=operand):
                 return _need(self.type(operand), "boolean", operand, "'not'")
-            case All(parts=parts) | Any_(parts=parts):
+            case Conjunction(parts=parts) | Disjunction(parts=parts):
                 for part in parts:
-                    _need(self.type(part), "boolean", part, "'and'" if isinstance(node, All) else "'or'")
+                    _need(self.type(part), "boolean", part, "'and'" if isinstance(node, Conjunction) else "'or'")
                 return "boolean"
             case Call():
                 return self._call(node)
@@ -136,7 +136,9 @@ class _Checker:
     def _call(self, node: Call) -> Type:
         function = FUNCTIONS.get(node.function)
         if function is None:
-            raise problem(node.start, f"there is no function '{node.function}'; expected one of {', '.join(FUNCTIONS)}.")
+            raise problem(
+                node.start, f"there is no function '{node.function}'; expected one of {', '.join(FUNCTIONS)}."
+            )
         count, wanted = len(node.arguments), len(function.takes)
         if count < wanted or (count > wanted and not function.more):
             more = " or more" if function.more else ""
@@ -145,7 +147,7 @@ class _Checker:
         takes = function.takes + function.takes[-1:] * (count - wanted)
         for argument, found, expected in zip(node.arguments, types, takes, strict=True):
             _need(found, expected, argument, f"'{node.function}'")
-        if node.function == "matches" and not isinstance(node.arguments[1], Literal_):
+        if node.function == "matches" and not isinstance(node.arguments[1], Value):
             raise problem(node.arguments[1].start, "the pattern of 'matches' is text in quotes, as in \"eu-*\".")
         if node.function == "number":
             _need("any" if types[0] == "number" else types[0], "text", node.arguments[0], "'number'")

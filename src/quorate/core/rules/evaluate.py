@@ -15,18 +15,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from quorate.core.rules.syntax import (
-    All,
     Among,
-    Any_,
     Call,
     Compare,
     Compute,
-    Literal_,
+    Conjunction,
+    Disjunction,
     Name,
     Negative,
     Node,
     Not,
     Null,
+    Value,
 )
 from quorate.core.types import Scalar
 
@@ -59,7 +59,7 @@ def compiled(node: Node) -> Closure:
     return made
 
 
-def _literal(node: Literal_) -> Closure:
+def _literal(node: Value) -> Closure:
     value = node.value
     return lambda context, facts: value
 
@@ -151,7 +151,7 @@ def _not(node: Not) -> Closure:
     return negated
 
 
-def _all(node: All) -> Closure:
+def _all(node: Conjunction) -> Closure:
     parts = tuple(map(compiled, node.parts))
 
     def every(context: Values, facts: Values) -> Any:
@@ -167,7 +167,7 @@ def _all(node: All) -> Closure:
     return every
 
 
-def _any(node: Any_) -> Closure:
+def _any(node: Disjunction) -> Closure:
     parts = tuple(map(compiled, node.parts))
 
     def some(context: Values, facts: Values) -> Any:
@@ -262,7 +262,7 @@ _FUNCTIONS: dict[str, Callable[[Sequence[Any]], Any]] = {
 }
 
 _MAKERS: dict[type[Node], Callable[[Any], Closure]] = {
-    Literal_: _literal,
+    Value: _literal,
     Null: _null,
     Name: _name,
     Compare: _compare,
@@ -270,7 +270,7 @@ _MAKERS: dict[type[Node], Callable[[Any], Closure]] = {
     Compute: _compute,
     Negative: _negative,
     Not: _not,
-    All: _all,
-    Any_: _any,
+    Conjunction: _all,
+    Disjunction: _any,
     Call: _call,
 }

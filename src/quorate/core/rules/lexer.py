@@ -45,7 +45,9 @@ def tokens(text: str) -> list[Token]:
     ['input', '.', 'rows', '>=', 10, '']
     """
     if len(text) > MAX_LENGTH:
-        raise problem(MAX_LENGTH, f"a condition has at most {MAX_LENGTH} characters; got {len(text)}. Write it shorter.")
+        raise problem(
+            MAX_LENGTH, f"a condition has at most {MAX_LENGTH} characters; got {len(text)}. Write it shorter."
+        )
     found: list[Token] = []
     at = 0
     while text[at:].strip():

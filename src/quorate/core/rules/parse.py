@@ -1,15 +1,15 @@
 """From tokens to a syntax tree, by recursive descent: bounded in length, size and depth.
 
-    condition  = conjunction { "or" conjunction }
-    conjunction = negation { "and" negation }
-    negation   = "not" negation | comparison
-    comparison = sum { ("<" | "<=" | ">" | ">=" | "==" | "!=") sum } | sum [ "not" ] "in" list
-    sum        = product { ("+" | "-") product }
-    product    = factor { ("*" | "/" | "%") factor }
-    factor     = "-" factor | NUMBER | TEXT | "true" | "false" | "null" | name | call | "(" condition ")"
-    name       = WORD { "." WORD | "[" TEXT "]" }
-    call       = WORD "(" [ condition { "," condition } ] ")"
-    list       = "[" constant { "," constant } "]"
+condition  = conjunction { "or" conjunction }
+conjunction = negation { "and" negation }
+negation   = "not" negation | comparison
+comparison = sum { ("<" | "<=" | ">" | ">=" | "==" | "!=") sum } | sum [ "not" ] "in" list
+sum        = product { ("+" | "-") product }
+product    = factor { ("*" | "/" | "%") factor }
+factor     = "-" factor | NUMBER | TEXT | "true" | "false" | "null" | name | call | "(" condition ")"
+name       = WORD { "." WORD | "[" TEXT "]" }
+call       = WORD "(" [ condition { "," condition } ] ")"
+list       = "[" constant { "," constant } "]"
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from typing import Any, cast
 
 from quorate.core.rules.lexer import Token, problem, tokens
 from quorate.core.rules.syntax import (
-    All,
     Among,
-    Any_,
     Call,
     Compare,
     Compute,
+    Conjunction,
     Constant,
+    Disjunction,
     Listed,
-    Literal_,
     Name,
     Negative,
     Node,
     Not,
     Null,
+    Value,
 )
 
 MAX_DEPTH = 32
@@ -114,10 +114,10 @@ class _Parser:
     # --- the grammar ---
 
     def condition(self) -> Node:
-        return self._joined("or", self._conjunction, Any_)
+        return self._joined("or", self._conjunction, Disjunction)
 
     def _conjunction(self) -> Node:
-        return self._joined("and", self._negation, All)
+        return self._joined("and", self._negation, Conjunction)
 
     def _joined(self, word: str, read: Callable[[], Node], made: Callable[..., Node]) -> Node:
         parts = [read()]
@@ -146,7 +146,7 @@ class _Parser:
             pairs.append(self._made(Compare(left.start, right.stop, operator, left, right)))  # type: ignore[arg-type]
             left = right
         if len(pairs) > 1:
-            return cast(Node, self._made(All(pairs[0].start, pairs[-1].stop, tuple(pairs))))
+            return cast(Node, self._made(Conjunction(pairs[0].start, pairs[-1].stop, tuple(pairs))))
         return pairs[0] if pairs else left
 
     def _among(self, item: Node) -> Node:
@@ -175,7 +175,7 @@ class _Parser:
         if token.kind == "text" and sign > 0:
             return token.value
         if token.kind == "name" and token.value in _CONSTANTS and sign > 0:
-            return _CONSTANTS[cast(str, token.value)]
+            return _CONSTANTS[token.value]
         raise problem(token.start, f"a list holds numbers, texts, true and false only; got {_shown(token)}.")
 
     def _sum(self) -> Node:
@@ -196,18 +196,18 @@ class _Parser:
         token = self._take()
         match token.kind:
             case "number" | "text":
-                return cast(Node, self._made(Literal_(token.start, token.stop, token.value)))
+                return cast(Node, self._made(Value(token.start, token.stop, token.value)))
             case "name" if token.value in _CONSTANTS:
-                value = _CONSTANTS[cast(str, token.value)]
-                return cast(Node, self._made(Literal_(token.start, token.stop, value)))
+                value = _CONSTANTS[token.value]
+                return cast(Node, self._made(Value(token.start, token.stop, value)))
             case "name" if token.value == "null":
                 return cast(Node, self._made(Null(token.start, token.stop)))
             case "name" if token.value not in _WORDS:
                 return self._call(token) if self._is("(") else self._name(token)
             case "sign" if token.value == "-":
                 operand = self._deeper(self._factor)
-                if isinstance(operand, Literal_) and type(operand.value) in (int, float):
-                    return Literal_(token.start, operand.stop, -operand.value)
+                if isinstance(operand, Value) and not isinstance(operand.value, bool | str):
+                    return Value(token.start, operand.stop, -operand.value)
                 return cast(Node, self._made(Negative(token.start, operand.stop, operand)))
             case "sign" if token.value == "(":
                 inner = self._deeper(self.condition)

@@ -79,5 +79,7 @@ def said(finding: Finding) -> str:
             return f"rule {number} can never fire: rule {by} fires whenever it would. Remove it, or move it up."
         return f"rule {number} can never fire: one of the rules {by} fires whenever it would. Remove it, or move it up."
     if finding.by:
-        return f"rule {number}, or one of the rules {by} before it, fires for every request; what follows is not reached."
+        return (
+            f"rule {number}, or one of the rules {by} before it, fires for every request; what follows is not reached."
+        )
     return f"rule {number} fires for every request; what follows is not reached."

@@ -25,7 +25,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Literal_(Node):
+class Value(Node):
     """A number, text, true or false."""
 
     value: Constant
@@ -57,7 +57,7 @@ class Listed(Node):
 
 @dataclass(frozen=True, slots=True)
 class Compare(Node):
-    """One comparison; a chain ``a < b < c`` is the :class:`All` of its pairs."""
+    """One comparison; a chain ``a < b < c`` is the :class:`Conjunction` of its pairs."""
 
     operator: Comparator
     left: Node
@@ -97,14 +97,14 @@ class Not(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class All(Node):
+class Conjunction(Node):
     """``a and b and …``."""
 
     parts: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Any_(Node):
+class Disjunction(Node):
     """``a or b or …``."""
 
     parts: tuple[Node, ...]
@@ -127,7 +127,7 @@ def children(node: Node) -> tuple[Node, ...]:
             return (item,)
         case Negative(operand=operand) | Not(operand=operand):
             return (operand,)
-        case All(parts=parts) | Any_(parts=parts):
+        case Conjunction(parts=parts) | Disjunction(parts=parts):
             return parts
         case Call(arguments=arguments):
             return arguments

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from quorate.core.rules.evaluate import KINDS, Values, compiled
-from quorate.core.rules.syntax import Call, Compare, Compute, Literal_, Name, Node, Null, children
+from quorate.core.rules.syntax import Call, Compare, Compute, Name, Node, Null, Value, children
 
 
 class Trace(NamedTuple):
@@ -26,7 +26,7 @@ class Trace(NamedTuple):
 
 def trace(node: Node, text: str, context: Values, facts: Values) -> Trace:
     """Evaluate a checked condition, written as ``text``, part by part."""
-    parts = [trace(c, text, context, facts) for c in children(node) if not isinstance(c, Literal_ | Null)]
+    parts = [trace(c, text, context, facts) for c in children(node) if not isinstance(c, Value | Null)]
     value = compiled(node)(context, facts)
     why = None
     if value is None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from quorate.core.rules.syntax import (
-    All,
     Among,
-    Any_,
     Call,
     Compare,
     Compute,
+    Conjunction,
     Constant,
-    Literal_,
+    Disjunction,
     Name,
     Negative,
     Node,
     Not,
     Null,
+    Value,
 )
 
 
@@ -27,7 +27,7 @@ def written(node: Node) -> str:
     '(a.b + 1) < 2'
     """
     match node:
-        case Literal_(value=value):
+        case Value(value=value):
             return constant(value)
         case Null():
             return "null"
@@ -42,9 +42,9 @@ def written(node: Node) -> str:
             return f"-{_inner(operand)}"
         case Not(operand=operand):
             return f"not {_inner(operand)}"
-        case All(parts=parts):
+        case Conjunction(parts=parts):
             return " and ".join(map(_inner, parts))
-        case Any_(parts=parts):
+        case Disjunction(parts=parts):
             return " or ".join(map(_inner, parts))
         case Call(function=function, arguments=arguments):
             return f"{function}({', '.join(map(written, arguments))})"
@@ -62,4 +62,4 @@ def constant(value: Constant) -> str:
 
 
 def _inner(node: Node) -> str:
-    return written(node) if isinstance(node, Literal_ | Name | Null | Call) else f"({written(node)})"
+    return written(node) if isinstance(node, Value | Name | Null | Call) else f"({written(node)})"

@@ -1,6 +1,6 @@
 """Rules: the first condition that is true says which strategy answers, or how some share the traffic.
 
-    p(strategy | context, facts) = w_i(strategy) / sum_s w_i(s),  i the first rule whose condition is true
+p(strategy | context, facts) = w_i(strategy) / sum_s w_i(s),  i the first rule whose condition is true
 """
 
 from __future__ import annotations
@@ -70,9 +70,7 @@ class Rules(Policy):
             if name not in self.strategies:
                 raise ConfigError(f"there is no strategy '{name}'; expected one of {known}.", path=where)
             if not math.isfinite(weight) or weight < 0:
-                raise ConfigError(
-                    f"the weight of '{name}' must be a finite number >= 0; got {weight}.", path=where
-                )
+                raise ConfigError(f"the weight of '{name}' must be a finite number >= 0; got {weight}.", path=where)
         if not isinstance(use, str) and not any(use.values()):
             raise ConfigError("at least one strategy needs a weight above 0; got none.", path=path)
 
