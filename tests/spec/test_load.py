@@ -211,7 +211,7 @@ def _replaced(old: str, new: str) -> str:
             "endpoint:",
             3,
             (
-                "There is no setting 'endpoint' in quorate.yaml; expected one of endpoints, "
+                "There is no setting 'endpoint' in quorate.yaml; expected one of endpoints, fronts, "
                 "jobs, journal, limits, memory, pools, server; did you mean 'endpoints'?"
             ),
         ),

@@ -10,6 +10,7 @@ from pydantic_core import CoreSchema
 
 from quorate.spec.fronts import FrontSpec
 from quorate.spec.parameters import plugin_models
+from quorate.spec.rule_forms import RULES
 
 NAME = r"^[a-z0-9][a-z0-9._-]{0,127}$"
 REF = r"^[a-z0-9][a-z0-9._-]{0,127}(:[1-9][0-9]{0,8}|@[a-z0-9][a-z0-9._-]{0,127})?$"
@@ -189,6 +190,7 @@ class PolicySpec(Plugged):
     """Which strategy answers a request."""
 
     family: ClassVar[str] = "policies"
+    forms: ClassVar[dict[str, dict[str, Any]]] = {"rules": RULES}
 
     reward: Annotated[RewardSpec | None, Field(description="What it learns from, if it learns.")] = None
 

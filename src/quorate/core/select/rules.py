@@ -6,10 +6,9 @@ p(strategy | context, facts) = w_i(strategy) / sum_s w_i(s),  i the first rule w
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +26,6 @@ Use = str | Mapping[str, float]
 class Rule:
     """``when`` is a condition, ``use`` a strategy or weights by strategy."""
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
     when: str
     use: Use
 
@@ -37,7 +34,7 @@ class Rule:
 class RulesParams:
     """``rules`` are tried in order; ``otherwise`` is used where none fires; ``timezone`` is that of ``time.*``."""
 
-    rules: tuple[Rule, ...]
+    rules: Sequence[Rule]
     otherwise: Use
     timezone: str = "UTC"
 
