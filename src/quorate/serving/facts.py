@@ -175,9 +175,9 @@ class Gatherer:
         if of_time:
             found.append(partial(_time, of_time, self._zone))
         if {"image.width", "image.height"} & set(self.names):
-            found.append(self._only(_size))
+            found.append(self._only(lambda call: _size(call.raw)))
         if self._pixels:
-            found.append(self._only(lambda call: _measured(call, self._pool.max_pixels)))
+            found.append(self._only(lambda call: _measured(call.raw, self._pool.max_pixels)))
         for name in self.names:
             if not name.startswith(("time.", "image.")):
                 finder = self._one(name)
@@ -247,19 +247,34 @@ def time_facts(at: float, timezone: str) -> dict[str, Scalar]:
     return {"time.hour": when.hour, "time.minute": when.minute, "time.weekday": when.weekday()}
 
 
-def _first(call: Call) -> Any:
+def of_input(
+    raw: Mapping[str, Any], size_: int, signature: Signature, reference: Reference | None, *, max_pixels: int
+) -> dict[str, Scalar]:
+    """All facts about an input of ``size_`` bytes, whether they are asked for or not."""
+    return {
+        "input.rows": len(next(iter(raw.values()))),
+        "input.bytes": size_,
+        "input.kind": signature.input_kind,
+        "input.missing": missing(raw, signature),
+        "input.distance": distance(reference, raw, signature),
+        **_size(raw),
+        **_measured(raw, max_pixels),
+    }
+
+
+def _first(raw: Mapping[str, Any]) -> Any:
     """The first picture; None for other inputs."""
-    pictures = call.raw.get("image")
+    pictures = raw.get("image")
     return None if pictures is None else pictures[0]
 
 
-def _size(call: Call) -> Found:
-    found = size(_first(call))
+def _size(raw: Mapping[str, Any]) -> Found:
+    found = size(_first(raw))
     return {} if found is None else {"image.width": found[0], "image.height": found[1]}
 
 
-def _measured(call: Call, max_pixels: int) -> Found:
-    found = glance(_first(call), max_pixels=max_pixels)
+def _measured(raw: Mapping[str, Any], max_pixels: int) -> Found:
+    found = glance(_first(raw), max_pixels=max_pixels)
     return {} if found is None else dict(zip(PIXELS, found, strict=True))
 
 
