@@ -82,7 +82,7 @@ def _by_rule(d: Decision, endpoint: EndpointRoute, policy: Rules) -> Iterator[st
     if lost or omitted or not same or d.source not in (expected, "cache"):
         named = f" ({', '.join(f'context.{key}' for key in lost)})" if lost else ""
         yield (
-            f"The rules gave '{d.assigned}' a probability of {_p(d)}; which one fired cannot be told, because the context "
+            f"The rules gave '{d.assigned}' a probability of {_p(d)}; which one fired cannot be told: the context "
             f"was not recorded as it came{named}."
         )
     elif fired is None:
