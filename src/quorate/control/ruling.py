@@ -66,10 +66,12 @@ def notices(endpoint: str, spec: EndpointSpec, policy: Policy, *, blind: bool) -
     if not isinstance(policy, Rules):
         return
     where = f"endpoints.{endpoint}.policy"
-    for finding in policy.ruleset.findings():
+    findings = policy.ruleset.findings()
+    dead = {finding.rule for finding in findings if finding.kind != "always"}
+    for finding in findings:
         yield f"{where}: {said(finding)}"
     for index, (node, rule) in enumerate(zip(policy.ruleset.nodes, policy.params.rules, strict=True)):
-        if implies(node, _INTERPRETABLE):
+        if index not in dead and implies(node, _INTERPRETABLE):
             for name in _used(rule.use):
                 if name in spec.strategies and not spec.strategies[name].interpretable:
                     yield (
