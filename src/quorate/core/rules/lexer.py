@@ -12,9 +12,11 @@ MAX_LENGTH = 2000
 
 Kind = Literal["number", "text", "name", "sign", "end"]
 
+# Names of members and the like often have a hyphen, which is no minus where a fact's name goes on behind it.
 _TOKEN = re.compile(
     r"""\s*(?:
-        (?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)
+        (?P<about>(?<![.\w])(?:member|strategy|endpoint)\.[a-z0-9][a-z0-9_-]*(?=\.[A-Za-z_]))
+      | (?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)
       | (?P<text>"[^"\\]*(?:\\["\\][^"\\]*)*" | '[^'\\]*(?:\\['\\][^'\\]*)*')
       | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
       | (?P<sign><=|>=|==|!=|[-+*/%<>()\[\],.])
@@ -64,7 +66,7 @@ def tokens(text: str) -> list[Token]:
         elif kind == "text":
             found.append(Token("text", re.sub(r"\\(.)", r"\1", written[1:-1]), start, at))
         else:
-            found.append(Token("name" if kind == "name" else "sign", written, start, at))
+            found.append(Token("sign" if kind == "sign" else "name", written, start, at))
     found.append(Token("end", "", len(text.rstrip()), len(text.rstrip())))
     return found
 
