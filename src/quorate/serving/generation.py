@@ -41,8 +41,8 @@ class Generation:
     pools: tuple[LoadedPool, ...] = ()
     endpoints: Mapping[str, LoadedEndpoint] = field(default_factory=dict)
     models: Mapping[str, Mapping[int, Model]] = field(default_factory=dict)
-    fronts: Mapping[str, LoadedFront] = field(default_factory=dict)
     keyring: Keyring = field(default_factory=lambda: Keyring(()))
+    fronts: Mapping[str, LoadedFront] = field(default_factory=dict)
     _users: list[int] = field(default_factory=lambda: [0], compare=False)
 
     @classmethod

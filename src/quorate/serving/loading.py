@@ -134,8 +134,8 @@ class Loader:
             tuple(pools.values()),
             endpoints,
             models,
-            fronts.loaded(routing.fronts, endpoints, self._clock, self._surroundings),
             Keyring(routing.keys, secret=routing.secret),
+            fronts.loaded(routing.fronts, endpoints, self._clock, self._surroundings),
         )
         desired.mark(generation)
         generation.acquire()
