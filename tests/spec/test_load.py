@@ -98,8 +98,8 @@ def _replaced(old: str, new: str) -> str:
             "votng: hard",
             11,
             (
-                "There is no setting 'votng' in endpoints.main.strategies.votes; expected one of interpretable, kind, members, "
-                "quorum, state, voting; did you mean 'voting'?"
+                "There is no setting 'votng' in endpoints.main.strategies.votes; expected one of interpretable, kind, "
+                "members, quorum, state, voting; did you mean 'voting'?"
             ),
         ),
         (
@@ -151,7 +151,8 @@ def _replaced(old: str, new: str) -> str:
             "kind: split",
             "kind: splt",
             14,
-            "There is no kind 'splt' for endpoints.main.policy; expected one of fixed, rules, split; did you mean 'split'?",
+            "There is no kind 'splt' for endpoints.main.policy; "
+            "expected one of fixed, rules, split; did you mean 'split'?",
         ),
         ("blind: true", "blind: yes", 14, 'endpoints.main.policy.blind should be a valid boolean; got "yes".'),
         (
