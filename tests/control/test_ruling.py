@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from quorate.cli import main
 from quorate.control.apply import read_config
 from quorate.control.diff import diff
 from quorate.control.resolve import resolve
@@ -122,3 +124,16 @@ def test_fronts_have_revisions_as_endpoints_have(ruled: Any) -> None:
     assert ruled.apply().changed == ("inner",)
     ruled.write(TEXT[: TEXT.index("  inner")].replace("to: inner", "to: main"))
     assert ruled.apply().removed == ("inner",)
+
+
+def test_the_command_line_lists_fronts(ruled: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    ruled.apply()
+    folder = str(ruled.home.root)
+    for arguments in ((), ("front",)):
+        with pytest.raises(SystemExit):
+            main(["endpoints", *arguments, "--project", folder, "--json"])
+    listed, revisions = capsys.readouterr().out.split("]\n", 1)
+    found = json.loads(f"{listed}]")
+    assert [row["endpoint"] for row in found] == ["main", "values", "front", "inner"]
+    assert (found[2]["strategies"], found[2]["policy"]) == ("values, inner, main", "front")
+    assert [(row["revision"], row["served"]) for row in json.loads(revisions)] == [(1, True)]

@@ -151,8 +151,10 @@ def _replaced(old: str, new: str) -> str:
             "kind: split",
             "kind: splt",
             14,
-            "There is no kind 'splt' for endpoints.main.policy; "
-            "expected one of fixed, rules, split; did you mean 'split'?",
+            (
+                "There is no kind 'splt' for endpoints.main.policy; "
+                "expected one of fixed, rules, split; did you mean 'split'?"
+            ),
         ),
         ("blind: true", "blind: yes", 14, 'endpoints.main.policy.blind should be a valid boolean; got "yes".'),
         (
