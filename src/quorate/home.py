@@ -71,6 +71,11 @@ class Home:
         return self.run / "unloaded.json"
 
     @property
+    def drift(self) -> Path:
+        """What monitors say of the endpoints' inputs."""
+        return self.run / "drift.json"
+
+    @property
     def run(self) -> Path:
         """Locks, pid and ready files, the idempotency table."""
         return self.state / "run"

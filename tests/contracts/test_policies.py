@@ -14,6 +14,7 @@ from quorate.core.select.exp3 import Exp3Params
 from quorate.core.select.fixed import FixedParams
 from quorate.core.select.lin_thompson import LinThompsonParams
 from quorate.core.select.lin_ucb import LinUcbParams
+from quorate.core.select.rules import Rule, RulesParams
 from quorate.core.select.split import SplitParams
 from quorate.core.select.thompson import ThompsonParams
 from quorate.core.select.ucb import UcbParams
@@ -57,6 +58,14 @@ BUILT_IN: list[tuple[str, dict[str, Any]]] = [
     ("best", {"params": BestParams(**QUICK, metric="error_rate", bound=0.1)}),
     ("vw", {"params": VwParams(**LINEAR), **FACTS}),
     ("vw", {"params": VwParams(**LINEAR, floor=0.1, baseline="a"), **FACTS}),
+    ("rules", {"params": RulesParams((Rule("context.age > 30", "b"),), {"a": 1, "c": 3})}),
+    (
+        "rules",
+        {
+            "params": RulesParams((Rule("input.rows > 3 and not context.new", {"a": 1, "b": 2}),), "c"),
+            "facts": ({"input.rows": 5}, {"input.rows": None}, {}),
+        },
+    ),
 ]
 
 

@@ -99,7 +99,7 @@ def test_models(project: Any, port: Port) -> None:
 
 def test_pools_and_endpoints(project: Any, port: Port) -> None:
     assert port("GET", "/v1/pools").json() == []
-    assert port("GET", "/v1/endpoints").json() == {"snapshot_version": 0, "endpoints": []}
+    assert port("GET", "/v1/endpoints").json() == {"snapshot_version": 0, "endpoints": [], "fronts": []}
     project.apply()
     [pool] = port("GET", "/v1/pools").json()
     assert [member["name"] for member in pool["members"]] == ["a", "b", "c"]

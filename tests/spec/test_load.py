@@ -99,8 +99,8 @@ def _replaced(old: str, new: str) -> str:
             "votng: hard",
             11,
             (
-                "There is no setting 'votng' in endpoints.main.strategies.votes; expected one of kind, members, "
-                "quorum, state, voting; did you mean 'voting'?"
+                "There is no setting 'votng' in endpoints.main.strategies.votes; expected one of interpretable, kind, "
+                "members, quorum, state, voting; did you mean 'voting'?"
             ),
         ),
         (
@@ -215,7 +215,7 @@ def _replaced(old: str, new: str) -> str:
             "endpoint:",
             3,
             (
-                "There is no setting 'endpoint' in quorate.yaml; expected one of endpoints, "
+                "There is no setting 'endpoint' in quorate.yaml; expected one of endpoints, fronts, "
                 "jobs, journal, limits, memory, pools, server; did you mean 'endpoints'?"
             ),
         ),

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from quorate.cli._config import HERE, WRONG, Json, Project, home_of, problems_shown, registry_of
 from quorate.cli._output import note, print_json
 from quorate.control.apply import read_config
 from quorate.control.resolve import resolve
+from quorate.errors import ConfigError
+from quorate.home import Home
 from quorate.spec import ConfigProblems
 
 
-def command(project: Project = HERE, json: Json = False) -> None:
+def command(
+    project: Project = HERE,
+    json: Json = False,
+    explain: Annotated[
+        str | None,
+        typer.Option(metavar="EXAMPLE", help="A JSON file with context, facts or instances: say which rule it fires."),
+    ] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(help="With --explain: the endpoint or front; by default all that have rules.")
+    ] = None,
+) -> None:
     """Check quorate.yaml against the registry; change nothing. Exits with 2 if something is wrong."""
     home = home_of(project)
+    if explain is not None:
+        _explain(home, explain, endpoint, json=json)
+        return
+    if endpoint is not None:
+        raise ConfigError("--endpoint says what is explained; give --explain too.", path="--endpoint")
     if json:
         try:
             config, _ = read_config(home)
@@ -29,8 +48,26 @@ def command(project: Project = HERE, json: Json = False) -> None:
         resolved = resolve(config, registry_of(home))
     for notice in resolved.notices:
         note(notice)
-    endpoints, pools = len(config.spec.endpoints), len(config.spec.pools)
-    typer.echo(f"{home.config.name} is right: {_count(endpoints, 'endpoint')} over {_count(pools, 'pool')}.")
+    endpoints, pools, fronts = len(config.spec.endpoints), len(config.spec.pools), len(config.spec.fronts)
+    before = f" behind {_count(fronts, 'front')}" if fronts else ""
+    typer.echo(f"{home.config.name} is right: {_count(endpoints, 'endpoint')} over {_count(pools, 'pool')}{before}.")
+
+
+def _explain(home: Home, path: str, endpoint: str | None, *, json: bool) -> None:
+    from quorate.cli import _explain as explaining  # imports what serves, which the plain check does without
+
+    example = explaining.read_example(path)
+    with problems_shown():
+        config, _ = read_config(home)
+        resolved = resolve(config, registry_of(home))
+    found = explaining.explain(home, registry_of(home), resolved.routing, example, endpoint)
+    if json:
+        print_json(found)
+        return
+    if not found:
+        typer.echo("No endpoint has rules, and there is no front; --endpoint NAME explains any policy.")
+    for index, each in enumerate(found):
+        typer.echo(("\n" if index else "") + "\n".join(explaining.lines(each)))
 
 
 def _count(number: int, what: str) -> str:

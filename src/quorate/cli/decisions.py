@@ -10,6 +10,7 @@ from quorate.cli._config import HERE, Json, Project, home_of, store_of
 from quorate.cli._output import note, print_json, print_table
 from quorate.codecs.lookup import JournalReader
 from quorate.control.decisions import describe
+from quorate.control.why import route_of, why
 from quorate.errors import NotFound
 from quorate.store.ledger import outcomes_of
 
@@ -58,7 +59,8 @@ def show(
                 f"Decision '{decision_id}' is not in the journal below {home.journal}; is it of this project?"
             )
         with database.read() as connection:
-            shown = describe(decision, outcomes_of(connection, [decision.id]))
+            reasons = why(decision, route_of(connection, decision))
+            shown = describe(decision, outcomes_of(connection, [decision.id]), reasons)
     if json:
         print_json(shown)
         return
@@ -67,8 +69,11 @@ def show(
 
 
 def _tables(shown: dict[str, Any]) -> None:
+    typer.echo("\nWhy\n" + "\n".join(shown["why"]))
     if shown["context"]:
         print_table(("context", "value"), shown["context"].items(), title="\nContext")
+    if shown["facts"]:
+        print_table(("fact", "value"), shown["facts"].items(), title="\nFacts")
     print_table(("strategy", "probability"), shown["propensities"].items(), title="\nStrategies")
     members = [(m["name"], m["version"], m["status"], m["latency_ms"], m["reason"]) for m in shown["members"]]
     print_table(("member", "version", "status", "latency_ms", "reason"), members, title="\nMembers")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from quorate.cli._config import HERE, Json, Project, home_of, store_of
 from quorate.cli._output import print_table
 from quorate.codecs import snapshot
-from quorate.codecs.snapshot import EndpointRoute
+from quorate.codecs.snapshot import EndpointRoute, FrontRoute, Routing
 from quorate.errors import NotFound
 from quorate.home import Home
 from quorate.store.revisions import revisions
@@ -21,13 +21,15 @@ def command(
     project: Project = HERE,
     json: Json = False,
 ) -> None:
-    """List the endpoints that are served, or the revisions of one."""
+    """List the endpoints and fronts that are served, or the revisions of one."""
     home = home_of(project)
-    served = {endpoint.name: endpoint for endpoint in _served(home)}
+    routing = _routing(home)
+    served = {endpoint.name: endpoint for endpoint in routing.endpoints}
+    fronts = {front.name: front for front in routing.fronts}
     if name is not None:
-        _revisions(home, name, served.get(name), json=json)
+        _revisions(home, name, served.get(name) or fronts.get(name), json=json)
         return
-    rows = [
+    rows: list[tuple[Any, ...]] = [
         (
             e.name,
             e.revision,
@@ -39,15 +41,19 @@ def command(
         )
         for e in sorted(served.values(), key=lambda e: e.name)
     ]
+    for front in sorted(fronts.values(), key=lambda f: f.name):
+        targets = dict.fromkeys([*(rule.to for rule in front.rules), front.otherwise])
+        rows.append((front.name, front.revision, None, ", ".join(targets), "front", None, None))
     print_table(("endpoint", "revision", "pool", "strategies", "policy", "blind", "deadline_ms"), rows, json=json)
 
 
-def _served(home: Home) -> tuple[EndpointRoute, ...]:
+def _routing(home: Home) -> Routing:
     # Without a snapshot nothing is served; that is an answer, not an error.
-    return () if snapshot.current_version(home.snapshot) is None else snapshot.read(home.snapshot).endpoints
+    none = snapshot.current_version(home.snapshot) is None
+    return Routing(version=0) if none else snapshot.read(home.snapshot)
 
 
-def _revisions(home: Home, name: str, served: EndpointRoute | None, *, json: bool) -> None:
+def _revisions(home: Home, name: str, served: EndpointRoute | FrontRoute | None, *, json: bool) -> None:
     with store_of(home) as database, database.read() as connection:
         found = revisions(connection, name)
     if not found:

@@ -101,6 +101,7 @@ class StrategyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     plan: str = "all"
     plan_params: dict[str, Any] = {}
     state: dict[str, str] | None = None
+    interpretable: bool = False
 
 
 class RewardRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -157,6 +158,23 @@ class EndpointRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_in_flight: int | None = None
     cache: CacheRoute | None = None
     record: RecordRoute = RecordRoute()
+
+
+class FrontRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a front sends requests for which the condition ``when`` is true."""
+
+    when: str
+    to: str
+
+
+class FrontRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A name that sends each request on to an endpoint, or to another front: by its first rule that is true."""
+
+    name: str
+    revision: int
+    rules: tuple[FrontRule, ...]
+    otherwise: str
+    timezone: str = "UTC"
 
 
 class KeyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -232,6 +250,7 @@ class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     secret: str = ""
     runs: dict[str, PoolRun] = {}
     memory_budget: int | None = None
+    fronts: tuple[FrontRoute, ...] = ()
     format: int = FORMAT
 
 

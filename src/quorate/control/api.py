@@ -30,6 +30,7 @@ from quorate.control.pools import running
 from quorate.control.preview import seen, steps_of
 from quorate.control.report import Report, report
 from quorate.control.submit import preview, submit
+from quorate.control.why import route_of, why
 from quorate.errors import (
     InvalidInput,
     MalformedRequest,
@@ -163,8 +164,10 @@ def _reading(services: Services) -> APIRouter:
             found = [views.revision(r) for r in revisions(connection, name)]
         if not found:
             raise NotFound(f"There is no endpoint '{name}'; /v1/endpoints lists them.", path="name")
-        served = next((views.endpoint(e) for e in _routing(home).endpoints if e.name == name), None)
-        return views.EndpointHistory(name=name, served=served, revisions=found)
+        routing = _routing(home)
+        served = next((views.endpoint(e) for e in routing.endpoints if e.name == name), None)
+        front = next((views.front(f) for f in routing.fronts if f.name == name), None)
+        return views.EndpointHistory(name=name, served=served, front=front, revisions=found)
 
     @router.get("/v1/endpoints/{name}/report", tags=["decisions"], responses=openapi.reading("not_found", "store"))
     def endpoint_report(
@@ -207,7 +210,8 @@ def _reading(services: Services) -> APIRouter:
             raise NotFound(f"Decision {id} is not in the journal; it may not be written yet, or be removed.", path="id")
         with database.read() as connection:
             outcomes = outcomes_of(connection, [id])
-        return views.DecisionView.model_validate(describe(found, outcomes))
+            reasons = why(found, route_of(connection, found))
+        return views.DecisionView.model_validate(describe(found, outcomes, reasons))
 
     @router.get("/v1/audit", tags=["audit"], responses=openapi.reading("store"))
     def audit(

@@ -15,7 +15,7 @@ from quorate.codecs.snapshot import PoolRoute, Routing
 from quorate.control import keys
 from quorate.control.fuse import fuse
 from quorate.control.resolve import Resolved, resolve
-from quorate.control.revisions import changing, content, published, record, repair
+from quorate.control.revisions import changing, contents, numbers, published, record, repair
 from quorate.errors import ConfigError, Conflict
 from quorate.home import Home
 from quorate.registry.registry import Registry
@@ -79,7 +79,7 @@ def apply_if_changed(home: Home, registry: Registry, database: Database, *, auth
         with database.read() as connection:
             newest = published(connection)
         if newest is not None and newest[0].config_digest == digest:
-            return Applied(_numbers(newest[1]), newest[0].version)
+            return Applied(numbers(newest[1]), newest[0].version)
         return _apply(home, registry, database, config, digest, author=author, clock=clock, expected=None)
 
 
@@ -103,25 +103,24 @@ def _apply(
         newest = published(connection)
         _require(expected, newest)
         previous = newest[1] if newest else Routing(version=0)
-        by_name = {pool.name: pool for pool in pools}
-        endpoints, changed = [], []
-        for endpoint in resolved.routing.endpoints:
-            text = content(endpoint, by_name[endpoint.pool])
-            before = newest_revision(connection, endpoint.name)
-            revision = add_revision(connection, endpoint.name, text, author=author, now=now)
-            endpoints.append(msgspec.structs.replace(endpoint, revision=revision.number))
+        revised, changed = {}, []
+        for name, text in contents(msgspec.structs.replace(resolved.routing, pools=pools)).items():
+            before = newest_revision(connection, name)
+            revision = add_revision(connection, name, text, author=author, now=now)
+            revised[name] = revision.number
             if before is None or before.number != revision.number:
-                changed.append(endpoint.name)
+                changed.append(name)
         routing = msgspec.structs.replace(
             resolved.routing,
             version=previous.version,
             pools=pools,
-            endpoints=tuple(endpoints),
+            endpoints=tuple(msgspec.structs.replace(e, revision=revised[e.name]) for e in resolved.routing.endpoints),
+            fronts=tuple(msgspec.structs.replace(f, revision=revised[f.name]) for f in resolved.routing.fronts),
             keys=keys.routes(connection),
             secret=previous.secret or secrets.token_hex(16),  # never changed: units keep their arms
         )
-        removed = tuple(sorted(_numbers(previous).keys() - _numbers(routing).keys()))
-        applied = Applied(_numbers(routing), previous.version, tuple(changed), removed, notices)
+        removed = tuple(sorted(numbers(previous).keys() - numbers(routing).keys()))
+        applied = Applied(numbers(routing), previous.version, tuple(changed), removed, notices)
         if newest is not None and newest[0].config_digest == digest and _same(routing, previous):
             return applied
         routing = record(home, connection, routing, config_digest=digest, author=author, now=now)
@@ -157,7 +156,3 @@ def _require(expected: int | None, newest: tuple[Publication, Routing] | None) -
 
 def _same(routing: Routing, previous: Routing) -> bool:
     return msgspec.json.encode(routing, order="sorted") == msgspec.json.encode(previous, order="sorted")
-
-
-def _numbers(routing: Routing) -> dict[str, int]:
-    return {endpoint.name: endpoint.revision for endpoint in routing.endpoints}

@@ -12,8 +12,11 @@ from quorate.core.types import Decision, Status
 from quorate.store.ledger import StoredOutcome
 
 
-def describe(decision: Decision, outcomes: Iterable[StoredOutcome] = ()) -> dict[str, Any]:
-    """Everything a decision records, and what is known about its rows; NaN becomes None, digests hex."""
+def describe(decision: Decision, outcomes: Iterable[StoredOutcome] = (), why: Iterable[str] = ()) -> dict[str, Any]:
+    """Everything a decision records, what is known about its rows, and why its strategy was chosen, in words.
+
+    NaN becomes None, digests hex.
+    """
     d = decision
     return {
         "id": d.id,
@@ -27,6 +30,7 @@ def describe(decision: Decision, outcomes: Iterable[StoredOutcome] = ()) -> dict
         "source": d.source,
         "assigned": d.assigned,
         "served": d.served,
+        "why": list(why),
         "propensities": dict(zip(d.strategies, d.propensities, strict=True)),
         "unit": d.unit,
         "context": dict(d.context),

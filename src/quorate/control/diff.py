@@ -12,7 +12,7 @@ import msgspec
 from quorate.codecs.snapshot import Routing
 from quorate.control.apply import read_config
 from quorate.control.resolve import resolve
-from quorate.control.revisions import content, published
+from quorate.control.revisions import contents, numbers, published
 from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.store.database import Database
@@ -30,7 +30,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Difference:
-    """What would become of one endpoint, or (``endpoint`` None) of the settings that are not an endpoint's.
+    """What would become of one endpoint or front, or (``endpoint`` None) of the settings that are not an endpoint's.
 
     ``revision`` is the one that is served now; None where there is none.
     """
@@ -48,21 +48,19 @@ def diff(home: Home, registry: Registry, database: Database) -> tuple[Difference
     """
     config, _ = read_config(home)
     new = resolve(config, registry).routing
-    pools = {pool.name: pool for pool in new.pools}
     found: list[Difference] = []
     with database.read() as connection:
         newest = published(connection)
         old = newest[1] if newest else Routing(version=0)
-        served = {endpoint.name: endpoint.revision for endpoint in old.endpoints}
-        for endpoint in new.endpoints:
-            before = newest_revision(connection, endpoint.name)
-            after = content(endpoint, pools[endpoint.pool])
-            if before is None or endpoint.name not in served:
-                found.append(Difference(endpoint.name, "add", None))
+        served = numbers(old)
+        for name, after in contents(new).items():
+            before = newest_revision(connection, name)
+            if before is None or name not in served:
+                found.append(Difference(name, "add", None))
             elif before.content != after:
                 changes = _changes(json.loads(before.content), json.loads(after))
-                found.append(Difference(endpoint.name, "change", before.number, tuple(changes)))
-    for name in sorted(served.keys() - {endpoint.name for endpoint in new.endpoints}):
+                found.append(Difference(name, "change", before.number, tuple(changes)))
+    for name in sorted(served.keys() - numbers(new).keys()):
         found.append(Difference(name, "remove", served[name]))
     if settings := tuple(_changes(_settings(old), _settings(new))):
         found.append(Difference(None, "change", None, settings))

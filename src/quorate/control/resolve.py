@@ -26,6 +26,7 @@ from quorate.codecs.snapshot import (
     StrategyRoute,
 )
 from quorate.control.rewards import reward_route
+from quorate.control.ruling import Fronts, notices, path_of, policy_problems
 from quorate.core.combine.weighted import log_odds
 from quorate.core.types import OutputKind, OutputSpec, Signature, State
 from quorate.errors import ConfigError, QuorateError, RegistryError
@@ -65,6 +66,8 @@ def resolve(config: Config, registry: Registry) -> Resolved:
     pools = {name: resolver.pool(name) for name in config.spec.pools}
     resolver.one_version_each(pools)
     endpoints = [resolver.endpoint(name, pools) for name in config.spec.endpoints]
+    fronts = Fronts(config, {model_name(ref): name for name, pool in config.spec.pools.items() for ref in pool.members})
+    resolver.problems.extend(fronts.problems)
     if resolver.problems:
         raise ConfigProblems(resolver.problems)
     spec = config.spec
@@ -79,8 +82,9 @@ def resolve(config: Config, registry: Registry) -> Resolved:
             hosts=spec.server.allowed_hosts,
             runs=_runs(spec),
             memory_budget=spec.memory.budget,
+            fronts=fronts.routes(),
         ),
-        tuple(resolver.notices),
+        (*resolver.notices, *fronts.notices),
     )
 
 
@@ -207,10 +211,16 @@ class _Resolver:
         params = policy.params()
         try:
             plugin = plugins.load("policies", policy.kind)
-            plugin(tuple(spec.strategies), msgspec.convert(params, plugin.Params)).check()
+            built = plugin(tuple(spec.strategies), msgspec.convert(params, plugin.Params))
+            built.check()
+            pool = self.config.spec.pools.get(spec.pool)
+            members = tuple(map(model_name, pool.members)) if pool is not None else ()
+            for inner, message in policy_problems(built, members) if pool is not None else ():
+                self._report((*path, *inner), f"endpoints.{endpoint}.policy: {message}")
         except (QuorateError, msgspec.ValidationError) as error:
             self._plugin_problem(path, error)
         else:
+            self.notices.extend(notices(endpoint, spec, built, blind=policy.blind))
             self._record(endpoint, spec, policy, learns=plugin.learns)
         sticky = None if policy.sticky is None else policy.sticky.removeprefix("context.")
         return PolicyRoute(kind=policy.kind, params=params, blind=policy.blind, sticky=sticky)
@@ -268,6 +278,7 @@ class _Resolver:
             quorum=strategy_quorum(strategy, spec),
             params=params,
             state=files,
+            interpretable=strategy.interpretable,
         )
 
     def _check(
@@ -362,9 +373,10 @@ class _Resolver:
         return manifest
 
     def _plugin_problem(self, path: Path, error: QuorateError | msgspec.ValidationError) -> None:
-        inner = tuple(error.path.split(".")) if isinstance(error, QuorateError) and error.path else ()
+        named = error.path if isinstance(error, QuorateError) else None
         where = ".".join(str(part) for part in path)
-        self._report((*path, *inner), f"{where}: {error}")
+        inner = f"{named}: " if named is not None and named.endswith(".when") else ""  # columns are of that text
+        self._report((*path, *path_of(named or "")), f"{where}: {inner}{error}")
 
 
 def _differences(first: Signature, other: Signature) -> Iterator[str]:

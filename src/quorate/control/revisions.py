@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from quorate.codecs import snapshot
-from quorate.codecs.snapshot import EndpointRoute, PoolRoute, Routing
+from quorate.codecs.snapshot import EndpointRoute, FrontRoute, PoolRoute, Routing
 from quorate.home import Home
 from quorate.registry.files import locked
 from quorate.store.database import Database
@@ -34,6 +34,24 @@ def content(endpoint: EndpointRoute, pool: PoolRoute) -> str:
         "pool": msgspec.structs.replace(pool, graph=None),
     }
     return msgspec.json.encode(whole, order="sorted").decode()
+
+
+def front_content(front: FrontRoute) -> str:
+    """What a revision of a front consists of, as JSON; not its number."""
+    return msgspec.json.encode({"front": msgspec.structs.replace(front, revision=0)}, order="sorted").decode()
+
+
+def contents(routing: Routing) -> dict[str, str]:
+    """What each endpoint and front of a manifest consists of, by name."""
+    pools = {pool.name: pool for pool in routing.pools}
+    found = {endpoint.name: content(endpoint, pools[endpoint.pool]) for endpoint in routing.endpoints}
+    return found | {front.name: front_content(front) for front in routing.fronts}
+
+
+def numbers(routing: Routing) -> dict[str, int]:
+    """The revisions of the endpoints and fronts of a manifest, by name."""
+    found = {endpoint.name: endpoint.revision for endpoint in routing.endpoints}
+    return found | {front.name: front.revision for front in routing.fronts}
 
 
 def published(connection: sa.Connection) -> tuple[Publication, Routing] | None:

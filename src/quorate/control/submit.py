@@ -12,7 +12,7 @@ from quorate.clock import Clock
 from quorate.codecs.snapshot import Routing
 from quorate.control.apply import Applied, apply, read_config
 from quorate.control.resolve import Resolved, resolve
-from quorate.control.revisions import content, published
+from quorate.control.revisions import contents, numbers, published
 from quorate.errors import ConfigError, Conflict
 from quorate.home import Home
 from quorate.registry.registry import Registry
@@ -71,13 +71,12 @@ def preview(
         if expected not in (None, served.version):
             raise Conflict(f"The snapshot is at version {served.version} by now, not {expected}.", path="If-Match")
         revisions, changed = {}, []
-        pools = {pool.name: pool for pool in resolved.routing.pools}
-        for endpoint in resolved.routing.endpoints:
-            before = newest_revision(connection, endpoint.name)
-            same = before is not None and before.content == content(endpoint, pools[endpoint.pool])
-            revisions[endpoint.name] = (before.number if before else 0) + (not same)
+        for name, whole in contents(resolved.routing).items():
+            before = newest_revision(connection, name)
+            same = before is not None and before.content == whole
+            revisions[name] = (before.number if before else 0) + (not same)
             if not same:
-                changed.append(endpoint.name)
+                changed.append(name)
     return _previewed(resolved, served, revisions, changed)
 
 
@@ -91,7 +90,7 @@ def _conflicts() -> Iterator[None]:
 
 
 def _previewed(resolved: Resolved, served: Routing, revisions: dict[str, int], changed: list[str]) -> Applied:
-    removed = sorted({endpoint.name for endpoint in served.endpoints} - revisions.keys())
+    removed = sorted(numbers(served).keys() - revisions.keys())
     return Applied(revisions, served.version, tuple(changed), tuple(removed), resolved.notices)
 
 

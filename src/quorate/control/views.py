@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 from pydantic import BaseModel, ConfigDict
 
-from quorate.codecs.snapshot import EndpointRoute, PoolRoute, Routing
+from quorate.codecs.snapshot import EndpointRoute, FrontRoute, PoolRoute, Routing
 from quorate.control import pools
 from quorate.control.apply import Applied
 from quorate.control.pools import RunningPool
@@ -147,11 +147,29 @@ class Endpoint(View):
     cache: dict[str, float] | None
 
 
+class FrontRuleView(View):
+    """Where a front sends requests for which a condition is true."""
+
+    when: str
+    to: str
+
+
+class Front(View):
+    """A name that sends requests on to endpoints, at the revision that is served."""
+
+    name: str
+    revision: int
+    rules: list[FrontRuleView]
+    otherwise: str
+    timezone: str
+
+
 class Endpoints(View):
     """What is served; the snapshot's version is also the ETag, for ``If-Match`` when applying."""
 
     snapshot_version: int
     endpoints: list[Endpoint]
+    fronts: list[Front]
 
 
 class RevisionView(View):
@@ -165,10 +183,11 @@ class RevisionView(View):
 
 
 class EndpointHistory(View):
-    """An endpoint, None where it is served no more, and its revisions, newest first."""
+    """An endpoint, None where it is served no more, or a front; and its revisions, newest first."""
 
     name: str
     served: Endpoint | None
+    front: Front | None
     revisions: list[RevisionView]
 
 
@@ -208,7 +227,10 @@ class OutcomeView(View):
 
 
 class DecisionView(View):
-    """The record of one answer and what became known about it; ``arrived`` is Unix seconds."""
+    """The record of one answer and what became known about it; ``arrived`` is Unix seconds.
+
+    ``why`` says in words how the strategy was chosen.
+    """
 
     id: str
     endpoint: str
@@ -221,6 +243,7 @@ class DecisionView(View):
     source: str
     assigned: str
     served: str | None
+    why: list[str]
     propensities: dict[str, float]
     unit: str | None
     context: dict[str, str | int | float | bool | None]
@@ -347,6 +370,15 @@ def endpoints(routing: Routing) -> Endpoints:
     return Endpoints(
         snapshot_version=routing.version,
         endpoints=[endpoint(route) for route in sorted(routing.endpoints, key=lambda e: e.name)],
+        fronts=[front(route) for route in sorted(routing.fronts, key=lambda f: f.name)],
+    )
+
+
+def front(route: FrontRoute) -> Front:
+    """A front as it is shown."""
+    rules = [FrontRuleView(when=rule.when, to=rule.to) for rule in route.rules]
+    return Front(
+        name=route.name, revision=route.revision, rules=rules, otherwise=route.otherwise, timezone=route.timezone
     )
 
 

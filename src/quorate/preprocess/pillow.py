@@ -100,6 +100,40 @@ def read(data: bytes, formats: tuple[str, ...], row: int, context: Context) -> P
     return Picture(flat, orientation if isinstance(orientation, int) else 1)
 
 
+def size(data: bytes) -> tuple[int, int] | None:
+    """Width and height as the header says, without decoding; None for what is no picture."""
+    image = _opened(data)
+    return None if image is None else image.size
+
+
+def grey(data: bytes, side: int, max_pixels: int) -> Image.Image | None:
+    """A picture in grey, to be measured; a JPEG that is much larger than ``side`` is decoded at a part of its size.
+
+    None for what cannot be decoded, and for more than ``max_pixels`` pixels.
+    """
+    image = _opened(data)
+    if image is None or image.size[0] * image.size[1] > max_pixels:
+        return None
+    try:
+        if image.format == "JPEG":
+            image.draft("L", (side, side))
+        image.load()
+        flat = _flat(image)
+        return None if flat is None else flat.convert("L")
+    except Exception:  # hostile bytes raise nearly everything inside Pillow
+        return None
+
+
+def _opened(data: bytes) -> Image.Image | None:
+    kind = sniff(data)
+    if kind is None:
+        return None
+    try:
+        return Image.open(io.BytesIO(data), formats=[kind])
+    except Exception:  # as above
+        return None
+
+
 def _too_large(what: str, context: Context, path: str) -> TooLarge:
     return TooLarge(f"The image has {what}; at most {context.max_pixels} are allowed. Send a smaller one.", path=path)
 

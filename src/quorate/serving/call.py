@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from quorate.core.types import Scalar
+from quorate.core.types import NOTHING, Scalar
 
 Priority = Literal["interactive", "bulk"]
 
@@ -17,7 +17,8 @@ class Call:
 
     ``raw`` is the signature's raw input, ``path`` what its rows are called in errors, ``size`` its bytes, ``digest`` of
     the bytes received. ``arrived`` is Unix seconds, ``started`` monotonic seconds: the deadline counts from there.
-    ``priority``: bulk work waits where interactive work waits too.
+    ``priority``: bulk work waits where interactive work waits too. ``facts`` are known before the endpoint's policy
+    asks for any, such as the front that the request came through; they are recorded.
     """
 
     raw: Mapping[str, Any]
@@ -34,3 +35,4 @@ class Call:
     idempotency_key: str | None = None
     traceparent: str | None = None
     priority: Priority = "interactive"
+    facts: Mapping[str, Scalar] = field(default_factory=lambda: NOTHING)

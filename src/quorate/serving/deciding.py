@@ -59,4 +59,5 @@ def decision(
         request_id=call.request_id,
         idempotency_key=call.idempotency_key,
         traceparent=call.traceparent,
+        facts=choice.facts if not call.facts else {**call.facts, **choice.facts},
     )

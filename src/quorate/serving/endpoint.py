@@ -13,11 +13,13 @@ from quorate.core.plan.base import Plan
 from quorate.core.record import Recorder
 from quorate.core.select.assign import draw, unit_uniform
 from quorate.core.select.base import Policy
+from quorate.core.select.rules import Rules
 from quorate.core.types import NOTHING, FloatArray, Scalar, Source, State, StatusArray
 from quorate.errors import Forbidden, InvalidInput, NotFound
 from quorate.serving.batch import FAILED, OK, Part
 from quorate.serving.cache import AnswerCache
 from quorate.serving.execution import Execution
+from quorate.serving.facts import Gatherer, Surroundings
 from quorate.serving.pool import LoadedPool
 
 
@@ -125,7 +127,7 @@ class LoadedStrategy:
 class Choice:
     """Which strategy answers a request, and with what probability each could have."""
 
-    __slots__ = ("propensities", "source", "state_version", "strategy", "unit")
+    __slots__ = ("facts", "propensities", "source", "state_version", "strategy", "unit")
 
     def __init__(
         self,
@@ -134,18 +136,22 @@ class Choice:
         propensities: tuple[float, ...],
         unit: str | None,
         state_version: int = 0,
+        facts: Mapping[str, Scalar] = NOTHING,
     ) -> None:
         self.strategy = strategy
         self.source = source
         self.propensities = propensities
         self.unit = unit
         self.state_version = state_version
+        self.facts = facts
 
 
 class LoadedEndpoint:
     """An endpoint at one revision; ``secret`` is the project's, from the snapshot.
 
-    ``on_combine(ms)`` is called for every combination of members' outputs, of a request or of a batch of them.
+    ``on_combine(ms)`` is called for every combination of members' outputs, of a request or of a batch of them,
+    ``on_rule(number)`` for every rule that fires (or ``otherwise``), ``on_fact_failure()`` where a fact could not be
+    found out. ``facts`` gathers those that the policy looks at; None where it looks at none.
     """
 
     def __init__(
@@ -156,6 +162,9 @@ class LoadedEndpoint:
         *,
         secret: str = "",
         on_combine: Callable[[float], None] = lambda _ms: None,
+        on_rule: Callable[[str], None] = lambda _rule: None,
+        on_fact_failure: Callable[[], None] = lambda: None,
+        surroundings: Surroundings | None = None,
     ) -> None:
         self.route = route
         self.name = route.name
@@ -184,11 +193,25 @@ class LoadedEndpoint:
         self.recorder = Recorder(
             route.record.sample, route.record.omit, route.record.redact, sticky=self.sticky, secret=secret
         )
+        self._rules = self.policy if isinstance(self.policy, Rules) else None
+        self._on_rule = on_rule
+        self.facts: Gatherer | None = None
+        if names := self.policy.facts():
+            self.facts = Gatherer(
+                names,
+                route.name,
+                pool,
+                surroundings or Surroundings(pool.clock),
+                in_flight=lambda: self.in_flight,
+                interpretable={strategy.name: strategy.interpretable for strategy in route.strategies},
+                timezone=getattr(self.policy.params, "timezone", "UTC"),
+                on_failure=on_fact_failure,
+            )
         self._state = self.policy.initial()
         self.state_version = 0
         """Of what the policy has learned; 0 before it has."""
         self.learner_key = learned.key(route, pool.route) if self.policy.learns else ""
-        self._constant = self._weights({}) if self.policy.constant else None
+        self._constant = self._weights({}, NOTHING) if self.policy.constant else None
         # Who knew the salt could compute the arm of every unit: a blind endpoint's is a secret.
         self._salt = f"{secret} {route.name}" if self.blind else route.name
 
@@ -205,14 +228,28 @@ class LoadedEndpoint:
         """The strategy of that name, else the member of that name, alone; :class:`KeyError` for neither."""
         return self.strategies.get(name) or self._alone[name]
 
-    def choose(self, wanted: str | None, context: Mapping[str, Scalar], uniform: Callable[[], float]) -> Choice:
+    def choose(
+        self,
+        wanted: str | None,
+        context: Mapping[str, Scalar],
+        uniform: Callable[[], float],
+        facts: Mapping[str, Scalar] = NOTHING,
+    ) -> Choice:
         """The caller's strategy (or member) if it may choose, else a draw from the policy.
 
-        ``uniform()`` in [0, 1) decides unless assignment is sticky. Raises a client error naming the option.
+        ``facts`` are what the policy asked for. ``uniform()`` in [0, 1) decides unless assignment is sticky. Raises a
+        client error naming the option.
         """
         if wanted is not None:
             return self._callers(wanted)
-        p = self._constant or self._weights(context)
+        source: Source = "policy"
+        if self._rules is None:
+            p = self._constant or self._weights(context, facts)
+        else:
+            fired = self._rules.fired(context, facts)
+            p = tuple(self._rules.of(fired).tolist())
+            source = "policy" if fired is None else "rule"
+            self._on_rule("otherwise" if fired is None else str(fired + 1))
         unit = None
         if self.sticky is not None:
             value = context.get(self.sticky)
@@ -225,10 +262,10 @@ class LoadedEndpoint:
             u = unit_uniform(unit, self._salt)
         else:
             u = uniform() if max(p) < 1.0 else 0.0
-        return Choice(self.strategies[self.names[draw(p, u)]], "policy", p, unit, self.state_version)
+        return Choice(self.strategies[self.names[draw(p, u)]], source, p, unit, self.state_version, facts)
 
-    def _weights(self, context: Mapping[str, Scalar]) -> tuple[float, ...]:
-        return tuple(self.policy.distribution(self._state, context, NOTHING).tolist())
+    def _weights(self, context: Mapping[str, Scalar], facts: Mapping[str, Scalar]) -> tuple[float, ...]:
+        return tuple(self.policy.distribution(self._state, context, facts).tolist())
 
     def _callers(self, wanted: str) -> Choice:
         if self.blind:

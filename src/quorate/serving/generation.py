@@ -9,6 +9,7 @@ from quorate.codecs.snapshot import Limits, Routing
 from quorate.core.types import Signature
 from quorate.errors import NotFound
 from quorate.serving.endpoint import LoadedEndpoint
+from quorate.serving.fronts import LoadedFront
 from quorate.serving.pool import LoadedMember, LoadedPool
 from quorate.web.auth import Keyring
 
@@ -41,6 +42,7 @@ class Generation:
     endpoints: Mapping[str, LoadedEndpoint] = field(default_factory=dict)
     models: Mapping[str, Mapping[int, Model]] = field(default_factory=dict)
     keyring: Keyring = field(default_factory=lambda: Keyring(()))
+    fronts: Mapping[str, LoadedFront] = field(default_factory=dict)
     _users: list[int] = field(default_factory=lambda: [0], compare=False)
 
     @classmethod
@@ -55,13 +57,13 @@ class Generation:
 
     def has(self, name: str) -> bool:
         """Whether an endpoint or a model is called so."""
-        return name in self.endpoints or name in self.models
+        return name in self.endpoints or name in self.models or name in self.fronts
 
     def model(self, name: str, version: str | None) -> Model:
         """A member by name, newest version unless one is given; :class:`NotFound` says what there is."""
         versions = self.models.get(name)
         if versions is None:
-            known = ", ".join(sorted({*self.models, *self.endpoints})) or "none"
+            known = ", ".join(sorted({*self.models, *self.endpoints, *self.fronts})) or "none"
             raise NotFound(f"There is no endpoint or model '{name[:64]}'; expected one of: {known}.", path="model_name")
         if version is None:
             return versions[max(versions)]

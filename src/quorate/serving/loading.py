@@ -13,14 +13,17 @@ from msgspec.structs import replace
 from quorate.clock import Clock
 from quorate.codecs import state as state_codec
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute, PoolRun, Routing
+from quorate.core.distance import Reference
 from quorate.core.types import State, Tensors
 from quorate.errors import NotReady, Overloaded, QuorateError
 from quorate.preprocess.pipeline import Pipeline
+from quorate.serving import fronts
 from quorate.serving.background import Background
 from quorate.serving.breaker import Breaker, Circuit
 from quorate.serving.cost import INLINE_MS, Cost, measure
 from quorate.serving.desired import Desired
 from quorate.serving.endpoint import LoadedEndpoint
+from quorate.serving.facts import Surroundings, reference_of
 from quorate.serving.generation import Generation, Model
 from quorate.serving.lanes import ThreadLane
 from quorate.serving.memory import give_back_memory
@@ -44,15 +47,26 @@ SLOW_ROW_MS = 100.0
 class Loader:
     """Builds generations; pools whose description did not change are shared with the present one.
 
-    ``residency`` has their members in memory; ``cores`` are what runs of this worker may use.
+    ``residency`` has their members in memory; ``cores`` are what runs of this worker may use,
+    ``drift`` is where monitors say what they see.
     """
 
-    def __init__(self, registry: Path, *, clock: Clock, lane: ThreadLane, meters: Meters, cores: int = 1) -> None:
+    def __init__(
+        self,
+        registry: Path,
+        *,
+        clock: Clock,
+        lane: ThreadLane,
+        meters: Meters,
+        cores: int = 1,
+        drift: Path | None = None,
+    ) -> None:
         self._opener = Opener(registry, clock)
         self._clock = clock
         self._lane = lane
         self._meters = meters
         self._cores = cores
+        self._surroundings = Surroundings(clock, drift)
         # Loading must not wait behind members' runs, nor they behind it.
         self._background = Background("loader")
         self._runs: Mapping[str, PoolRun] = {}
@@ -89,13 +103,19 @@ class Loader:
             endpoints = {}
             for endpoint in routing.endpoints:
                 states = await self._background.submit(self._states, endpoint, strict)
-                endpoints[endpoint.name] = LoadedEndpoint(
+                loaded = LoadedEndpoint(
                     endpoint,
                     pools[endpoint.pool],
                     states,
                     secret=routing.secret,
                     on_combine=self._meters.combining(endpoint.name),
+                    on_rule=self._meters.ruling(endpoint.name),
+                    on_fact_failure=self._meters.fact_failure(endpoint.name),
+                    surroundings=self._surroundings,
                 )
+                if loaded.facts is not None and loaded.facts.measures_distance:
+                    loaded.facts.reference = await self._background.submit(self._reference, loaded.pool.route)
+                endpoints[endpoint.name] = loaded
         except BaseException:
             self._runs, self.residency.budget = before, budget
             for pool in built:
@@ -115,6 +135,7 @@ class Loader:
             endpoints,
             models,
             Keyring(routing.keys, secret=routing.secret),
+            fronts.loaded(routing.fronts, endpoints, self._clock, self._surroundings),
         )
         desired.mark(generation)
         generation.acquire()
@@ -160,6 +181,12 @@ class Loader:
                     raise
                 log.error("Strategy '%s' of '%s' cannot answer: %s", strategy.name, route.name, error)
         return states
+
+    def _reference(self, route: PoolRoute) -> Reference | None:
+        found = reference_of(self._opener.sample(route), route.signature)
+        if found is None:
+            log.warning("Pool '%s' has too few held-out rows, so input.distance is not known.", route.name)
+        return found
 
     async def _pool(self, shell: LoadedPool, strict: bool) -> LoadedPool:
         """Load what the pool's route describes: warm, measured and tuned."""

@@ -166,6 +166,18 @@ class Meters:
         """The counter of an endpoint's combinations: the milliseconds of each, for one answer or a batch's."""
         return self._counters.histogram("quorate_combine_duration_seconds", endpoint=endpoint).observe
 
+    def ruling(self, endpoint: str) -> Callable[[str], None]:
+        """The counter of an endpoint's rules: the number of the one that fired, or ``otherwise``."""
+        return lambda rule: self._counter("quorate_rules_total", endpoint=endpoint, rule=rule).add()
+
+    def fact_failure(self, endpoint: str) -> Callable[[], None]:
+        """The counter of facts that a policy asked for and an error kept from it."""
+        return lambda: self._counter("quorate_fact_failures_total", endpoint=endpoint).add()
+
+    def fronted(self, front: str, endpoint: str) -> None:
+        """Count a request that a front sent on."""
+        self._counter("quorate_front_requests_total", front=front, endpoint=endpoint).add()
+
     def hedged(self, member: str, won: bool) -> None:
         """Count a second try of a straggling member; ``won``: it answered before the first."""
         self._counter("quorate_hedges_total", member=member, result="won" if won else "lost").add()

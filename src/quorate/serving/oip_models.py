@@ -5,6 +5,7 @@ Endpoints and models share one namespace. An endpoint's version is its revision.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from quorate import __version__
@@ -13,12 +14,13 @@ from quorate.errors import InvalidInput, NotFound
 from quorate.serving import oip_responses
 from quorate.serving.call import Call
 from quorate.serving.endpoint import LoadedEndpoint
+from quorate.serving.fronts import LoadedFront, Seen
 from quorate.serving.generation import Generation, Model
 from quorate.serving.plane import Plane
 from quorate.serving.residency import unloaded
 from quorate.web import json
 
-Target = LoadedEndpoint | Model
+Target = LoadedEndpoint | Model | LoadedFront
 
 _UNLOADED = "It was unloaded on request."
 _ABSENT = "It is not in memory; its first request loads it."
@@ -37,7 +39,7 @@ class Answered(NamedTuple):
 
 def target(generation: Generation, name: str, version: str | None) -> Target:
     """The endpoint or model of that name and version; :class:`NotFound` says what there is."""
-    endpoint = generation.endpoints.get(name)
+    endpoint = generation.endpoints.get(name) or generation.fronts.get(name)
     if endpoint is None:
         return generation.model(name, version)
     if version is not None and version != str(endpoint.route.revision):
@@ -45,12 +47,18 @@ def target(generation: Generation, name: str, version: str | None) -> Target:
             f"Endpoint '{name}' is at revision {endpoint.route.revision}; got version '{version[:32]}'.",
             path="model_version",
         )
+    if isinstance(endpoint, LoadedFront) and endpoint.signature is None:
+        raise NotFound(
+            f"'{name}' is a front over endpoints of different inputs or outputs, which this protocol cannot describe; "
+            f"use /v1/endpoints/{name}/predict, or one of: {', '.join(target.name for target in endpoint.targets)}.",
+            path="model_name",
+        )
     return endpoint
 
 
 def is_blind(found: Target) -> bool:
     """Whether its answers are the label only."""
-    return isinstance(found, LoadedEndpoint) and found.blind
+    return not isinstance(found, Model) and found.blind
 
 
 def metadata(found: Target) -> dict[str, Any]:
@@ -81,6 +89,8 @@ def need_loaded(found: Target) -> None:
 def index(generation: Generation, *, ready_only: bool = False) -> list[dict[str, str]]:
     """Every endpoint and every version of every model, with its state; or those that answer."""
     found = [(e.name, str(e.route.revision), e.unloaded, e.pool) for e in generation.endpoints.values()]
+    fronts = [front for front in generation.fronts.values() if front.signature is not None]
+    found += [(f.name, str(f.route.revision), f.unloaded, f.pool) for f in fronts]
     for name, versions in generation.models.items():
         found += [(name, str(version), model.pool.unloaded, model.pool) for version, model in versions.items()]
     return [
@@ -115,9 +125,16 @@ async def answer(plane: Plane, found: Target, call: Call) -> Answered:
     if isinstance(found, Model):
         output = await plane.run_model(found, call)
         return Answered(found.member.name, str(found.member.version), output, {})
-    decision = await plane.predict(found, call)
+    if isinstance(found, LoadedFront):
+        kind = found.pool.route.signature.input_kind
+        sent = plane.send(found, Seen(kind, call.rows, call.size, call.arrived, call.context))
+        decision = await plane.predict(sent.endpoint, replace(call, facts=sent.facts))
+    else:
+        decision = await plane.predict(found, call)
     assert decision.answer is not None  # noqa: S101 - predict raises otherwise
     parameters = _parameters(decision, blind=found.blind)
+    if isinstance(found, LoadedFront):
+        parameters["endpoint"] = decision.endpoint
     return Answered(found.name, str(found.route.revision), decision.answer, parameters, decision.id)
 
 

@@ -21,6 +21,7 @@ from quorate.serving.deciding import decision as decision_of
 from quorate.serving.endpoint import Choice, LoadedEndpoint, LoadedStrategy, reserve
 from quorate.serving.execution import Execution
 from quorate.serving.feed import Feed, prepare_all
+from quorate.serving.fronts import LoadedFront, Seen, Sent
 from quorate.serving.generation import Generation, Model
 from quorate.serving.journal import Journal
 from quorate.serving.lanes import ThreadLane
@@ -85,9 +86,23 @@ class Plane:
         """The endpoint of that name; :class:`NotFound` lists those there are."""
         found = self.generation.endpoints.get(name)
         if found is None:
-            known = ", ".join(sorted(self.generation.endpoints)) or "none"
+            front = self.generation.fronts.get(name)
+            if front is not None:
+                targets = ", ".join(target.name for target in front.targets)
+                raise NotFound(
+                    f"'{name}' is a front: it sends single requests on to an endpoint, and has nothing of its own to "
+                    f"answer this; ask one of: {targets}.",
+                    path="endpoint",
+                )
+            known = ", ".join(sorted({*self.generation.endpoints, *self.generation.fronts})) or "none"
             raise NotFound(f"There is no endpoint '{name[:64]}'; expected one of: {known}.", path="endpoint")
         return found
+
+    def send(self, front: LoadedFront, seen: Seen) -> Sent:
+        """Where a front sends a request, counted."""
+        sent = front.send(seen, self._waiting)
+        self.meters.fronted(front.name, sent.endpoint.name)
+        return sent
 
     @staticmethod
     def light(pool: LoadedPool, call: Call) -> bool:
@@ -126,8 +141,14 @@ class Plane:
         """
         if endpoint.unloaded:
             raise unloaded("Endpoint", endpoint.name)
-        choice = endpoint.choose(call.strategy, call.context, self.uniform)
-        self._admit(endpoint, call)
+        if endpoint.facts is None or call.strategy is not None:
+            choice = endpoint.choose(call.strategy, call.context, self.uniform)
+            self._admit(endpoint, call)
+        else:
+            self._admit(endpoint, call)  # first: finding facts out may take long
+            left = call.started + endpoint.limit(call.max_ms) / 2 - self.clock.monotonic()
+            facts = await endpoint.facts.gather_aside(call, self.lane, left)
+            choice = endpoint.choose(None, call.context, self.uniform, facts)
         if endpoint.cache is not None:
             kept = endpoint.cache.get(_cache_key(choice, call))
             self.meters.cache(endpoint.name, kept is not None)

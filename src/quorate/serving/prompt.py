@@ -13,11 +13,11 @@ this process are functions of their input, so a second run does no harm.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from quorate.codecs import decision as decision_codec
-from quorate.core.types import Decision, FloatArray, MemberRun
+from quorate.core.types import NOTHING, Decision, FloatArray, MemberRun, Scalar
 from quorate.errors import Overloaded
 from quorate.serving.batch import Part
 from quorate.serving.batcher import Batcher, Work
@@ -129,7 +129,12 @@ class PromptDesk:
         batcher = pool.batcher(unit)
         if not batcher.prompt(call.rows):
             return None
-        choice = endpoint.choose(call.strategy, call.context, plane.uniform)
+        facts: Mapping[str, Scalar] = NOTHING
+        if endpoint.facts is not None and call.strategy is None:
+            if endpoint.facts.heavy(call):
+                return None
+            facts = endpoint.facts.gather(call)
+        choice = endpoint.choose(call.strategy, call.context, plane.uniform, facts)
         if not choice.strategy.simple:
             return None
         asked = Asked(self, batcher, endpoint, choice, call, then)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from quorate import __version__
+from quorate.core.types import NOTHING, Scalar
 from quorate.errors import (
     InvalidInput,
     NoQuorum,
@@ -22,6 +23,7 @@ from quorate.serving.bulk.desk import BatchRequest, BulkDesk
 from quorate.serving.call import Call
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.forms import FormReader, query_options
+from quorate.serving.fronts import Seen, look
 from quorate.serving.gate import Gate
 from quorate.serving.http import HTML, JSON, Body, Headers, Reply, Request, allow, no_route
 from quorate.serving.idempotency import IdempotencyTable
@@ -215,10 +217,16 @@ class RestApp:
     async def _predict(self, request: Request, name: str) -> Reply:
         caller = self._gate.authorise(request, "predict")
         self._gate.need_ready()
-        endpoint = self._plane.endpoint(name)
+        front = self._plane.generation.fronts.get(name)
+        if front is None:
+            self._plane.endpoint(name)  # one that is not there is said before the body is read
         key = header.idempotency_key(request.headers.get(b"idempotency-key"))
         body = await self._gate.body(request)
-        call = self._call(request, endpoint, body, key)
+        if front is None:
+            endpoint, way = self._plane.endpoint(name), NOTHING
+        else:
+            endpoint, way = self._plane.send(front, self._seen(request, body))
+        call = self._call(request, endpoint, body, key, way)
 
         async def answer() -> Reply:
             decision = await self._plane.predict(endpoint, call)
@@ -229,7 +237,19 @@ class RestApp:
             return await answer()
         return await self._gate.once(request, answer, caller, key, call.digest)
 
-    def _call(self, request: Request, endpoint: LoadedEndpoint, body: bytes, key: str | None) -> Call:
+    def _seen(self, request: Request, body: bytes) -> Seen:
+        content_type = request.headers.get(b"content-type", b"")
+        limits = self._plane.generation.limits
+        return look(body, request.media_type, content_type, request.query, request.arrived, limits)
+
+    def _call(
+        self,
+        request: Request,
+        endpoint: LoadedEndpoint,
+        body: bytes,
+        key: str | None,
+        way: Mapping[str, Scalar] = NOTHING,
+    ) -> Call:
         reader = self._reader(endpoint)
         limits = self._plane.generation.limits
         media_type = request.media_type
@@ -268,6 +288,7 @@ class RestApp:
             request_id=request.request_id,
             idempotency_key=key,
             traceparent=request.traceparent,
+            facts=way,
         )
 
     # --- outcomes ---

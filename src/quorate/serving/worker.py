@@ -90,7 +90,9 @@ class Worker:
         self._meters = Meters(self._counters)
         cores = per_worker(settings.workers)
         self._lane = ThreadLane(max(THREADS, cores), clock=clock, name="member")
-        self._loader = Loader(self._home.registry, clock=clock, lane=self._lane, meters=self._meters, cores=cores)
+        self._loader = Loader(
+            self._home.registry, clock=clock, lane=self._lane, meters=self._meters, cores=cores, drift=self._home.drift
+        )
         self._serving = False
         self._leaving = asyncio.Event()
         self._gently = False

@@ -13,8 +13,10 @@ from pydantic_core import ErrorDetails
 
 from quorate.errors import ConfigError
 from quorate.spec.document import parse
+from quorate.spec.fronts import FrontRuleSpec, FrontSpec
 from quorate.spec.model import NAME, REF, STICKY, EndpointSpec, Plugged, PolicySpec, PoolSpec, Spec, StrategySpec
 from quorate.spec.problems import ConfigProblems, Origin, Path, dotted, expected
+from quorate.spec.rule_forms import RuleSpec
 
 _FORMS = {
     NAME: "a name of a-z, 0-9, '.', '_' and '-', the first a letter or a digit",
@@ -85,11 +87,16 @@ def _problem(error: ErrorDetails, data: Any, origin: Origin) -> ConfigError:
 def _written(location: tuple[int | str, ...], data: Any, *, keep_last: bool) -> Path:
     """The path in the document: what the validator adds to say which variant it tried is left out."""
     path: list[int | str] = []
+    kind: object = None
     for i, part in enumerate(location):
+        if part == kind:  # the variant; a setting may be called the same
+            kind = None
+            continue
         inside = isinstance(data, dict) and part in data
         if inside or (isinstance(data, list) and isinstance(part, int) and part < len(data)):
             data = data[part]
             path.append(part)
+            kind = data.get("kind") if isinstance(data, dict) else None
         elif keep_last and i == len(location) - 1:
             path.append(part)
     return tuple(path)
@@ -106,6 +113,12 @@ def _section(path: Path, data: Any) -> type[BaseModel] | None:
             return EndpointSpec
         case ("endpoints", _, "strategies", _):
             return _variant(StrategySpec, path, data)
+        case ("fronts", _):
+            return FrontSpec
+        case ("fronts", _, "rules", int()):
+            return FrontRuleSpec
+        case ("endpoints", _, "policy", "rules", int()):
+            return RuleSpec
         case ("endpoints", _, "policy"):
             return _variant(PolicySpec, path, data)
         case (str() as name,) if name in Spec.model_fields:

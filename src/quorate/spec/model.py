@@ -17,7 +17,9 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
+from quorate.spec.fronts import FrontSpec
 from quorate.spec.parameters import plugin_models
+from quorate.spec.rule_forms import RULES
 
 NAME = r"^[a-z0-9][a-z0-9._-]{0,127}$"
 REF = r"^[a-z0-9][a-z0-9._-]{0,127}(:[1-9][0-9]{0,8}|@[a-z0-9][a-z0-9._-]{0,127})?$"
@@ -178,6 +180,7 @@ class StrategySpec(Plugged):
         int | None, Field(ge=1, description="Members that must answer; the endpoint's quorum by default.")
     ] = None
     state: Annotated[Ref | None, Field(description="A fitted combiner of the registry.")] = None
+    interpretable: Annotated[bool, Field(description="People can follow how its answers come about.")] = False
 
 
 class RewardSpec(Section):
@@ -200,6 +203,7 @@ class PolicySpec(Plugged):
     """Which strategy answers a request."""
 
     family: ClassVar[str] = "policies"
+    forms: ClassVar[dict[str, dict[str, Any]]] = {"rules": RULES}
 
     reward: Annotated[RewardSpec | None, Field(description="What it learns from, if it learns.")] = None
 
@@ -400,6 +404,7 @@ class Spec(Section):
 
     pools: Annotated[dict[Name, PoolSpec], Field(description="Pools of models, by name.")]
     endpoints: Annotated[dict[Name, EndpointSpec], Field(description="Endpoints, by name.")]
+    fronts: Annotated[dict[Name, FrontSpec], Field(description="Names that send requests on to endpoints.")] = {}
     server: ServerSpec = ServerSpec()
     limits: LimitsSpec = LimitsSpec()
     memory: MemorySpec = MemorySpec()

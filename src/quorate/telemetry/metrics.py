@@ -55,6 +55,11 @@ METRICS: dict[str, Metric] = {
     "quorate_degraded_total": Metric("counter", "Answers that a failed member is missing from.", ("endpoint",)),
     "quorate_fallbacks_total": Metric("counter", "Answers that came from the fallback chain.", ("endpoint",)),
     "quorate_shed_total": Metric("counter", "Requests refused on purpose, with 429.", ("endpoint", "reason")),
+    "quorate_rules_total": Metric(
+        "counter", "Requests that a policy of rules decided, by the number of the rule.", ("endpoint", "rule")
+    ),
+    "quorate_fact_failures_total": Metric("counter", "Times that an error kept a fact from a policy.", ("endpoint",)),
+    "quorate_front_requests_total": Metric("counter", "Requests that a front sent on.", ("front", "endpoint")),
     "quorate_cache_requests_total": Metric("counter", "Look-ups in the answer cache.", ("endpoint", "result")),
     "quorate_decisions_dropped_total": Metric("counter", "Answers whose decision was not kept.", ("endpoint",)),
     "quorate_outcomes_total": Metric("counter", "Outcomes received, by what became of them.", ("result",)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import logging
 from typing import Any
@@ -11,8 +12,10 @@ import grpc
 import numpy as np
 import pytest
 
-from quorate.codecs.snapshot import KeyRoute, Limits, PolicyRoute, StrategyRoute
+from quorate.codecs.snapshot import FrontRoute, FrontRule, KeyRoute, Limits, PolicyRoute, StrategyRoute
 from quorate.errors import NotFound
+from quorate.serving.facts import Surroundings
+from quorate.serving.fronts import loaded
 from quorate.serving.grpc import open_inference_pb2 as messages
 from quorate.serving.grpc import service
 from quorate.serving.grpc.service import sooner
@@ -384,3 +387,22 @@ def test_a_cancelled_call_stops_and_harms_nobody(port: Any, infer: Any) -> None:
     assert len(port.house.journal.decisions) == 1
     assert port.house.meters.in_flight.value == 0
     assert not port.house.faults
+
+
+# --- fronts ---------------------------------------------------------------------------------------
+
+
+def test_a_front_is_served_as_an_endpoint_and_names_the_one_that_answers(port: Any, infer: Any) -> None:
+    plane = port.house.plane
+    route = FrontRoute("door", 3, (FrontRule('context.secret == "yes"', "main"),), "main")
+    around = Surroundings(port.house.clock)
+    fronts = loaded([route], plane.generation.endpoints, port.house.clock, around)
+    plane.generation = dataclasses.replace(plane.generation, fronts=fronts)
+    metadata, _ = port.call("ModelMetadata", messages.ModelMetadataRequest(name="door"))
+    assert (metadata.name, list(metadata.versions)) == ("door", ["3"])
+    request = infer("door")
+    request.parameters["context.secret"].string_param = "yes"
+    answer, _ = port.call("ModelInfer", request)
+    assert (answer.model_name, answer.parameters["endpoint"].string_param) == ("door", "main")
+    (made,) = port.house.journal.decisions
+    assert (made.endpoint, made.facts) == ("main", {"front": "door", "front.rule": "1"})
