@@ -17,6 +17,8 @@ from quorate.store.revisions import newest_revision
 AGES_S = (60.0, 600.0, 3600.0, 6 * 3600.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0)
 HISTORY_S = 30 * 86_400.0
 """Decisions of this long are looked at for how late outcomes come."""
+COHORTS, ENOUGH = 1500, 200
+"""Minutes that reports look at, about; all of them where these are too few to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +129,23 @@ def completeness(
     connection: sa.Connection, endpoint: str, metric: str, *, now: float, since: float | None = None
 ) -> float | None:
     """Which share of the outcomes that decisions since ``since`` will have are here by ``now``, as far as the delays of
-    the last 30 days tell; None where they tell nothing."""
+    the last 30 days tell; None where they tell nothing.
+
+    Of so many minutes every n-th is looked at, which leaves the estimate what it is and the cost small.
+    """
     minute = int((now - HISTORY_S) // 60)
-    rows = tallies.rows_by_minute(connection, endpoint, minute)
-    delays = tallies.delays(connection, endpoint, minute).get(metric)
+    every = max(int(HISTORY_S / 60 // COHORTS), 1)
+    rows = tallies.rows_by_minute(connection, endpoint, minute, every=every)
+    delays = tallies.delays(connection, endpoint, minute, metric=metric, every=every).get(metric)
+    if not delays or len(delays) < ENOUGH:
+        rows = tallies.rows_by_minute(connection, endpoint, minute)
+        delays = tallies.delays(connection, endpoint, minute, metric=metric).get(metric)
     if not delays:
         return None
     curve = kaplan_meier(_cohorts(rows, delays, now))
-    first = minute if since is None else max(int(since // 60), minute)
-    recent = {each: count for each, count in rows.items() if each >= first}
-    return _complete(curve, recent, now, _horizon(rules_of(connection, endpoint).outcomes, rows, now))
+    horizon = _horizon(rules_of(connection, endpoint).outcomes, rows, now)
+    recent = rows if since is None else tallies.rows_by_minute(connection, endpoint, max(int(since // 60), minute))
+    return _complete(curve, recent, now, horizon)
 
 
 def rules_of(connection: sa.Connection, endpoint: str) -> Rules:

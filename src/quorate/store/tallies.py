@@ -133,23 +133,33 @@ def told_counts(connection: sa.Connection, endpoint: str, since_minute: int) -> 
     return {(row[0], row[1]): ToldCounts(*map(int, row[2:])) for row in found}
 
 
-def delays(connection: sa.Connection, endpoint: str, since_minute: int) -> dict[str, dict[int, dict[int, int]]]:
-    """Delays of the outcomes of an endpoint's decisions from a minute on: counts by metric, minute and bucket."""
+def delays(
+    connection: sa.Connection, endpoint: str, since_minute: int, *, metric: str | None = None, every: int = 1
+) -> dict[str, dict[int, dict[int, int]]]:
+    """Delays of the outcomes of an endpoint's decisions from a minute on: counts by metric, minute and bucket.
+
+    Of one metric, if given, and of minutes that ``every`` divides.
+    """
     t = _delays.c
     query = sa.select(t.metric, t.minute, t.counts).where(t.endpoint == endpoint, t.minute >= since_minute)
+    if metric is not None:
+        query = query.where(t.metric == metric)
+    if every > 1:
+        query = query.where(t.minute % every == 0)
     found: dict[str, dict[int, dict[int, int]]] = {}
-    for metric, minute, counts in connection.execute(query.order_by(t.metric, t.minute)):
-        found.setdefault(metric, {})[minute] = _buckets(counts)
+    for name, minute, counts in connection.execute(query.order_by(t.metric, t.minute)):
+        found.setdefault(name, {})[minute] = _buckets(counts)
     return found
 
 
-def rows_by_minute(connection: sa.Connection, endpoint: str, since_minute: int) -> dict[int, int]:
-    """How many rows an endpoint was asked about, by minute."""
+def rows_by_minute(connection: sa.Connection, endpoint: str, since_minute: int, *, every: int = 1) -> dict[int, int]:
+    """How many rows an endpoint was asked about, by minute, of those that ``every`` divides."""
     found = connection.execute(
         sa.text(
-            "SELECT minute, sum(rows) FROM traffic WHERE endpoint = :endpoint AND minute >= :minute GROUP BY minute"
+            "SELECT minute, sum(rows) FROM traffic WHERE endpoint = :endpoint AND minute >= :minute "
+            "AND minute % :every = 0 GROUP BY minute"
         ),
-        {"endpoint": endpoint, "minute": since_minute},
+        {"endpoint": endpoint, "minute": since_minute, "every": every},
     )
     return {row[0]: int(row[1]) for row in found}
 
