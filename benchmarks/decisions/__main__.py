@@ -13,6 +13,7 @@ from benchmarks.harness.table import Row, render, save
 PARTS = {
     "draw": "benchmarks.decisions.draw",
     "errors": "benchmarks.decisions.errors",
+    "ingest": "benchmarks.decisions.ingest",
     "learned": "benchmarks.decisions.learned",
     "progressive": "benchmarks.decisions.progressive",
     "regret": "benchmarks.decisions.regret",

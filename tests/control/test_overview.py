@@ -12,8 +12,9 @@ from quorate.codecs import snapshot
 from quorate.control.health import Files, MemberHealth, Problem, Readings, problems, readings
 from quorate.control.overview import Overview, overview
 from quorate.registry.blobs import BlobStore
-from quorate.store import ledger
-from quorate.store.ledger import Judgement, Tally, TrafficKey
+from quorate.store import ledger, tallies
+from quorate.store.ledger import Tally, TrafficKey
+from quorate.store.tallies import SCORES
 from quorate.telemetry.counters import Counters
 
 NOW = 1000 * 60.0 + 30
@@ -73,13 +74,8 @@ def test_traffic_of_the_last_minutes(project: Any) -> None:
     add(project, 998, [1.0] * 90, errors=2, degraded=3, fallbacks=1)
     add(project, 1000, [100.0] * 10, "best")
     with project.database.begin() as connection:
-        ledger.judge(
-            connection,
-            [
-                Judgement(f"d{i}", 0, "main", 998, 1, "average", "policy", "scores", float(i >= 8), "user")
-                for i in range(10)
-            ],
-        )
+        key = ("main", 998, 1, "average", "policy", SCORES)
+        tallies.add_measured(connection, {key: (10, 10, 10, 2, 2, 2)})
     found = look(project, up())
     assert (found.requests, found.errors, found.degraded, found.fallbacks) == (100, 2, 3, 1)
     assert [found.p50_ms, found.p95_ms, found.p99_ms] == pytest.approx([1.0, 100.0, 100.0], rel=0.02)

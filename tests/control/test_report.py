@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from quorate.control.report import report
 from quorate.core.stats.intervals import wilson
 from quorate.core.types import Outcome
-from quorate.store import ledger
+from quorate.store import ledger, tallies
 from quorate.store.database import Database
-from quorate.store.ledger import Judgement, Place, Progress, Tally, TrafficKey
+from quorate.store.ledger import Place, Progress, Tally, TrafficKey
+from quorate.store.tallies import SCORES
 
 
 @pytest.fixture
@@ -34,14 +35,9 @@ def add(
 
 
 def judge(connection: sa.Connection, strategy: str, source: str, *, right: int, wrong: int, minute: int = 10) -> None:
-    ledger.judge(
-        connection,
-        [
-            Judgement(
-                f"{strategy}-{source}-{i}", 0, "e", minute, 1, strategy, source, "scores", float(i >= right), "user"
-            )
-            for i in range(right + wrong)
-        ],
+    rows = right + wrong
+    tallies.add_measured(
+        connection, {("e", minute, 1, strategy, source, SCORES): (rows, rows, rows, wrong, wrong, wrong)}
     )
 
 
@@ -96,8 +92,9 @@ def test_since_counts_traffic_and_truth_of_the_same_time(connection: sa.Connecti
 
 
 def test_what_is_missing_is_said(connection: sa.Connection) -> None:
-    ledger.put_outcomes(connection, [Outcome("d", row, "x", at=1.0) for row in range(3)])
-    ledger.settle(connection, ledger.outcomes_of(connection, ["d"])[:1], ledger.INVALID)
+    states = (ledger.PENDING, ledger.PENDING, ledger.INVALID, ledger.GONE, ledger.LATE, ledger.JOINED)
+    values = [value for row in range(6) for value in ledger.told(Outcome("d", row, "x", at=1.0))]
+    ledger.put_outcomes(connection, [v._replace(state=state) for v, state in zip(values, states, strict=True)])
     ledger.set_progress(connection, Place(0, 0, 0), Progress(1, 100, damaged=7, unreadable=1))
     ledger.set_progress(connection, Place(1, 0, 0), Progress(1, 100, damaged=3))
     found = report(connection, "nothing of that name")
@@ -108,6 +105,7 @@ def test_what_is_missing_is_said(connection: sa.Connection) -> None:
         10,
         1,
     )
+    assert (found.gone_outcomes, found.late_outcomes) == (1, 1)
 
 
 def test_no_latency_is_no_number(connection: sa.Connection) -> None:

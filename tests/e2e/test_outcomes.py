@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,10 @@ ENDPOINT = """
     strategies: {{mean: {{kind: mean}}, best: {{kind: single, member: svm}}}}
     policy: mean
     caller_may_choose: true
+"""
+VALUED = """
+    outcomes: {precedence: [shop, user], expected_within_s: 3600}
+    value: {correct: 10, error: -5, rewards: {revenue: 2}}
 """
 NAMES = ("report", "list", "repeat", "early")
 
@@ -58,18 +62,24 @@ class Site:
         """Ingest runs beside serving: wait until its effect shows."""
         self.until(true, within=20, what=lambda: f"{what()} as wanted")
 
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command that prints JSON, ended."""
+        line = [sys.executable, "-P", "-c", "from quorate.cli import main; main()", *words]
+        project = str(self.server.project)
+        return subprocess.run([*line, "--project", project, "--json"], capture_output=True, check=False, text=True)
+
     def command(self, *words: str) -> Any:
         """A command's JSON."""
-        line = [sys.executable, "-P", "-c", "from quorate.cli import main; main()", *words]
-        run = subprocess.run([*line, "--project", str(self.server.project), "--json"], capture_output=True, check=False)
-        assert run.returncode == 0, run.stderr.decode()
+        run = self.run(*words)
+        assert run.returncode == 0, run.stderr
         return json.loads(run.stdout)
 
 
 @pytest.fixture(scope="module")
 def site(module_server: Callable[..., Any], module_digits: Path) -> Site:
     config = module_digits / "quorate.yaml"
-    config.write_text(config.read_text() + "".join(ENDPOINT.format(name=name) for name in NAMES))
+    endpoints = "".join(ENDPOINT.format(name=name) for name in NAMES)
+    config.write_text(config.read_text() + endpoints + ENDPOINT.format(name="import") + VALUED)
     return Site(module_server(module_digits, "--workers", "2"))
 
 
@@ -106,7 +116,9 @@ def test_the_report_knows_traffic_accuracy_and_its_interval(site: Site) -> None:
     (by_caller,) = report["chosen_by_caller"]
     assert (by_caller["strategy"], by_caller["requests"], by_caller["judged_rows"]) == ("best", 1, 1)
 
-    assert site.command("report", "report") == report
+    again = site.command("report", "report")
+    assert again.pop("completeness") == pytest.approx(report.pop("completeness"), abs=0.1)
+    assert again == report
     record = site.command("decisions", "show", ids[0])
     assert record["assigned"] == "mean"
     (outcome,) = record["outcomes"]
@@ -134,6 +146,49 @@ def test_a_list_is_taken_one_by_one(site: Site) -> None:
         (2, "invalid_input", "[2].truth"),
         (4, "invalid_input", "[4].id"),
     ]
+
+
+def test_lines_are_taken_as_they_come(site: Site) -> None:
+    one = site.ask("list", "3")
+    lines = [{"id": one, "truth": "3"}, {"id": one, "truth": "three"}, {"id": one, "reward": 2}] * 700
+
+    def body() -> Iterator[bytes]:
+        for line in lines:
+            yield json.dumps(line).encode() + b"\n"
+
+    url, kind = f"{site.server.url}/v1/outcomes", {"content-type": "application/x-ndjson"}
+    answer = site.server.http.post(url, content=body(), headers=kind)
+    assert answer.status_code == 202, answer.text
+    told = answer.json()
+    assert (told["accepted"] + told["duplicate"], len(told["rejected"]), told["more_rejected"]) == (1400, 700, 0)
+    assert told["accepted"] >= 2
+    assert [wrong["index"] for wrong in told["rejected"][:2]] == [1, 4]
+
+
+def test_a_file_is_imported_and_how_outcomes_come_is_shown(site: Site, tmp_path: Path) -> None:
+    digits = ["0", "3", "7", "0"]
+    ids = [site.ask("import", digit) for digit in digits]
+    rows = "".join(f"{one},{truth},{i}.5\n" for i, (one, truth) in enumerate(zip(ids, digits, strict=True)))
+    (tmp_path / "told.csv").write_text("id,truth,eur\n" + rows + "nonsense,7,1\n")
+    words = ["outcomes", "import", str(tmp_path / "told.csv"), "--source", "shop", "--reward", "revenue=eur"]
+    for accepted, known in ((8, 0), (0, 8)):
+        run = site.run(*words, "--url", site.server.url)
+        assert run.returncode == 1
+        assert "told.csv:6: 'nonsense' is not a decision id" in run.stderr
+        assert json.loads(run.stdout) == {"accepted": accepted, "duplicate": known, "pending": 0, "rejected": 2}
+    site.wait(lambda: _mean(site.report("import"))["judged_rows"] == 4, lambda: site.report("import"))
+    mean = _mean(site.report("import"))
+    assert [(m["metric"], m["rows"], m["mean"]) for m in mean["rewards"]] == [("revenue", 4, 2.0)]
+    assert (mean["value"]["rows"], mean["value"]["mean"]) == (4, pytest.approx(10 + 2 * 2.0))
+    shown = site.command("outcomes", "show", "import")
+    assert [(m["metric"], m["known_rows"], m["share"]) for m in shown["metrics"]] == [
+        ("truth", 4, 1.0),
+        ("revenue", 4, 1.0),
+    ]
+    assert shown["metrics"][0]["sources"] == [{"source": "shop", "joined": 4, "replaced": 0, "late": 0, "invalid": 0}]
+    told = site.server.http.get(f"{site.server.control}/v1/endpoints/import/outcomes").json()
+    assert (told["rows"], told["precedence"], told["expected_within_s"]) == (4, ["shop", "user"], 3600.0)
+    assert site.server.http.get(f"{site.server.control}/v1/endpoints/nothing/outcomes").status_code == 404
 
 
 def test_a_single_outcome_that_is_wrong_is_a_problem(site: Site) -> None:

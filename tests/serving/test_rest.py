@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from quorate.codecs.snapshot import KeyRoute, Limits, PolicyRoute, Routing, StrategyRoute
-from quorate.errors import MemberCrashed
+from quorate.errors import MemberCrashed, Overloaded
+from quorate.serving import outcome_requests
 from quorate.serving.generation import Generation, Model
 from quorate.serving.http import Reply, Request
 from quorate.serving.idempotency import IdempotencyTable
@@ -477,6 +478,46 @@ def test_outcomes_come_alone_or_as_a_list_and_are_counted(port: Port) -> None:
     assert port.desk.items == [{"truth": 1}, {"truth": 1}, {"id": 2}]
     assert port.count("quorate_outcomes_total", result="accepted") == 2
     assert port.count("quorate_outcomes_total", result="rejected") == 1
+
+
+def test_outcomes_come_as_lines(port: Port) -> None:
+    lines = [b'{"truth": 1}', b"", b'{"id": 2}', b"nonsense", b'{"truth": 2}', b"[]", b'  {"truth": 3}\t']
+    answer = port.ask("/v1/outcomes", b"\n".join(lines), content_type="application/x-ndjson")
+    assert answer.status == 202
+    assert port.desk.items == [{"truth": 1}, {"id": 2}, {"truth": 2}, {"truth": 3}]
+    assert (answer.json["accepted"], answer.json["more_rejected"]) == (3, 0)
+    assert [(r["index"], r["code"], r["path"]) for r in answer.json["rejected"]] == [
+        (1, "invalid_input", "[1].truth"),
+        (2, "malformed_request", "[2]"),
+        (4, "invalid_input", "[4]"),
+    ]
+    assert port.count("quorate_outcomes_total", result="rejected") == 3
+    _error(port.ask("/v1/outcomes", b"\n \n", content_type="application/x-ndjson"), 422, "body")
+
+
+def test_of_many_bad_lines_some_are_named_and_all_are_counted(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcome_requests, "LISTED", 5)
+    monkeypatch.setattr(outcome_requests, "AT_ONCE", 3)
+    body = b'{"truth": 1}\n{}\n' * 10
+    answer = port.ask("/v1/outcomes", body, content_type="application/x-ndjson").json
+    assert [r["index"] for r in answer["rejected"]] == [1, 3, 5, 7, 9]
+    assert [r["path"] for r in answer["rejected"][:2]] == ["[1].truth", "[3].truth"]
+    assert (answer["accepted"], answer["more_rejected"]) == (10, 5)
+
+
+def test_lines_that_cannot_be_recorded_say_how_far_it_came(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcome_requests, "AT_ONCE", 2)
+    taken = port.desk.accept
+
+    async def full(items: list[Mapping[str, Any]]) -> dict[str, Any]:
+        if len(port.desk.items) >= 4:
+            raise Overloaded("The disk is full.")
+        return await taken(items)
+
+    monkeypatch.setattr(port.desk, "accept", full)
+    answer = port.ask("/v1/outcomes", b'{"truth": 1}\n' * 9, content_type="application/x-ndjson")
+    _error(answer, 429, None)
+    assert answer.json["detail"] == "The disk is full; 4 lines were taken before. Send all of them again."
 
 
 @pytest.mark.parametrize(

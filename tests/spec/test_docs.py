@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from quorate.spec import json_schema, load
 from quorate.spec.fronts import FrontSpec
@@ -21,11 +22,11 @@ from quorate.spec.model import (
     PoolSpec,
     RecordSpec,
     RewardSpec,
-    Section,
     ServerSpec,
     ShipSpec,
     StrategySpec,
 )
+from quorate.spec.outcomes import PRECEDENCE, OutcomesSpec, ValueSpec
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 PARTS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.MULTILINE | re.DOTALL))
@@ -43,6 +44,8 @@ SECTIONS: dict[str, type[Any]] = {
     "Records": RecordSpec,
     "Shipping": ShipSpec,
     "Jobs": JobsSpec,
+    "Outcomes": OutcomesSpec,
+    "Value": ValueSpec,
 }
 
 
@@ -64,7 +67,7 @@ def test_every_setting_is_a_row_with_its_default(part: str, section: type[Any]) 
         assert meaning
         if field.is_required():
             assert default == "required"
-        elif isinstance(field.default, Section):
+        elif isinstance(field.default, BaseModel):
             assert default == "see there"
         elif field.default is not None:
             assert _value(default) == field.default
@@ -74,7 +77,14 @@ def _value(text: str) -> Any:
     limits = f"{{pools: {{}}, endpoints: {{}}, limits: {{body_bytes: {text.strip('`')}}}}}"
     if text.strip("`").endswith(("MiB", "GiB")):
         return load(limits).spec.limits.body_bytes
-    found = {"`[]`": (), "`{}`": {}, "`[outputs]`": ("outputs",), "`false`": False, "`true`": True}.get(text)
+    found = {
+        "`[]`": (),
+        "`{}`": {},
+        "`[outputs]`": ("outputs",),
+        "`[ground_truth, expert, user]`": PRECEDENCE,
+        "`false`": False,
+        "`true`": True,
+    }.get(text)
     if found is not None:
         return found
     return int(text.strip("`")) if text.strip("`").isdigit() else text.strip("`")

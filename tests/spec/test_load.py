@@ -90,9 +90,42 @@ def _replaced(old: str, new: str) -> str:
             16,
             (
                 "There is no setting 'deadlne_ms' in endpoints.main; expected one of cache, caller_may_choose, "
-                "deadline_ms, fallback, max_in_flight, on_full, on_member_failure, policy, pool, queue_ms, quorum, "
-                "record, strategies; did you mean 'deadline_ms'?"
+                "deadline_ms, fallback, max_in_flight, on_full, on_member_failure, outcomes, policy, pool, queue_ms, "
+                "quorum, record, strategies, value; did you mean 'deadline_ms'?"
             ),
+        ),
+        (
+            "quorum: 2\n",
+            "quorum: 2\n    outcomes: {precedense: [user]}\n",
+            18,
+            (
+                "There is no setting 'precedense' in endpoints.main.outcomes; expected one of correction_s, "
+                "expected_within_s, precedence; did you mean 'precedence'?"
+            ),
+        ),
+        (
+            "quorum: 2\n",
+            "quorum: 2\n    value: {by_class: {a: {corect: 1}}}\n",
+            18,
+            (
+                "There is no setting 'corect' in endpoints.main.value.by_class.a; expected one of correct, error; did "
+                "you mean 'correct'?"
+            ),
+        ),
+        (
+            "quorum: 2\n",
+            "quorum: 2\n    value: {per_ms: -1}\n",
+            18,
+            (
+                "endpoints.main.value: value has nothing that an outcome decides; give some of correct, error, "
+                "by_class, confusion, per_unit_error and rewards."
+            ),
+        ),
+        (
+            "quorum: 2\n",
+            "quorum: 2\n    value: {rewards: {a: 1}, absent: {b: 0}}\n",
+            18,
+            "endpoints.main.value: absent has 'b', which is no metric of rewards; add it there, or remove it.",
         ),
         (
             "voting: hard",

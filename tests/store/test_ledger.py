@@ -1,9 +1,8 @@
-"""The ledger: counts that add up, outcomes that do not depend on order, judgements."""
+"""The ledger: counts that add up, every value with its state."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import sqlalchemy as sa
 from quorate.core.types import Outcome
 from quorate.store import ledger
 from quorate.store.database import Database
-from quorate.store.ledger import Judgement, Place, Progress, Tally, TrafficKey
+from quorate.store.ledger import Place, Progress, Tally, TrafficKey
 
 KEY = TrafficKey("digits", 100, 1, "mean", "policy")
 
@@ -64,53 +63,40 @@ VALUES = [
 ]
 
 
-def test_outcomes_do_not_depend_on_order_or_repetition(tmp_path: Path) -> None:
-    kept = []
-    for i, order in enumerate(permutations(VALUES[:4])):
-        database = Database(f"sqlite:///{tmp_path / str(i)}")
-        database.migrate()
-        with database.begin() as connection:
-            for outcome in (*order, VALUES[4], *order):
-                ledger.put_outcomes(connection, [outcome])
-            kept.append(ledger.outcomes_of(connection, ["d"]))
-        database.close()
-        if i == 7:
-            break
-    assert all(one == kept[0] for one in kept)
-    assert [(o.metric, o.source, o.label, o.value) for o in kept[0]] == [
-        ("clicks", "user", None, 2.0),
-        ("time", "user", None, 1.0),
-        ("truth", "expert", None, 4.5),
-        ("truth", "user", "8", None),
+def values(*outcomes: Outcome, state: str = ledger.PENDING) -> list[ledger.StoredOutcome]:
+    return [value._replace(state=state) for outcome in outcomes for value in ledger.told(outcome)]
+
+
+def test_every_value_is_kept_with_its_state(connection: sa.Connection) -> None:
+    ledger.put_outcomes(connection, values(*VALUES))
+    kept = ledger.outcomes_of(connection, ["d", "nobody"])
+    assert [(o.metric, o.source, o.received, o.label, o.value) for o in kept] == [
+        ("clicks", "user", 1.0, None, 2.0),
+        ("time", "user", 1.0, None, 1.0),
+        ("truth", "expert", 1.0, None, 4.5),
+        ("truth", "user", 5.0, "8", None),
+        ("truth", "user", 8.0, "9", None),
+        ("truth", "user", 9.0, "7", None),
     ]
+    ledger.put_outcomes(connection, values(*VALUES, state=ledger.JOINED))
+    assert len(ledger.outcomes_of(connection, ["d"])) == 6
+    assert sum(ledger.outcome_counts(connection).values()) == 0
+    ledger.drop_outcomes(connection, kept[:5])
+    assert [o.label for o in ledger.outcomes_of(connection, ["d"])] == ["7"]
 
 
-def test_only_what_changes_is_pending_again(connection: sa.Connection) -> None:
-    assert ledger.put_outcomes(connection, VALUES[:2]) == {"d"}
-    ledger.settle(connection, ledger.outcomes_of(connection, ["d"]), ledger.JOINED)
-    assert ledger.put_outcomes(connection, VALUES[:3]) == set()
-    assert ledger.outcome_counts(connection) == {"pending": 0, "joined": 1, "invalid": 0}
-    assert ledger.put_outcomes(connection, [Outcome("d", 0, "7", source="user", at=4.0)]) == {"d"}
-    assert ledger.outcome_counts(connection) == {"pending": 1, "joined": 0, "invalid": 0}
+def test_values_in_each_state_but_joined_are_counted(connection: sa.Connection) -> None:
+    states = ("pending", "pending", "gone", "joined", "replaced", "late", "late", "late", "invalid")
+    for row, state in enumerate(states):
+        ledger.put_outcomes(connection, values(Outcome("d", row, "7", at=1.0), state=state))
+    assert ledger.outcome_counts(connection) == {"pending": 2, "gone": 1, "replaced": 1, "late": 3, "invalid": 1}
 
 
 def test_who_waits_is_found_among_many(connection: sa.Connection) -> None:
     many = [f"d{i}" for i in range(1201)]
     assert ledger.waiting(connection, many) == set()
-    ledger.put_outcomes(connection, [Outcome(d, 0, "7", at=1.0) for d in ("d0", "d700", "d1200", "elsewhere")])
+    ledger.put_outcomes(connection, values(*[Outcome(d, 0, "7", at=1.0) for d in ("d0", "d700", "d1200", "elsewhere")]))
     assert ledger.waiting(connection, many) == {"d0", "d700", "d1200"}
-    ledger.settle(connection, ledger.outcomes_of(connection, ["d700"]), ledger.INVALID)
+    ledger.put_outcomes(connection, values(Outcome("d700", 0, "7", at=1.0), state=ledger.INVALID))
     assert ledger.waiting(connection, many) == {"d0", "d1200"}
     assert len(ledger.outcomes_of(connection, many)) == 3
-
-
-def test_a_later_judgement_replaces_the_earlier_one(connection: sa.Connection) -> None:
-    one = Judgement("d", 0, "digits", 100, 1, "mean", "policy", "scores", 1.0, "user")
-    ledger.judge(connection, [one, one._replace(row=1), one._replace(decision="e", source="caller", minute=99)])
-    ledger.judge(connection, [one._replace(loss=0.0, truth_source="expert")])
-    assert sorted(ledger.losses(connection, "digits", 0)) == [
-        ("mean", "caller", "scores", 1, 1.0),
-        ("mean", "policy", "scores", 2, 1.0),
-    ]
-    assert ledger.losses(connection, "digits", 100) == [("mean", "policy", "scores", 2, 1.0)]
-    assert ledger.losses(connection, "other", 0) == []

@@ -9,8 +9,7 @@ import typer
 
 from quorate.cli._config import HERE, Json, Project, home_of, store_of
 from quorate.cli._output import note, print_json, print_table
-from quorate.codecs.lookup import JournalReader
-from quorate.control.ingest import Ingest, ingest_lock
+from quorate.control.ingest import ingest_now
 from quorate.control.report import Report, StrategyReport, report
 from quorate.errors import NotFound
 from quorate.store.revisions import revisions
@@ -41,11 +40,9 @@ def command(
     home = home_of(project)
     since = None if hours is None else time.time() - hours * 3600
     with store_of(home) as database:
-        with ingest_lock(home) as mine:
-            if mine:
-                Ingest(JournalReader(home.journal), database).catch_up()
+        ingest_now(home, database)
         with database.read() as connection:
-            found = report(connection, endpoint, since)
+            found = report(connection, endpoint, since, now=time.time())
             if not (found.strategies or found.chosen_by_caller or revisions(connection, endpoint)):
                 raise NotFound(
                     f"There is no endpoint '{endpoint}', and no traffic of one; `quorate endpoints` lists them."
@@ -63,16 +60,32 @@ def _print(found: Report) -> None:
         _table(found.strategies, f"{found.endpoint}: assigned by the policy")
     if found.chosen_by_caller:
         _table(found.chosen_by_caller, f"\n{found.endpoint}: chosen by the caller (no evidence for a strategy)")
-    if found.pending_outcomes or found.invalid_outcomes:
+    _means(found)
+    if found.completeness is not None:
+        note(f"{found.completeness:.0%} of the truths that will come of these decisions are here by now.")
+    if found.pending_outcomes or found.invalid_outcomes or found.late_outcomes or found.gone_outcomes:
         note(
             f"Outcomes of all endpoints: {found.pending_outcomes} wait for their decision, "
-            f"{found.invalid_outcomes} do not fit theirs."
+            f"{found.invalid_outcomes} do not fit theirs, {found.late_outcomes} came after the correction window, "
+            f"{found.gone_outcomes} are about decisions that are no longer kept."
         )
     if found.damaged_bytes or found.unreadable_records:
         note(
             f"Journals of all endpoints: {found.damaged_bytes} bytes are damaged, {found.unreadable_records} records "
             "could not be read; what they held is not counted."
         )
+
+
+def _means(found: Report) -> None:
+    """Business value and rewards, where there are any."""
+    rows = []
+    for strategy in found.strategies:
+        for mean in ((strategy.value,) if strategy.value else ()) + strategy.rewards:
+            limits = None if mean.low is None else f"{mean.low:.4g} to {mean.high:.4g}"
+            rows.append((mean.metric, strategy.strategy, mean.rows, mean.mean, limits))
+    if rows:
+        title = f"\n{found.endpoint}: value and rewards of a row"
+        print_table(("metric", "strategy", "rows", "mean", "95 % interval"), sorted(rows), title=title)
 
 
 def _table(strategies: tuple[StrategyReport, ...], title: str) -> None:

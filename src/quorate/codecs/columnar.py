@@ -189,6 +189,19 @@ def read_decision(path: Path, row: int) -> Decision | None:
     return None
 
 
+def read_rows(path: Path, rows: Sequence[int]) -> Iterator[tuple[int, Decision]]:
+    """The decisions in some rows of a file, ascending, with their sequences; a row group is read at a time."""
+    pa, _ = _arrow()
+    wanted, start = np.asarray(rows, np.int64), 0
+    with _open(path) as file:
+        for group in range(file.num_row_groups):
+            stop = start + file.metadata.row_group(group).num_rows
+            mine = wanted[(wanted >= start) & (wanted < stop)] - start
+            if len(mine):
+                yield from _decisions(file.read_row_group(group).take(pa.array(mine)))
+            start = stop
+
+
 def read_outcomes(path: Path) -> Iterator[tuple[int, Outcome]]:
     """All outcomes of a file with their sequences."""
     with _open(path) as file:

@@ -12,7 +12,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from quorate.core.outcomes import OutcomeRules
 from quorate.core.types import Signature, TensorSpec
+from quorate.core.value import ValueSpec
 from quorate.errors import NotReady
 
 FORMAT = 1
@@ -158,6 +160,8 @@ class EndpointRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_in_flight: int | None = None
     cache: CacheRoute | None = None
     record: RecordRoute = RecordRoute()
+    outcomes: OutcomeRules = OutcomeRules()
+    value: ValueSpec | None = None
 
 
 class FrontRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -25,6 +25,7 @@ from quorate.control.health import Files, readings
 from quorate.control.jobs.desk import JobDesk
 from quorate.control.jobs.routes import jobs_router
 from quorate.control.learner_routes import learner_router
+from quorate.control.outcome_routes import outcomes_router
 from quorate.control.overview import Overview, overview
 from quorate.control.pools import running
 from quorate.control.preview import seen, steps_of
@@ -96,6 +97,7 @@ def create_app(services: Services, access: Access) -> FastAPI:
     app.include_router(_changing(services))  # first: /v1/endpoints/apply is not the endpoint of that name
     app.include_router(_asking(services))
     app.include_router(_reading(services))
+    app.include_router(outcomes_router(services.database, services.clock))
     desk = services.jobs or JobDesk(services.home, services.database, services.clock, None)
     app.include_router(jobs_router(desk, lambda: _routing(services.home).limits.batch_bytes))
     app.include_router(learner_router(services.home, services.database, services.clock))
@@ -178,7 +180,7 @@ def _reading(services: Services) -> APIRouter:
         with database.read() as connection:
             if newest_revision(connection, name) is None:
                 raise NotFound(f"There is no endpoint '{name}'; /v1/endpoints lists them.", path="name")
-            return report(connection, name, since)
+            return report(connection, name, since, now=services.clock.now())
 
     @router.get("/v1/endpoints/{name}/overview", tags=["decisions"], responses=openapi.reading("not_found", "store"))
     def endpoint_overview(

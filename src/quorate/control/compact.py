@@ -8,10 +8,8 @@ segment is what counts; what a kill leaves behind is swept up or written again.
 from __future__ import annotations
 
 import fcntl
-import gc
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from quorate.codecs import decision as decision_codec
 from quorate.codecs import outcome as outcome_codec
 from quorate.codecs.journal import HEADER_SIZE, RecordKind, scan
 from quorate.codecs.lookup import COMPACTED, INDEX, OUTCOMES, Segment
+from quorate.control.uncollected import uncollected
 from quorate.core.types import Decision, Outcome
 from quorate.errors import JournalError, QuorateError
 from quorate.registry.files import settle, settle_folder
@@ -93,20 +92,8 @@ def compact(segment: Segment) -> Compacted:
     Raises :class:`JournalError` for a segment that is damaged or holds records this release cannot read, which stays
     as it is, and ``OSError``.
     """
-    with _uncollected():
+    with uncollected():
         return _compact(segment)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """No garbage collections: they would walk all the decisions of a segment over and over, and find nothing."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def _compact(segment: Segment) -> Compacted:

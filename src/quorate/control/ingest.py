@@ -10,37 +10,38 @@ import logging
 import math
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-
-import numpy as np
-import sqlalchemy as sa
 
 from quorate.codecs import change as change_codec
 from quorate.codecs import decision as decision_codec
 from quorate.codecs import outcome as outcome_codec
 from quorate.codecs.change import Change
-from quorate.codecs.journal import RecordKind, scan
+from quorate.codecs.journal import Record, RecordKind, Scan, scan
 from quorate.codecs.lookup import JournalReader, Segment
 from quorate.control.alone import alone, keep_doing
-from quorate.core.types import Decision, Outcome
+from quorate.control.joined import OnJoined
+from quorate.control.joining import Joiner
+from quorate.control.uncollected import uncollected
+from quorate.core.types import Outcome
 from quorate.errors import JournalError
 from quorate.home import Home
 from quorate.store import ledger
 from quorate.store.audit import add_entry
 from quorate.store.database import Database
-from quorate.store.ledger import Judgement, Place, Progress, StoredOutcome, Tally, TrafficKey
+from quorate.store.ledger import Place, Progress, Tally, TrafficKey
 
 log = logging.getLogger("quorate.control")
 
-PRECEDENCE = ("ground_truth", "expert", "user")
-"""Whose truth counts where several sources have one; other sources come after these, by name."""
-
-
 STRETCH = 256
-PAUSE_S = 0.004
-"""Between stretches of so many records it pauses: a worker that wakes up waits until this thread's slice is over."""
+PAUSE_S, HURRY_S = 0.004, 0.0005
+"""Between stretches of so many records it pauses: a worker that wakes up waits until this thread's slice is over.
+Where a whole batch is waiting the pauses are short."""
+BATCH = 20_000
+"""Records of one transaction at most: others that write to the store wait for its end."""
+INDEXES = 64
+"""Segments whose offsets stay in memory, 16 bytes a decision."""
 
 
 def ingest_lock(home: Home) -> AbstractContextManager[bool]:
@@ -55,14 +56,24 @@ def follow(
     *,
     every_s: float = 1.0,
     tidy: Callable[[], None] = lambda: None,
+    on_joined: OnJoined | None = None,
 ) -> None:
     """Ingest what comes until ``stop`` is set, trying again every ``every_s`` seconds; errors are logged.
 
-    ``tidy`` is called after each time, while the lock is held.
+    ``tidy`` is called after each time, while the lock is held; ``on_joined`` as :mod:`~quorate.control.joined` says.
     """
-    ingest = Ingest(JournalReader(home.journal), database, pause=lambda: stop.wait(PAUSE_S))
+    reader = JournalReader(home.journal, cached=INDEXES)
+    ingest = Ingest(reader, database, pause=stop.wait, on_joined=on_joined)
     tasks = {"Journals cannot be ingested": ingest.catch_up, "Journals cannot be compacted or deleted": tidy}
     keep_doing(home, "ingest", tasks, stop, every_s=every_s)
+
+
+def ingest_now(home: Home, database: Database, *, on_joined: OnJoined | None = None) -> bool:
+    """Ingest what is in the journals now; False where another process does that, as the control process of a server."""
+    with ingest_lock(home) as mine:
+        if mine:
+            Ingest(JournalReader(home.journal, cached=INDEXES), database, on_joined=on_joined).catch_up()
+    return mine
 
 
 @dataclass(slots=True)
@@ -70,7 +81,7 @@ class _Found:
     """What a stretch of a segment amounts to."""
 
     progress: Progress
-    fresh: bool = False
+    records: int = 0
     tallies: dict[TrafficKey, Tally] = field(default_factory=lambda: defaultdict(Tally))
     latencies: dict[TrafficKey, list[float]] = field(default_factory=lambda: defaultdict(list))
     decisions: list[str] = field(default_factory=list)
@@ -81,16 +92,26 @@ class _Found:
 class Ingest:
     """Reads all slots' segments into the ledger; hold :func:`ingest_lock` while using it.
 
-    ``pause`` is called now and then.
+    ``pause`` is called with seconds now and then; ``on_joined`` as :mod:`~quorate.control.joined` says.
     """
 
     def __init__(
-        self, reader: JournalReader, database: Database, *, pause: Callable[[], object] = lambda: None
+        self,
+        reader: JournalReader,
+        database: Database,
+        *,
+        pause: Callable[[float], object] = lambda _: None,
+        on_joined: OnJoined | None = None,
     ) -> None:
         self._reader = reader
         self._database = database
         self._pause = pause
+        self._pause_s = PAUSE_S
+        self._joiner = Joiner(reader, on_joined, self._rest)
         self._done: set[Segment] = set()  # complete, and read to the end
+
+    def _rest(self) -> None:
+        self._pause(self._pause_s)
 
     def catch_up(self) -> int:
         """Ingest everything that is in the journals now; returns how many records that were.
@@ -104,85 +125,84 @@ class Ingest:
             if segment in self._done:
                 continue
             place = Place(segment.slot, segment.boot, segment.first)
-            try:
-                found = _read(segment, known.get(place), self._pause)
-            except FileNotFoundError:
-                continue  # removed since it was listed
-            except (JournalError, OSError) as error:
-                log.error("%s cannot be read: %s", segment.path, error)
-                continue
-            if found.fresh:
-                self._keep(place, found)
+            batches = self._batches(segment, known.get(place))
+            while True:
+                with uncollected():
+                    found = next(batches, None)
+                    if found is None:
+                        break
+                    self._pause_s = HURRY_S if found.records >= BATCH else PAUSE_S
+                    known[place] = found.progress
+                    self._keep(place, found, known)
                 count += len(found.decisions) + len(found.outcomes) + len(found.changes)
-            if found.progress.sealed:
+            if place in known and known[place].sealed:
                 self._done.add(segment)
         return count
 
-    def _keep(self, place: Place, found: _Found) -> None:
+    def _batches(self, segment: Segment, before: Progress | None) -> Iterator[_Found]:
+        try:
+            yield from _read(segment, before, self._rest)
+        except FileNotFoundError:
+            pass  # removed since it was listed
+        except (JournalError, OSError) as error:
+            log.error("%s cannot be read: %s", segment.path, error)
+
+    def _keep(self, place: Place, found: _Found, known: Mapping[Place, Progress]) -> None:
         for key, values in found.latencies.items():
             found.tallies[key].latency.add(values)
         with self._database.begin() as connection:
             ledger.add_traffic(connection, found.tallies)
-            changed = ledger.put_outcomes(connection, found.outcomes)
-            self._join(connection, sorted(changed | ledger.waiting(connection, found.decisions)))
+            self._joiner.join(connection, found.outcomes, found.decisions, known)
             for c in found.changes:
                 add_entry(connection, at=c.at, actor=c.actor, action=c.action, subject=c.subject, detail=c.detail)
             ledger.set_progress(connection, place, found.progress)
 
-    def _join(self, connection: sa.Connection, decisions: list[str]) -> None:
-        """Join the outcomes of some decisions with those of them that are in the journal."""
-        told: dict[str, list[StoredOutcome]] = defaultdict(list)
-        for outcome in ledger.outcomes_of(connection, decisions):
-            told[outcome.decision].append(outcome)
-        settled: dict[str, list[StoredOutcome]] = {ledger.JOINED: [], ledger.INVALID: []}
-        judgements: list[Judgement] = []
-        for decision_id, outcomes in told.items():
-            try:
-                decision = self._reader.find(decision_id)
-            except JournalError as error:
-                log.error("Decision %s cannot be joined with its outcomes: %s", decision_id, error)
-                continue
-            if decision is not None:
-                fit = [outcome for outcome in outcomes if _fits(outcome, decision)]
-                settled[ledger.JOINED] += fit
-                settled[ledger.INVALID] += [outcome for outcome in outcomes if outcome not in fit]
-                judgements += _judge(decision, fit)
-        for state, some in settled.items():
-            ledger.settle(connection, some, state)
-        ledger.judge(connection, judgements)
 
-
-def _read(segment: Segment, before: Progress | None, pause: Callable[[], object]) -> _Found:
-    """What a segment holds beyond what is known of it."""
+def _read(segment: Segment, before: Progress | None, pause: Callable[[], object]) -> Iterator[_Found]:
+    """What a segment holds beyond what is known of it, in batches; nothing where there is nothing new."""
     found = scan(segment.path, before.offset if before is not None else 0)
     if before is not None and found.header is not None and found.header.created != before.created:
-        return _read(segment, None, pause)  # another journal in the place of the one that was read
-    old = before or Progress(found.header.created if found.header is not None else 0, 0)
+        yield from _read(segment, None, pause)  # another journal in the place of the one that was read
+        return
+    if found.header is None:
+        return
+    old = before or Progress(found.header.created, 0)
     batch, unreadable = _Found(old), 0
     for number, record in enumerate(found, 1):
         if number % STRETCH == 0:
             pause()
-        try:
-            if record.kind == RecordKind.DECISION:
-                _count(batch, decision_codec.summary(record.payload))
-            elif record.kind == RecordKind.OUTCOME:
-                batch.outcomes.append(outcome_codec.decode(record.payload))
-            elif record.kind == RecordKind.CHANGE:
-                batch.changes.append(change_codec.decode(record.payload))
-        except JournalError as error:
-            unreadable += 1
-            log.error("%s at byte %d: %s", segment.path, record.offset, error)
+        unreadable += not _take(batch, record, segment)
+        if batch.records >= BATCH:
+            batch.progress = _progress(old, found, unreadable)
+            yield batch
+            batch = _Found(batch.progress)
     for damage in found.damage:
         log.error("%s is damaged: %d bytes at byte %d hold no record", segment.path, damage.length, damage.offset)
-    batch.progress = Progress(
-        old.created,
-        found.end,
-        old.sealed or found.sealed,
-        old.damaged + sum(damage.length for damage in found.damage),
-        old.unreadable + unreadable,
-    )
-    batch.fresh = batch.progress != before and found.header is not None
-    return batch
+    done = _progress(old, found, unreadable)
+    if done != (batch.progress if batch.progress is not old else before):
+        batch.progress = done
+        yield batch
+
+
+def _progress(old: Progress, found: Scan, unreadable: int) -> Progress:
+    lost = sum(damage.length for damage in found.damage)
+    return Progress(old.created, found.end, old.sealed or found.sealed, old.damaged + lost, old.unreadable + unreadable)
+
+
+def _take(batch: _Found, record: Record, segment: Segment) -> bool:
+    """Take a record into a batch; False where it cannot be read."""
+    batch.records += 1
+    try:
+        if record.kind == RecordKind.DECISION:
+            _count(batch, decision_codec.summary(record.payload))
+        elif record.kind == RecordKind.OUTCOME:
+            batch.outcomes.append(outcome_codec.decode(record.payload))
+        elif record.kind == RecordKind.CHANGE:
+            batch.changes.append(change_codec.decode(record.payload))
+    except JournalError as error:
+        log.error("%s at byte %d: %s", segment.path, record.offset, error)
+        return False
+    return True
 
 
 def _count(batch: _Found, decided: decision_codec.Summary) -> None:
@@ -197,44 +217,3 @@ def _count(batch: _Found, decided: decision_codec.Summary) -> None:
     if math.isfinite(d.latency_ms):
         batch.latencies[key].append(max(d.latency_ms, 0.0))
     batch.decisions.append(d.id)
-
-
-def _fits(outcome: StoredOutcome, decision: Decision) -> bool:
-    """Whether an outcome can be about this decision; those that came before it could not be checked then."""
-    if outcome.row >= decision.rows:
-        return False
-    if outcome.metric != ledger.TRUTH:
-        return True
-    return outcome.label in decision.classes if decision.output_kind == "scores" else outcome.value is not None
-
-
-def _judge(decision: Decision, outcomes: list[StoredOutcome]) -> Iterator[Judgement]:
-    """Rows that were answered and whose truth is known, by the source that takes precedence."""
-    d = decision
-    if d.answer is None or d.abstained:
-        return
-    truths: dict[int, StoredOutcome] = {}
-    for outcome in outcomes:
-        if outcome.metric == ledger.TRUTH:
-            other = truths.get(outcome.row)
-            if other is None or _precedence(outcome) < _precedence(other):
-                truths[outcome.row] = outcome
-    for row, truth in truths.items():
-        answer = d.answer[row]
-        if not np.isfinite(answer).all():
-            continue
-        if d.output_kind == "scores":
-            loss = float(d.classes[int(answer.argmax())] != truth.label)
-        elif len(answer) == 1 and truth.value is not None:
-            loss = abs(float(answer[0]) - truth.value)
-        else:
-            continue  # one number is no truth for an answer of several
-        minute = int(d.arrived // 60)
-        yield Judgement(
-            d.id, row, d.endpoint, minute, d.revision, d.assigned, d.source, d.output_kind, loss, truth.source
-        )
-
-
-def _precedence(outcome: StoredOutcome) -> tuple[int, str]:
-    source = outcome.source
-    return (PRECEDENCE.index(source) if source in PRECEDENCE else len(PRECEDENCE), source)

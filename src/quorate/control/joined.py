@@ -29,7 +29,7 @@ class Joined(NamedTuple):
     metrics by row. ``new`` has, by row, the metrics (``truth`` among them) that had no value before; ``changed`` those
     whose value counted before and is another one now. A learner that cannot unlearn looks at ``new`` only.
     ``values`` is the business value by row of the answer that was served, of the rows for which it is known; empty
-    where the endpoint declares none.
+    where the endpoint declares none. ``valued`` are the rows whose value was not known before.
     """
 
     decision: Decision
@@ -38,6 +38,7 @@ class Joined(NamedTuple):
     new: Mapping[int, frozenset[str]]
     changed: Mapping[int, frozenset[str]]
     values: Mapping[int, float]
+    valued: frozenset[int] = frozenset()
 
 
 OnJoined = Callable[[sa.Connection, Sequence[Joined]], None]

@@ -31,7 +31,8 @@ class Overview:
     """The last ``minutes`` minutes of an endpoint, the present one included; latencies are milliseconds.
 
     ``policy`` is its kind, and ``learns`` whether there is something at ``/v1/endpoints/{name}/learner``.
-    ``timeline`` has every minute, the oldest first. Strategies are counted as in the report, over the same time.
+    ``timeline`` has every minute, the oldest first. Strategies are counted as in the report, over the same time;
+    ``completeness`` is the share of the truths of these decisions that is here, of those that will come.
     """
 
     endpoint: str
@@ -52,6 +53,7 @@ class Overview:
     chosen_by_caller: tuple[StrategyReport, ...]
     members: tuple[MemberHealth, ...]
     problems: tuple[Problem, ...]
+    completeness: float | None = None
 
 
 def overview(
@@ -72,7 +74,7 @@ def overview(
     for key, tally in ledger.traffic(connection, endpoint.name, first):
         total.merge(tally)
         by_minute[key.minute].merge(tally)
-    found = report(connection, endpoint.name, first * 60.0)
+    found = report(connection, endpoint.name, first * 60.0, now=now)
     members = health.members(pool, readings, files)
     return Overview(
         endpoint=endpoint.name,
@@ -93,6 +95,7 @@ def overview(
         chosen_by_caller=found.chosen_by_caller,
         members=tuple(members),
         problems=tuple(health.problems(members, readings, workers, _others(endpoint, pool, files))),
+        completeness=found.completeness,
     )
 
 

@@ -25,9 +25,11 @@ from quorate.codecs.snapshot import (
     Routing,
     StrategyRoute,
 )
+from quorate.control.resolve_value import resolve_value
 from quorate.control.rewards import reward_route
 from quorate.control.ruling import Fronts, notices, path_of, policy_problems
 from quorate.core.combine.weighted import log_odds
+from quorate.core.outcomes import OutcomeRules
 from quorate.core.types import OutputKind, OutputSpec, Signature, State
 from quorate.errors import ConfigError, QuorateError, RegistryError
 from quorate.registry.manifest import Manifest
@@ -202,6 +204,8 @@ class _Resolver:
             max_in_flight=spec.max_in_flight,
             cache=CacheRoute(**spec.cache.model_dump()) if spec.cache is not None else None,
             record=msgspec.convert(spec.record.model_dump(), RecordRoute),
+            outcomes=OutcomeRules(**spec.outcomes.model_dump()),
+            value=resolve_value(name, spec, pool.route.signature.output, self._report),
         )
 
     def _policy(self, endpoint: str, spec: EndpointSpec, policy: PolicySpec | None) -> PolicyRoute | None:

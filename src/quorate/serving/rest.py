@@ -296,13 +296,20 @@ class RestApp:
     async def _accept_outcomes(self, request: Request) -> Reply:
         self._gate.authorise(request, "outcome")
         self._gate.need_ready()
+        parts = (self._outcomes, self._plane.meters)
+        limits = self._plane.generation.limits
+        if request.media_type == outcome_requests.NDJSON:
+            encoding = request.headers.get(b"content-encoding")
+            taken = await outcome_requests.take_lines(*parts, request.stream(), encoding, limits)
+            return 202, [JSON], _encode(taken)
         if request.media_type not in ("application/json", ""):
             raise UnsupportedMediaType(
-                f"'{request.media_type[:64]}' is not read here; expected application/json.", path="Content-Type"
+                f"'{request.media_type[:64]}' is not read here; expected application/json or "
+                f"{outcome_requests.NDJSON}.",
+                path="Content-Type",
             )
         body = await self._gate.body(request)
-        taken = await outcome_requests.take(self._outcomes, self._plane.meters, body, self._plane.generation.limits)
-        return 202, [JSON], _encode(taken)
+        return 202, [JSON], _encode(await outcome_requests.take(*parts, body, limits))
 
 
 def _finish(request: Request, headers: Headers, body: Body) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -15,6 +15,7 @@ from quorate.errors import ConfigError
 from quorate.spec.document import parse
 from quorate.spec.fronts import FrontRuleSpec, FrontSpec
 from quorate.spec.model import NAME, REF, STICKY, EndpointSpec, Plugged, PolicySpec, PoolSpec, Spec, StrategySpec
+from quorate.spec.outcomes import ClassValueSpec
 from quorate.spec.problems import ConfigProblems, Origin, Path, dotted, expected
 from quorate.spec.rule_forms import RuleSpec
 
@@ -121,9 +122,20 @@ def _section(path: Path, data: Any) -> type[BaseModel] | None:
             return RuleSpec
         case ("endpoints", _, "policy"):
             return _variant(PolicySpec, path, data)
+        case ("endpoints", _, "value", "by_class", _):
+            return ClassValueSpec
+        case ("endpoints", _, str() as name) if name in EndpointSpec.model_fields:
+            return _model_in(EndpointSpec.model_fields[name].annotation)
         case (str() as name,) if name in Spec.model_fields:
-            found = Spec.model_fields[name].annotation
-            return found if isinstance(found, type) and issubclass(found, BaseModel) else None
+            return _model_in(Spec.model_fields[name].annotation)
+    return None
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The section that a setting is, perhaps among other forms."""
+    for found in (annotation, *get_args(annotation)):
+        if isinstance(found, type) and issubclass(found, BaseModel):
+            return found
     return None
 
 

@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from quorate.spec.fronts import FrontSpec
+from quorate.spec.outcomes import OutcomesSpec, ValueSpec
 from quorate.spec.parameters import plugin_models
 from quorate.spec.rule_forms import RULES
 
@@ -299,6 +300,10 @@ class EndpointSpec(Section):
     record: Annotated[RecordSpec, Field(description="What of a decision is recorded: sampling and redaction.")] = (
         RecordSpec()
     )
+    outcomes: Annotated[
+        OutcomesSpec, Field(description="Which of several outcomes count, and when one is expected.")
+    ] = OutcomesSpec()
+    value: Annotated[ValueSpec | None, Field(description="What answers are worth.")] = None
 
 
 class ServerSpec(Section):

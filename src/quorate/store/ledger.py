@@ -1,25 +1,29 @@
 """The ledger: what ingesting the journals has found out, and how far it has read.
 
-Decisions themselves stay in their segments; here are traffic counts by minute, outcomes, and rows whose truth is known.
+Decisions themselves stay in their segments; here are traffic counts by minute, and outcomes. What these amount to is in
+:mod:`quorate.store.tallies`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from quorate.core.stats.histogram import LogHistogram
 from quorate.core.types import Outcome
+from quorate.store.bulk import select_in, upsert
 from quorate.store.database import metadata
 
 TRUTH = "truth"
-PENDING, JOINED, INVALID = "pending", "joined", "invalid"
-_MANY = 500  # values in one IN (…)
+PENDING, GONE, JOINED, REPLACED, LATE, INVALID = "pending", "gone", "joined", "replaced", "late", "invalid"
+"""States of a value: its decision was not read yet; was, and is no longer kept; it counts for its source; another value
+of its source counts; it came after the correction window; it cannot be about its decision."""
+
+_OPEN = f"state <> '{JOINED}' AND "  # said by every query that an index of these alone is to serve
 
 _offsets = sa.Table(
     "journal_offsets",
@@ -60,25 +64,16 @@ _outcomes = sa.Table(
     sa.Column("label", sa.Text, nullable=True),
     sa.Column("value", sa.Double, nullable=True),
     sa.Column("at", sa.Double, nullable=False),
-    sa.Column("received", sa.Double, nullable=False),
+    sa.Column("received", sa.Double, primary_key=True),
     sa.Column("state", sa.String(10), nullable=False),
-    sa.Index("outcomes_state", "state", "decision"),
-)
-
-_judged = sa.Table(
-    "judged",
-    metadata,
-    sa.Column("decision", sa.String(36), primary_key=True),
-    sa.Column("row", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("endpoint", sa.String(200), nullable=False),
-    sa.Column("minute", sa.Integer, nullable=False),
-    sa.Column("revision", sa.Integer, nullable=False),
-    sa.Column("strategy", sa.String(200), nullable=False),
-    sa.Column("source", sa.String(20), nullable=False),
-    sa.Column("kind", sa.String(10), nullable=False),
-    sa.Column("loss", sa.Double, nullable=False),
-    sa.Column("truth_source", sa.String(64), nullable=False),
-    sa.Index("judged_endpoint", "endpoint", "minute"),
+    sa.Index(
+        "outcomes_open",
+        "state",
+        "decision",
+        sqlite_where=sa.text("state <> 'joined'"),
+        postgresql_where=sa.text("state <> 'joined'"),
+    ),
+    sqlite_with_rowid=False,
 )
 
 
@@ -154,31 +149,6 @@ class StoredOutcome(NamedTuple):
         return (self.at, self.received, self.label or "", 0.0 if self.value is None else self.value)
 
 
-class Judgement(NamedTuple):
-    """A row whose truth is known. ``loss`` is 0 or 1 for ``scores``, the absolute error for ``values``."""
-
-    decision: str
-    row: int
-    endpoint: str
-    minute: int
-    revision: int
-    strategy: str
-    source: str
-    kind: str
-    loss: float
-    truth_source: str
-
-
-class Losses(NamedTuple):
-    """Judged rows of one strategy and source, summed."""
-
-    strategy: str
-    source: str
-    kind: str
-    rows: int
-    loss: float
-
-
 # --- how far the journals are read ----------------------------------------------------------------
 
 
@@ -233,92 +203,52 @@ def _tally(row: sa.Row[Any]) -> Tally:
 # --- outcomes -------------------------------------------------------------------------------------
 
 
-def put_outcomes(connection: sa.Connection, outcomes: Iterable[Outcome]) -> set[str]:
-    """Store outcomes as pending; returns the decisions for which that changed anything.
+def told(outcome: Outcome) -> Iterator[StoredOutcome]:
+    """What an outcome says, one value each, pending."""
+    o = outcome
+    values: Mapping[str, str | float] = {TRUTH: o.truth} if o.truth is not None else o.rewards
+    for metric, value in values.items():
+        if isinstance(value, str):
+            yield StoredOutcome(o.decision, o.row, metric, o.source, value, None, o.at, o.received, PENDING)
+        else:
+            yield StoredOutcome(o.decision, o.row, metric, o.source, None, float(value), o.at, o.received, PENDING)
 
-    Of several values for one decision, row, metric and source the one with the latest ``at`` is kept, so neither
-    order nor repetition matters.
-    """
-    newest: dict[tuple[Any, ...], StoredOutcome] = {}
-    for outcome in outcomes:
-        for stored in _stored(outcome):
-            before = newest.get(stored[:4])
-            if before is None or stored.rank > before.rank:
-                newest[stored[:4]] = stored
-    known = {old[:4]: old for old in outcomes_of(connection, sorted({stored.decision for stored in newest.values()}))}
-    fresh = [new for key, new in newest.items() if key not in known or new.rank > known[key].rank]
-    _upsert(connection, _outcomes, [outcome._asdict() for outcome in fresh])
-    return {outcome.decision for outcome in fresh}
+
+def put_outcomes(connection: sa.Connection, outcomes: Sequence[StoredOutcome]) -> None:
+    """Store values with their states; one of the same key and time of receipt is replaced."""
+    upsert(connection, _outcomes, outcomes)
+
+
+def drop_outcomes(connection: sa.Connection, outcomes: Sequence[StoredOutcome]) -> None:
+    """Forget values."""
+    for o in outcomes:
+        connection.execute(
+            _outcomes.delete().where(*(column == getattr(o, column.name) for column in _outcomes.primary_key.columns))
+        )
 
 
 def outcomes_of(connection: sa.Connection, decisions: Sequence[str]) -> list[StoredOutcome]:
-    """Everything known about some decisions, by decision and row."""
-    found: list[StoredOutcome] = []
-    for start in range(0, len(decisions), _MANY):
-        some = _outcomes.c.decision.in_(decisions[start : start + _MANY])
-        ordered = sa.select(_outcomes).where(some).order_by(*_outcomes.primary_key.columns)
-        found.extend(StoredOutcome(*row) for row in connection.execute(ordered))
+    """Every value known about some decisions, by decision, row, metric, source and time of receipt."""
+    columns = ", ".join(f'"{name}"' for name in StoredOutcome._fields)
+    found = [StoredOutcome._make(row) for row in select_in(connection, columns, _outcomes, "decision", decisions)]
+    found.sort(key=lambda o: (*o[:4], o.received))
     return found
-
-
-def settle(connection: sa.Connection, outcomes: Iterable[StoredOutcome], state: str) -> None:
-    """Say of outcomes that they are joined with their decision, or invalid for it."""
-    _upsert(connection, _outcomes, [outcome._replace(state=state)._asdict() for outcome in outcomes])
 
 
 def waiting(connection: sa.Connection, decisions: Sequence[str]) -> set[str]:
     """Those of the decisions that have pending outcomes."""
-    pending = sa.select(_outcomes.c.decision).where(_outcomes.c.state == PENDING)
-    if connection.execute(pending.limit(1)).first() is None:
+    if connection.exec_driver_sql(f"SELECT 1 FROM outcomes WHERE {_OPEN}state = '{PENDING}' LIMIT 1").first() is None:  # noqa: S608 - no input
         return set()
-    found: set[str] = set()
-    for start in range(0, len(decisions), _MANY):
-        some = pending.where(_outcomes.c.decision.in_(decisions[start : start + _MANY]))
-        found.update(connection.scalars(some))
-    return found
+    where = f"{_OPEN}state = '{PENDING}' AND "
+    return {row[0] for row in select_in(connection, "decision", _outcomes, "decision", decisions, where)}
 
 
 def outcome_counts(connection: sa.Connection) -> dict[str, int]:
-    """How many outcomes are pending, joined and invalid, over all endpoints."""
-    counted = sa.select(_outcomes.c.state, sa.func.count()).group_by(_outcomes.c.state)
-    return {PENDING: 0, JOINED: 0, INVALID: 0} | {row[0]: row[1] for row in connection.execute(counted)}
-
-
-def _stored(outcome: Outcome) -> Iterator[StoredOutcome]:
-    o = outcome
-    values: Mapping[str, str | float] = {TRUTH: o.truth} if o.truth is not None else o.rewards
-    for metric, value in values.items():
-        label, number = (value, None) if isinstance(value, str) else (None, float(value))
-        yield StoredOutcome(o.decision, o.row, metric, o.source, label, number, o.at, o.received, PENDING)
-
-
-# --- judged rows ----------------------------------------------------------------------------------
-
-
-def judge(connection: sa.Connection, judgements: Iterable[Judgement]) -> None:
-    """Record what rows turned out to be; a later judgement of a row replaces the earlier one."""
-    _upsert(connection, _judged, [judgement._asdict() for judgement in judgements])
-
-
-def losses(connection: sa.Connection, endpoint: str, since_minute: int) -> list[Losses]:
-    """Judged rows of an endpoint from a minute on, summed by assigned strategy, source and kind."""
-    by = (_judged.c.strategy, _judged.c.source, _judged.c.kind)
-    summed = (
-        sa.select(*by, sa.func.count(), sa.func.sum(_judged.c.loss))
-        .where(_judged.c.endpoint == endpoint, _judged.c.minute >= since_minute)
-        .group_by(*by)
-    )
-    return [Losses(*row) for row in connection.execute(summed)]
+    """How many values are in each state but joined, over all endpoints; joined ones are far too many to count."""
+    counted = connection.exec_driver_sql(f"SELECT state, count(*) FROM outcomes WHERE {_OPEN}1 = 1 GROUP BY state")  # noqa: S608 - no input
+    return dict.fromkeys((PENDING, GONE, REPLACED, LATE, INVALID), 0) | {row[0]: row[1] for row in counted}
 
 
 def _upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows, replacing those with the same primary key."""
-    if not rows:
-        return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table)
-    keys = set(table.primary_key.columns.keys())
-    changes = {name: statement.excluded[name] for name in (column.name for column in table.c) if name not in keys}
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=sorted(keys), set_=changes), [dict(row) for row in rows]
-    )
+    upsert(connection, table, [[row[column.name] for column in table.c] for row in rows])

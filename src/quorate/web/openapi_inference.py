@@ -144,6 +144,7 @@ def _outcome_schemas() -> Schema:
             duplicate=count,
             pending={**count, "description": "Accepted, but the decision is not known here yet."},
             rejected=listing(obj("index detail", index=count, detail=STRING, code=STRING, path=STRING)),
+            more_rejected={**count, "description": "Of lines: rejected ones that are not listed."},
         ),
     }
 
@@ -224,16 +225,20 @@ def _outcomes() -> Schema:
     # In a list each is judged for itself, so what is no outcome there is an answer's `rejected`, not an error.
     item: Schema = {"type": "object", "description": "An `Outcome`; one that is not is listed in `rejected`."}
     one_or_many = {"anyOf": [ref("Outcome"), {**listing(item), "minItems": 1}]}
+    lines: Schema = {"type": "string", "description": "An `Outcome` a line; any number of them."}
     return {
         "tags": ["outcomes"],
         "operationId": "outcomes",
         "summary": "Report truths or rewards.",
         "description": (
-            "Report what turned out true, or what an answer was worth: one outcome or a list. Sending it again changes "
-            "nothing; it may come late, out of order, and before its decision is known."
+            "Report what turned out true, or what an answer was worth: one outcome, a list, or lines. Sending it again "
+            "changes nothing; it may come late, out of order, and before its decision is known."
         ),
         "parameters": HEADERS[:2],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": one_or_many}}},
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": one_or_many}, "application/x-ndjson": {"schema": lines}},
+        },
         "responses": {
             "202": answer("Written down.", ref("OutcomesResponse")),
             **problems(*WRITE, "overloaded", "not_ready"),
