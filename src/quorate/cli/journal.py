@@ -16,8 +16,9 @@ from quorate.cli._output import note, print_json, print_table
 from quorate.clock import SystemClock
 from quorate.codecs import columnar
 from quorate.codecs.lookup import JournalReader
-from quorate.control.ingest import Ingest, ingest_lock
+from quorate.control.ingest import ingest_lock
 from quorate.control.keeping import Keeper, Kept, ship_lock
+from quorate.control.learner import catch_up, ingest_now
 from quorate.control.pins import Pin, pins
 from quorate.control.pins import pin as set_pin
 from quorate.control.pins import unpin as remove_pin
@@ -107,9 +108,7 @@ def ship(project: Project = HERE) -> None:
     """Copy finished files to where journal.ship says; exits with 1 if one could not be copied."""
     home = home_of(project)
     with store_of(home) as database:
-        with ingest_lock(home) as mine:
-            if mine:
-                Ingest(JournalReader(home.journal), database).catch_up()
+        ingest_now(home, database, SystemClock())
         with ship_lock(home) as mine:
             if not mine:
                 raise ConfigError("Another process ships this project's journal now; it does so by itself.")
@@ -158,7 +157,7 @@ def _keeping(home: Home) -> Iterator[Keeper]:
     with store_of(home) as database, ingest_lock(home) as mine:
         if not mine:
             raise ConfigError("The control process of this project runs, and does this by itself.")
-        Ingest(JournalReader(home.journal), database).catch_up()
+        catch_up(home, database, SystemClock())
         yield Keeper(home, database, SystemClock())
 
 

@@ -17,10 +17,11 @@ import typer
 
 from quorate.cli._config import HERE, Json, Project, home_of, store_of
 from quorate.cli._output import note, print_json, print_table, progress
+from quorate.clock import SystemClock
 from quorate.codecs.lookup import JournalReader
 from quorate.control.completeness import MetricReport, OutcomesReport, outcomes_report
 from quorate.control.imports import Columns, Row, Wrong, csv_rows, ndjson_rows, opened, outcomes, sql_rows, unix_seconds
-from quorate.control.ingest import ingest_now
+from quorate.control.learner import ingest_now
 from quorate.control.matching import check_key, find_in, the_one
 from quorate.errors import ConfigError, InvalidInput, NotFound
 from quorate.store.revisions import newest_revision
@@ -63,7 +64,7 @@ def show(
     """Show how many of an endpoint's decisions have outcomes, whose, how late, and how complete that is."""
     home, now = home_of(project), time.time()
     with store_of(home) as database:
-        ingest_now(home, database)
+        ingest_now(home, database, SystemClock())
         with database.read() as connection:
             if newest_revision(connection, endpoint) is None:
                 raise NotFound(f"There is no endpoint '{endpoint}'; `quorate endpoints` lists them.")

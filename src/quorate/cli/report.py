@@ -9,7 +9,8 @@ import typer
 
 from quorate.cli._config import HERE, Json, Project, home_of, store_of
 from quorate.cli._output import note, print_json, print_table
-from quorate.control.ingest import ingest_now
+from quorate.clock import SystemClock
+from quorate.control.learner import ingest_now
 from quorate.control.report import Report, StrategyReport, report
 from quorate.errors import NotFound
 from quorate.store.revisions import revisions
@@ -40,7 +41,7 @@ def command(
     home = home_of(project)
     since = None if hours is None else time.time() - hours * 3600
     with store_of(home) as database:
-        ingest_now(home, database)
+        ingest_now(home, database, SystemClock())
         with database.read() as connection:
             found = report(connection, endpoint, since, now=time.time())
             if not (found.strategies or found.chosen_by_caller or revisions(connection, endpoint)):

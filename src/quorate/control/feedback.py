@@ -7,9 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, cast
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from quorate.codecs.decision import Summary
 from quorate.codecs.snapshot import RewardRoute
 from quorate.control.answering import LoggedRevision
 from quorate.control.joined import Joined
@@ -23,6 +25,9 @@ FAILED = "failed"
 """What becomes of rows: learned from; or not, because they were answered under another policy or other strategies,
 because the caller chose, because what became known is not what is learned from, or because the policy raised an
 error."""
+
+
+_floats = msgspec.msgpack.Decoder(tuple[float, ...]).decode
 
 
 class _Row(NamedTuple):
@@ -51,6 +56,21 @@ def feedback(
         Feedback(d.context, d.facts, d.propensities, assigned, earned, d.arrived, d.latency_ms, d.error is not None)
         for (d, _, assigned, *_), earned in zip(rows, normalised(rewards, reward), strict=True)
     ]
+
+
+def watched(decided: Summary, strategies: Sequence[str]) -> Iterator[Feedback]:
+    """What a decision tells before anything is known about it: how long it took, and whether it failed."""
+    if decided.assigned in strategies:
+        yield Feedback(
+            {},
+            {},
+            _floats(decided.propensities),
+            strategies.index(decided.assigned),
+            np.full(len(strategies), math.nan),
+            decided.arrived,
+            decided.latency_ms,
+            decided.error is not None,
+        )
 
 
 def _rows(revision: LoggedRevision, metric: str, joined: Sequence[Joined], counts: Counter[str]) -> Iterator[_Row]:

@@ -10,7 +10,7 @@ import logging
 import math
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -21,7 +21,7 @@ from quorate.codecs.change import Change
 from quorate.codecs.journal import Record, RecordKind, Scan, scan
 from quorate.codecs.lookup import JournalReader, Segment
 from quorate.control.alone import alone, keep_doing
-from quorate.control.joined import OnJoined
+from quorate.control.joined import NOBODY, Listener
 from quorate.control.joining import Joiner
 from quorate.control.uncollected import uncollected
 from quorate.core.types import Outcome
@@ -56,29 +56,25 @@ def follow(
     *,
     every_s: float = 1.0,
     tidy: Callable[[], None] = lambda: None,
-    on_joined: OnJoined | None = None,
+    listener: Listener = NOBODY,
 ) -> None:
     """Ingest what comes until ``stop`` is set, trying again every ``every_s`` seconds; errors are logged.
 
-    ``tidy`` is called after each time, while the lock is held; ``on_joined`` as :mod:`~quorate.control.joined` says.
+    ``tidy`` is called after each time, while the lock is held; ``listener`` as :mod:`~quorate.control.joined` says.
     """
     reader = JournalReader(home.journal, cached=INDEXES)
-    ingest = Ingest(reader, database, pause=stop.wait, on_joined=on_joined)
-    tasks = {"Journals cannot be ingested": ingest.catch_up, "Journals cannot be compacted or deleted": tidy}
+    ingest = Ingest(reader, database, pause=stop.wait, listener=listener)
+    tasks = {
+        "Journals cannot be ingested": ingest.catch_up,
+        "What was learned cannot be published": listener.publish,
+        "Journals cannot be compacted or deleted": tidy,
+    }
     keep_doing(home, "ingest", tasks, stop, every_s=every_s)
-
-
-def ingest_now(home: Home, database: Database, *, on_joined: OnJoined | None = None) -> bool:
-    """Ingest what is in the journals now; False where another process does that, as the control process of a server."""
-    with ingest_lock(home) as mine:
-        if mine:
-            Ingest(JournalReader(home.journal, cached=INDEXES), database, on_joined=on_joined).catch_up()
-    return mine
 
 
 @dataclass(slots=True)
 class _Found:
-    """What a stretch of a segment amounts to."""
+    """What a stretch of a segment amounts to; ``seen`` are decisions of the ``watched`` endpoints."""
 
     progress: Progress
     records: int = 0
@@ -87,12 +83,14 @@ class _Found:
     decisions: list[str] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
+    watched: Collection[str] = ()
+    seen: list[decision_codec.Summary] = field(default_factory=list)
 
 
 class Ingest:
     """Reads all slots' segments into the ledger; hold :func:`ingest_lock` while using it.
 
-    ``pause`` is called with seconds now and then; ``on_joined`` as :mod:`~quorate.control.joined` says.
+    ``pause`` is called with seconds now and then; ``listener`` as :mod:`~quorate.control.joined` says.
     """
 
     def __init__(
@@ -101,13 +99,14 @@ class Ingest:
         database: Database,
         *,
         pause: Callable[[float], object] = lambda _: None,
-        on_joined: OnJoined | None = None,
+        listener: Listener = NOBODY,
     ) -> None:
         self._reader = reader
         self._database = database
         self._pause = pause
         self._pause_s = PAUSE_S
-        self._joiner = Joiner(reader, on_joined, self._rest)
+        self._joiner = Joiner(reader, listener.learn, self._rest)
+        self._listener = listener
         self._done: set[Segment] = set()  # complete, and read to the end
 
     def _rest(self) -> None:
@@ -141,7 +140,7 @@ class Ingest:
 
     def _batches(self, segment: Segment, before: Progress | None) -> Iterator[_Found]:
         try:
-            yield from _read(segment, before, self._rest)
+            yield from _read(segment, before, self._rest, self._listener.watched())
         except FileNotFoundError:
             pass  # removed since it was listed
         except (JournalError, OSError) as error:
@@ -152,22 +151,26 @@ class Ingest:
             found.tallies[key].latency.add(values)
         with self._database.begin() as connection:
             ledger.add_traffic(connection, found.tallies)
+            if found.seen:
+                self._listener.watch(connection, found.seen)
             self._joiner.join(connection, found.outcomes, found.decisions, known)
             for c in found.changes:
                 add_entry(connection, at=c.at, actor=c.actor, action=c.action, subject=c.subject, detail=c.detail)
             ledger.set_progress(connection, place, found.progress)
 
 
-def _read(segment: Segment, before: Progress | None, pause: Callable[[], object]) -> Iterator[_Found]:
+def _read(
+    segment: Segment, before: Progress | None, pause: Callable[[], object], watched: Collection[str]
+) -> Iterator[_Found]:
     """What a segment holds beyond what is known of it, in batches; nothing where there is nothing new."""
     found = scan(segment.path, before.offset if before is not None else 0)
     if before is not None and found.header is not None and found.header.created != before.created:
-        yield from _read(segment, None, pause)  # another journal in the place of the one that was read
+        yield from _read(segment, None, pause, watched)  # another journal in the place of the one that was read
         return
     if found.header is None:
         return
     old = before or Progress(found.header.created, 0)
-    batch, unreadable = _Found(old), 0
+    batch, unreadable = _Found(old, watched=watched), 0
     for number, record in enumerate(found, 1):
         if number % STRETCH == 0:
             pause()
@@ -175,7 +178,7 @@ def _read(segment: Segment, before: Progress | None, pause: Callable[[], object]
         if batch.records >= BATCH:
             batch.progress = _progress(old, found, unreadable)
             yield batch
-            batch = _Found(batch.progress)
+            batch = _Found(batch.progress, watched=watched)
     for damage in found.damage:
         log.error("%s is damaged: %d bytes at byte %d hold no record", segment.path, damage.length, damage.offset)
     done = _progress(old, found, unreadable)
@@ -217,3 +220,5 @@ def _count(batch: _Found, decided: decision_codec.Summary) -> None:
     if math.isfinite(d.latency_ms):
         batch.latencies[key].append(max(d.latency_ms, 0.0))
     batch.decisions.append(d.id)
+    if d.endpoint in batch.watched:
+        batch.seen.append(d)

@@ -1,7 +1,7 @@
 """What ingest hands on after it has joined outcomes with their decisions: the one place for learners to listen.
 
-``Ingest(reader, database, on_joined=learn)`` calls ``learn(connection, joined)`` in the transaction that also records
-the outcomes and how far the journals are read. So what it writes through ``connection`` is there exactly once, whatever
+``Ingest`` calls its listener's ``learn(connection, joined)`` inside the transaction that also records the outcomes and
+how far the journals are read. So what it writes through ``connection`` is there exactly once, whatever
 crashes; if it raises, nothing of the batch is kept and the batch is read again. It is called with batches of bounded
 size, any number of them in one transaction, decisions by slot and in the order they were made. A decision comes again
 whenever something that counts of it is new or has changed: later outcomes, corrections, a source of higher precedence.
@@ -13,11 +13,12 @@ after the correction window, and those of a source that another precedes, are no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from quorate.codecs.decision import Summary
 from quorate.core.types import Decision
 from quorate.store.ledger import StoredOutcome
 
@@ -42,3 +43,23 @@ class Joined(NamedTuple):
 
 
 OnJoined = Callable[[sa.Connection, Sequence[Joined]], None]
+
+
+class Listener:
+    """Who learns from what ingest finds; this one does not. ``learn`` and ``watch`` are called in its transaction."""
+
+    def learn(self, connection: sa.Connection, joined: Sequence[Joined]) -> None:
+        """Something has become known about these."""
+
+    def watched(self) -> Collection[str]:
+        """Endpoints whose decisions are wanted, also without an outcome."""
+        return ()
+
+    def watch(self, connection: sa.Connection, decided: Sequence[Summary]) -> None:
+        """Decisions of those, each once, before anything becomes known about them."""
+
+    def publish(self) -> None:
+        """Called after the transactions, again and again."""
+
+
+NOBODY = Listener()

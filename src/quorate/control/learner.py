@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -18,15 +18,19 @@ import sqlalchemy as sa
 from quorate import plugins
 from quorate.clock import Clock
 from quorate.codecs import learned, snapshot
+from quorate.codecs.decision import Summary
 from quorate.codecs.learned import Learned
+from quorate.codecs.lookup import JournalReader
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute, RewardRoute, Routing
 from quorate.control.answering import LoggedRevision, ReadBlob
-from quorate.control.feedback import FAILED, LEARNED, OTHER_POLICY, feedback
-from quorate.control.joined import Joined
+from quorate.control.feedback import FAILED, LEARNED, OTHER_POLICY, feedback, watched
+from quorate.control.ingest import INDEXES, Ingest, ingest_lock
+from quorate.control.joined import Joined, Listener
 from quorate.core.select.base import Feedback, Policy
 from quorate.core.types import State
 from quorate.errors import NotFound, NotReady, QuorateError
 from quorate.home import Home
+from quorate.registry.registry import Registry
 from quorate.store import learners
 from quorate.store.database import Database
 from quorate.store.learners import StoredLearner
@@ -64,7 +68,7 @@ class Learning:
         return replace(before, version=version, state=packed, updated=now)
 
 
-class Learner:
+class Learner(Listener):
     """Learns for all endpoints of a project; one at a time, by the ingest lock."""
 
     def __init__(self, home: Home, database: Database, read: ReadBlob, clock: Clock) -> None:
@@ -96,6 +100,23 @@ class Learner:
             told[name] += feedback(revision, learning.reward, some, counts[name])
         for name in counts:
             self._advance(connection, served[name], told[name], counts[name])
+
+    def watched(self) -> Collection[str]:
+        """Endpoints whose policy also learns from latency and errors."""
+        return {name for name, learning in self._learning().items() if learning.policy.watches}
+
+    def watch(self, connection: sa.Connection, decided: Sequence[Summary]) -> None:
+        """Learn from decisions of which no reward is known yet."""
+        served = self._learning()
+        told: dict[str, list[Feedback]] = defaultdict(list)
+        for each in decided:
+            learning = served.get(each.endpoint)
+            if learning is None or each.source == "caller":
+                continue
+            if self._revision(connection, each.endpoint, each.revision, learning.key) is not None:
+                told[each.endpoint] += watched(each, learning.policy.strategies)
+        for name, some in told.items():
+            self._advance(connection, served[name], some, Counter())
 
     def publish(self) -> None:
         """Let the workers have what the store has and they do not; call it again and again, by the ingest lock.
@@ -155,6 +176,21 @@ class Learner:
                 log.exception("The policy of '%s' could not learn from %d rows", learning.name, len(told))
                 counts = Counter({**counts, LEARNED: 0, FAILED: len(told)})
         learners.put(connection, stored.counting(counts))
+
+
+def catch_up(home: Home, database: Database, clock: Clock) -> None:
+    """Ingest what is in the journals now, learn from it and publish that; hold the ingest lock."""
+    learner = Learner(home, database, Registry(home.registry, clock).blobs.read, clock)
+    Ingest(JournalReader(home.journal, cached=INDEXES), database, listener=learner).catch_up()
+    learner.publish()
+
+
+def ingest_now(home: Home, database: Database, clock: Clock) -> bool:
+    """The same; False where another process does that, as the control process of a server."""
+    with ingest_lock(home) as mine:
+        if mine:
+            catch_up(home, database, clock)
+    return mine
 
 
 def served(routing: Routing, name: str) -> Learning | None:

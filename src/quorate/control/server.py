@@ -22,6 +22,7 @@ from quorate.control.compacting import CompactProcess
 from quorate.control.ingest import follow
 from quorate.control.jobs.desk import JobDesk
 from quorate.control.keeping import Keeper, keep_shipping
+from quorate.control.learner import Learner
 from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.store.database import Database
@@ -67,9 +68,11 @@ def serve(
     try:
         journal = JournalReader(home.journal)
         jobs = JobDesk(home, database, clock, inference)
-        services = Services(home, Registry(home.registry, clock), database, journal, clock, workers, jobs)
+        registry = Registry(home.registry, clock)
+        services = Services(home, registry, database, journal, clock, workers, jobs)
         app = create_app(services, access)
-        with _ingesting(home, database, clock, counters), _working(jobs):
+        learner = Learner(home, database, registry.blobs.read, clock)
+        with _ingesting(home, database, clock, counters, learner), _working(jobs):
             asyncio.run(_run(app, listen(host, port, BACKLOG), counters, life_fd=life_fd, ready_fd=ready_fd))
     finally:
         counters.close()
@@ -84,8 +87,8 @@ def _humbly(work: Callable[..., None], *arguments: Any, **more: Any) -> None:
 
 
 @contextmanager
-def _ingesting(home: Home, database: Database, clock: Clock, counters: Counters) -> Iterator[None]:
-    """Ingest and keep the journals in threads of their own while the block runs."""
+def _ingesting(home: Home, database: Database, clock: Clock, counters: Counters, learner: Learner) -> Iterator[None]:
+    """Ingest, learn and keep the journals in threads of their own while the block runs."""
     stop = threading.Event()
 
     def count(event: str, number: int) -> None:
@@ -95,7 +98,10 @@ def _ingesting(home: Home, database: Database, clock: Clock, counters: Counters)
     keeper = Keeper(home, database, clock, count=count, process=compacting)
     threads = [
         threading.Thread(
-            target=_humbly, args=(follow, home, database, stop), kwargs={"tidy": keeper.tidy}, name="ingest"
+            target=_humbly,
+            args=(follow, home, database, stop),
+            kwargs={"tidy": keeper.tidy, "listener": learner},
+            name="ingest",
         ),
         threading.Thread(target=_humbly, args=(keep_shipping, home, keeper, stop), name="ship"),
     ]
