@@ -29,6 +29,7 @@ from quorate.control.revisions import content
 from quorate.core.combine.base import NoParams
 from quorate.core.select.base import Feedback, Policy
 from quorate.core.types import Decision, MemberRun, OutputSpec, Signature, State, Status
+from quorate.core.value import ValueSpec
 from quorate.errors import RegistryError
 from quorate.home import Home
 from quorate.ids import DecisionId
@@ -86,6 +87,7 @@ class Project:
         self.version = 0
         self.sequence = 0
         self.state: dict[str, str] | None = None
+        self.value: ValueSpec | None = None
         self.serve()
         self.learner = Learner(self.home, self.database, lambda digest: b"", FakeClock(now=5000.0))
 
@@ -98,7 +100,7 @@ class Project:
             StrategyRoute("b", "single", ("b",), 1),
             StrategyRoute("both", "mean", ("a", "b"), 2, state=self.state),
         )
-        endpoint = EndpointRoute("e", 0, "pool", strategies, route)
+        endpoint = EndpointRoute("e", 0, "pool", strategies, route, value=self.value)
         with self.database.begin() as connection:
             text = content(endpoint, self.pool)
             self.revision = add_revision(connection, "e", text, author="me", now=1.0).number
@@ -189,6 +191,20 @@ def test_a_reward_by_name_is_of_the_drawn_one_between_its_bounds(project: Projec
     )
     assert project.sums() == ([1.0, 0.75, 0.0], [1.0, 1.0, 0.0])
     assert dict(project.stored.counts) == {"learned": 2, "no_reward": 2}
+
+
+def test_the_value_is_of_all_strategies_where_it_follows_from_the_truth(project: Project) -> None:
+    project.value = ValueSpec(correct=1.0, error=-3.0, per_ms=-0.1)
+    project.serve(RewardRoute("value", -4.0, 4.0))
+    told = truth(project.decision(0.9, 0.2))
+    project.learn(told._replace(values={0: 0.5}, valued=frozenset({0})))
+    project.learn(told._replace(values={0: 0.5}))
+    assert project.sums()[0] == pytest.approx([4.5 / 8, 0.5 / 8, 4.5 / 8])
+    project.value = ValueSpec(correct=1.0, rewards={"revenue": 1.0})
+    project.serve(RewardRoute("value", -4.0, 4.0))
+    told = truth(project.decision(0.9, 0.2, "b"))
+    project.learn(told._replace(values={0: 2.0}, valued=frozenset({0})))
+    assert project.sums() == ([0.0, 0.75, 0.0], [0.0, 1.0, 0.0])
 
 
 def test_what_is_not_new_and_what_the_policy_did_not_draw_is_not_learned_from(project: Project) -> None:

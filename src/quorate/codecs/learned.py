@@ -11,7 +11,7 @@ import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -56,7 +56,9 @@ def key(endpoint: EndpointRoute, pool: PoolRoute) -> str:
     """
     digests = {member.name: member.digest for member in pool.members}
     policy = msgspec.structs.replace(endpoint.policy, blind=False, sticky=None)
-    parts = [policy, endpoint.strategies, {m: digests[m] for s in endpoint.strategies for m in s.members}]
+    parts: list[Any] = [policy, endpoint.strategies, {m: digests[m] for s in endpoint.strategies for m in s.members}]
+    if policy.reward is not None and policy.reward.metric == "value":
+        parts.append(endpoint.value)
     return hashlib.blake2b(msgspec.json.encode(parts, order="sorted"), digest_size=16).hexdigest()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, cast
 
 import msgspec
@@ -15,9 +15,10 @@ from quorate.codecs.decision import Summary
 from quorate.codecs.snapshot import RewardRoute
 from quorate.control.answering import LoggedRevision
 from quorate.control.joined import Joined
-from quorate.control.rewards import ACCURACY, FROM_TRUTH, VALUE, normalised, of_truths, worst
+from quorate.control.rewards import FROM_TRUTH, VALUE, normalised, of_truths, worst
 from quorate.core.select.base import Feedback
 from quorate.core.types import Decision, FloatArray
+from quorate.core.value import values_of
 from quorate.store.ledger import TRUTH
 
 LEARNED, OTHER_POLICY, NOT_DRAWN, NO_REWARD = "learned", "other_policy", "not_drawn", "no_reward"
@@ -49,6 +50,8 @@ def feedback(
     rewards = np.full((len(rows), len(revision.strategies)), math.nan)
     if reward.metric in FROM_TRUTH:
         _score(revision, reward, rows, rewards)
+    elif reward.metric == VALUE:
+        _value(revision, rows, rewards)
     else:
         for i, each in enumerate(rows):
             rewards[i, each.assigned] = each.told
@@ -90,17 +93,22 @@ def _rows(revision: LoggedRevision, metric: str, joined: Sequence[Joined], count
 
 def _found(joined: Joined, row: int, metric: str, new: frozenset[str]) -> tuple[float, float] | None:
     """The metric of a row if it is told, and its truth, where that is new; what was known before was learned then."""
-    if metric in FROM_TRUTH:
-        if TRUTH not in new:
-            return None
-        truth = joined.truths[row]
-        if metric == ACCURACY:
-            return math.nan, float(joined.decision.classes.index(truth.label or ""))
-        return None if truth.value is None else (math.nan, truth.value)
     if metric == VALUE:
-        before = (joined.rewards.get(row, {}).keys() | ({TRUTH} if row in joined.truths else set())) - new
-        return None if before or row not in joined.values else (joined.values[row], math.nan)
-    return (joined.rewards[row][metric], math.nan) if metric in new else None
+        return (joined.values[row], _truth(joined, row)) if row in joined.valued else None
+    if metric not in FROM_TRUTH:
+        return (joined.rewards[row][metric], math.nan) if metric in new else None
+    truth = _truth(joined, row) if TRUTH in new else math.nan
+    return None if math.isnan(truth) else (math.nan, truth)
+
+
+def _truth(joined: Joined, row: int) -> float:
+    """The index of the class, or the number; NaN where it is not known."""
+    truth = joined.truths.get(row)
+    if truth is None:
+        return math.nan
+    if truth.label is not None:
+        return float(joined.decision.classes.index(truth.label))
+    return math.nan if truth.value is None else truth.value
 
 
 def _score(revision: LoggedRevision, reward: RewardRoute, rows: list[_Row], rewards: NDArray[np.float64]) -> None:
@@ -108,25 +116,45 @@ def _score(revision: LoggedRevision, reward: RewardRoute, rows: list[_Row], rewa
 
     The drawn one earned what the caller got, also where a fallback answered in its place, and the worst for an error.
     """
-    alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    answered: list[int] = []
-    for i, (d, *_) in enumerate(rows):
-        shape = d.outputs.shape
-        if shape[2] and shape[1] == len(revision.members):
-            alike[shape[1:]].append(i)
-        if d.answer is None:
-            rewards[i, rows[i].assigned] = worst(reward.metric, reward)
-        else:
-            answered.append(i)
     truths = np.array([each.truth for each in rows])
-    for some in alike.values():
-        outputs = np.concatenate([rows[i].decision.outputs[rows[i].row : rows[i].row + 1] for i in some])
-        status = np.concatenate([rows[i].decision.status[rows[i].row : rows[i].row + 1] for i in some])
-        earned = of_truths(revision.answers(outputs, status), truths[some], reward.metric).T
-        drawn = rewards[some]
-        rewards[some] = np.where(np.isnan(drawn), earned, drawn)
+    for some, answers in _answers(revision, rows, range(len(rows))):
+        rewards[some] = of_truths(answers, truths[some], reward.metric).T
+    lost = worst(reward.metric, reward)
+    answered = [i for i, each in enumerate(rows) if each.decision.answer is not None]
+    rewards[range(len(rows)), [each.assigned for each in rows]] = lost
     if answered:
         served = np.concatenate([cast(FloatArray, rows[i].decision.answer)[rows[i].row, None] for i in answered])
         earned = of_truths(served, truths[answered], reward.metric)
-        lost = worst(reward.metric, reward)
         rewards[answered, [rows[i].assigned for i in answered]] = np.where(np.isnan(earned), lost, earned)
+
+
+def _value(revision: LoggedRevision, rows: list[_Row], rewards: NDArray[np.float64]) -> None:
+    """Fill in what each strategy's answers were worth; the drawn one's is told, the others' follow from the truth where
+    nothing else counts."""
+    spec = revision.endpoint.value
+    if spec is not None and spec.needs_truth and not spec.rewards:
+        classes = revision.pool.signature.output.classes
+        for some, answers in _answers(revision, rows, [i for i, each in enumerate(rows) if not math.isnan(each.truth)]):
+            known = np.isfinite(answers).all(axis=-1)
+            said = np.where(known, np.nan_to_num(answers).argmax(axis=-1), -1) if classes else answers[..., 0]
+            truths = np.array([rows[i].truth for i in some])[:, None]
+            took = np.array([rows[i].decision.latency_ms for i in some])[:, None]
+            if classes:
+                truths = truths.astype(np.intp)
+            worth = values_of(spec, classes, truths, said.T, {}, took)
+            rewards[some] = np.where(known.T, worth, np.nan)
+    for i, each in enumerate(rows):
+        rewards[i, each.assigned] = each.told
+
+
+def _answers(revision: LoggedRevision, rows: list[_Row], some: Iterable[int]) -> Iterator[tuple[list[int], FloatArray]]:
+    """What all strategies answer to those of ``some`` rows whose members' outputs were recorded: ``[s, n, k]``."""
+    alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for i in some:
+        shape = rows[i].decision.outputs.shape
+        if shape[2] and shape[1] == len(revision.members):
+            alike[shape[1:]].append(i)
+    for found in alike.values():
+        outputs = np.concatenate([rows[i].decision.outputs[rows[i].row : rows[i].row + 1] for i in found])
+        status = np.concatenate([rows[i].decision.status[rows[i].row : rows[i].row + 1] for i in found])
+        yield found, revision.answers(outputs, status)

@@ -1,7 +1,7 @@
 """What ingest hands on after it has joined outcomes with their decisions: the one place for learners to listen.
 
-``Ingest`` calls its listener's ``learn(connection, joined)`` inside the transaction that also records the outcomes and
-how far the journals are read. So what it writes through ``connection`` is there exactly once, whatever
+``Ingest`` calls its listener's ``learn(connection, joined)`` in the transaction that also records the outcomes and how
+far the journals are read. So what it writes through ``connection`` is there exactly once, whatever
 crashes; if it raises, nothing of the batch is kept and the batch is read again. It is called with batches of bounded
 size, any number of them in one transaction, decisions by slot and in the order they were made. A decision comes again
 whenever something that counts of it is new or has changed: later outcomes, corrections, a source of higher precedence.

@@ -185,7 +185,7 @@ class _Resolver:
         policy = self._policy(name, spec, endpoint_policy(spec))
         if pool is None or policy is None:
             return None
-        policy = self._reward(name, endpoint_policy(spec), policy, pool.route.signature.output)
+        policy = self._reward(name, spec, policy, pool.route.signature.output)
         strategies = [self._strategy(name, key, spec, strategy, pool) for key, strategy in spec.strategies.items()]
         if policy.blind and spec.caller_may_choose:
             self.notices.append(f"endpoints.{name} is blind, so callers may not choose the strategy whatever it says.")
@@ -229,16 +229,17 @@ class _Resolver:
         sticky = None if policy.sticky is None else policy.sticky.removeprefix("context.")
         return PolicyRoute(kind=policy.kind, params=params, blind=policy.blind, sticky=sticky)
 
-    def _reward(self, endpoint: str, spec: PolicySpec | None, policy: PolicyRoute, output: OutputSpec) -> PolicyRoute:
+    def _reward(self, endpoint: str, spec: EndpointSpec, policy: PolicyRoute, output: OutputSpec) -> PolicyRoute:
         """What the policy learns from, if it learns."""
         path: Path = ("endpoints", endpoint, "policy", "reward")
-        asked = None if spec is None else spec.reward
+        declared = endpoint_policy(spec)
+        asked = None if declared is None else declared.reward
         if not plugins.load("policies", policy.kind).learns:
             if asked is not None:
                 self._report(path, f"endpoints.{endpoint}.policy: '{policy.kind}' does not learn. Remove reward.")
             return policy
         try:
-            return msgspec.structs.replace(policy, reward=reward_route(asked, output))
+            return msgspec.structs.replace(policy, reward=reward_route(asked, output, valued=spec.value is not None))
         except ConfigError as error:
             self._plugin_problem(path, error)
             return policy

@@ -16,8 +16,11 @@ FROM_TRUTH = (ACCURACY, ERROR)
 that are told by name."""
 
 
-def reward_route(spec: RewardSpec | None, output: OutputSpec) -> RewardRoute:
-    """What is learned from, defaults filled in; :class:`ConfigError` with a path below the policy's ``reward``."""
+def reward_route(spec: RewardSpec | None, output: OutputSpec, *, valued: bool) -> RewardRoute:
+    """What is learned from, defaults filled in; ``valued`` says whether the endpoint declares what answers are worth.
+
+    :class:`ConfigError` with a path below the policy's ``reward``.
+    """
     spec = spec or RewardSpec()
     metric = spec.metric or (ACCURACY if output.kind == "scores" else ERROR)
     fitting = ACCURACY if output.kind == "scores" else ERROR
@@ -33,6 +36,12 @@ def reward_route(spec: RewardSpec | None, output: OutputSpec) -> RewardRoute:
         )
     if metric == ERROR and spec.low is None:
         raise ConfigError("'error' needs to know which error counts as 0; set low to the worst one.", path="low")
+    if metric == VALUE and not valued:
+        raise ConfigError("the endpoint does not say what answers are worth; declare its 'value'.", path="metric")
+    if metric == VALUE and (spec.low is None or spec.high is None):
+        raise ConfigError(
+            "'value' has no scale of its own; set low to the worst value and high to the best.", path="low"
+        )
     low = 0.0 if spec.low is None else spec.low
     high = (0.0 if metric == ERROR else 1.0) if spec.high is None else spec.high
     if low == high:
