@@ -39,9 +39,7 @@ def reward_route(spec: RewardSpec | None, output: OutputSpec, *, valued: bool) -
     if metric == VALUE and not valued:
         raise ConfigError("the endpoint does not say what answers are worth; declare its 'value'.", path="metric")
     if metric == VALUE and (spec.low is None or spec.high is None):
-        raise ConfigError(
-            "'value' has no scale of its own; set low to the worst value and high to the best.", path="low"
-        )
+        raise ConfigError("'value' has no scale of its own; set low to the worst one and high to the best.", path="low")
     low = 0.0 if spec.low is None else spec.low
     high = (0.0 if metric == ERROR else 1.0) if spec.high is None else spec.high
     if low == high:
