@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from quorate.codecs import decision as decision_codec
 from quorate.codecs import outcome as outcome_codec
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
 from quorate.codecs.lookup import JournalReader
 from quorate.control.ingest import Ingest
-from quorate.control.joined import Joined
+from quorate.control.joined import Joined, Listener
 from quorate.control.report import Report, report
 from quorate.core.types import Decision, Outcome
 from quorate.home import Home
@@ -26,6 +27,16 @@ from quorate.store.revisions import add_revision
 SALT = 3
 
 
+class Hearing(Listener):
+    """Calls a function with what was joined."""
+
+    def __init__(self, hear: Callable[[sa.Connection, Sequence[Joined]], object]) -> None:
+        self._hear = hear
+
+    def learn(self, connection: sa.Connection, joined: Sequence[Joined]) -> None:
+        self._hear(connection, joined)
+
+
 class Books:
     """A project's journal, written by hand, and its ledger."""
 
@@ -34,9 +45,8 @@ class Books:
         self.database = Database(self.home.store_url)
         self.database.migrate()
         self.joined: list[Joined] = []
-        self.ingest = Ingest(
-            JournalReader(self.home.journal), self.database, on_joined=lambda _, joined: self.joined.extend(joined)
-        )
+        hearing = Hearing(lambda _, joined: self.joined.extend(joined))
+        self.ingest = Ingest(JournalReader(self.home.journal), self.database, listener=hearing)
         self._sequences: dict[tuple[int, int], int] = {}
 
     def path(self, slot: int = 0, boot: int = 0, first: int = 0, created: int = 1) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from quorate.codecs.lookup import JournalReader
 from quorate.control import ingest as ingesting
 from quorate.control import joining
 from quorate.control.ingest import Ingest
-from quorate.control.joined import Joined
+from quorate.control.joined import Joined, Listener
 from quorate.core.stats.survival import seconds
 from quorate.store import ledger, tallies
 from quorate.store.audit import add_entry
@@ -120,13 +121,15 @@ def test_what_a_learner_writes_is_there_exactly_once(books: Books) -> None:
     one, decision = books.decision()
     fail = True
 
-    def learn(connection: Any, joined: list[Joined]) -> None:
+    def learn(connection: Any, joined: Sequence[Joined]) -> None:
         for each in joined:
             add_entry(connection, at=1.0, actor="l", action="learned", subject=each.decision.id, detail={})
         if fail:
             raise RuntimeError("a bug")
 
-    ingest = Ingest(JournalReader(books.home.journal), books.database, on_joined=learn)
+    hearing = Listener()
+    hearing.learn = learn  # type: ignore[method-assign]
+    ingest = Ingest(JournalReader(books.home.journal), books.database, listener=hearing)
     books.write(decision, books.outcome(one, "no"))
     with pytest.raises(RuntimeError):
         ingest.catch_up()
