@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from quorate.spec import json_schema, load
+from quorate.spec.capture import CaptureSpec, InputRedaction
 from quorate.spec.fronts import FrontSpec
 from quorate.spec.model import (
     EndpointSpec,
@@ -31,6 +32,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 PARTS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.MULTILINE | re.DOTALL))
 SECTIONS: dict[str, type[Any]] = {
     "Fronts": FrontSpec,
+    "Capture": CaptureSpec,
+    "Redaction": InputRedaction,
     "Pools": PoolSpec,
     "Endpoints": EndpointSpec,
     "Strategies": StrategySpec,
@@ -77,7 +80,8 @@ def _value(text: str) -> Any:
     found = {"`[]`": (), "`{}`": {}, "`[outputs]`": ("outputs",), "`false`": False, "`true`": True}.get(text)
     if found is not None:
         return found
-    return int(text.strip("`")) if text.strip("`").isdigit() else text.strip("`")
+    text = text.strip("`")
+    return int(text) if text.isdigit() else float(text) if re.fullmatch(r"\d+\.\d+", text) else text
 
 
 @pytest.mark.parametrize(("part", "base"), [("Strategies", StrategySpec), ("Policies", PolicySpec)])

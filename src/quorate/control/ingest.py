@@ -10,7 +10,7 @@ import logging
 import math
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -55,13 +55,18 @@ def follow(
     *,
     every_s: float = 1.0,
     tidy: Callable[[], None] = lambda: None,
+    more: Mapping[str, Callable[[], object]] | None = None,
 ) -> None:
     """Ingest what comes until ``stop`` is set, trying again every ``every_s`` seconds; errors are logged.
 
-    ``tidy`` is called after each time, while the lock is held.
+    ``tidy`` is called after each time, while the lock is held; so is ``more``, by what is logged where it fails.
     """
     ingest = Ingest(JournalReader(home.journal), database, pause=lambda: stop.wait(PAUSE_S))
-    tasks = {"Journals cannot be ingested": ingest.catch_up, "Journals cannot be compacted or deleted": tidy}
+    tasks = {
+        "Journals cannot be ingested": ingest.catch_up,
+        "Journals cannot be compacted or deleted": tidy,
+        **(more or {}),
+    }
     keep_doing(home, "ingest", tasks, stop, every_s=every_s)
 
 
