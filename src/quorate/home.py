@@ -41,6 +41,11 @@ class Home:
         return self.state / "journal"
 
     @property
+    def captures(self) -> Path:
+        """Captured inputs, one folder an endpoint and slot: ``captures/<endpoint>/<slot>``."""
+        return self.state / "captures"
+
+    @property
     def snapshot(self) -> Path:
         """What the serving side obeys."""
         return self.state / "snapshot"
@@ -61,6 +66,11 @@ class Home:
         return self.state / "jobs"
 
     @property
+    def datasets(self) -> Path:
+        """Data sets that the control process has exported, one folder each."""
+        return self.state / "datasets"
+
+    @property
     def upgrade(self) -> Path:
         """What came of the last upgrade."""
         return self.run / "upgrade.json"
@@ -74,6 +84,11 @@ class Home:
     def drift(self) -> Path:
         """What monitors say of the endpoints' inputs."""
         return self.run / "drift.json"
+
+    @property
+    def seal(self) -> Path:
+        """Touched to have workers end their open segments."""
+        return self.run / "seal"
 
     @property
     def run(self) -> Path:

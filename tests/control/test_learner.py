@@ -27,6 +27,7 @@ from quorate.control.learner import Learner, served
 from quorate.control.learner_routes import forget, view
 from quorate.control.revisions import content
 from quorate.core.combine.base import NoParams
+from quorate.core.erasing import mark
 from quorate.core.select.base import Feedback, Policy
 from quorate.core.types import Decision, MemberRun, OutputSpec, Signature, State, Status
 from quorate.core.value import ValueSpec
@@ -226,6 +227,11 @@ def test_another_policy_begins_anew_and_does_not_learn_from_what_was_decided_bef
     assert dict(project.stored.counts) == {"other_policy": 1}
     project.learn(truth(project.decision(0.9, 0.2)))
     assert (project.stored.version, project.sums()[0]) == (5, [0.0, 1.0, 0.0])
+
+
+def test_what_was_erased_is_not_learned_from(project: Project) -> None:
+    project.learn(truth(project.decision(0.9, 0.2, capture=mark("token"))))
+    assert dict(project.stored.counts) == {"erased": 1, "learned": 0}
 
 
 def test_a_transaction_that_is_rolled_back_leaves_nothing(project: Project) -> None:

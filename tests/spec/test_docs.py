@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from quorate.spec import json_schema, load
+from quorate.spec.capture import CaptureSpec, InputRedaction
 from quorate.spec.fronts import FrontSpec
 from quorate.spec.model import (
     EndpointSpec,
@@ -32,6 +33,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 PARTS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.MULTILINE | re.DOTALL))
 SECTIONS: dict[str, type[Any]] = {
     "Fronts": FrontSpec,
+    "Capture": CaptureSpec,
+    "Redaction": InputRedaction,
     "Pools": PoolSpec,
     "Endpoints": EndpointSpec,
     "Strategies": StrategySpec,
@@ -87,7 +90,8 @@ def _value(text: str) -> Any:
     }.get(text)
     if found is not None:
         return found
-    return int(text.strip("`")) if text.strip("`").isdigit() else text.strip("`")
+    text = text.strip("`")
+    return int(text) if text.isdigit() else float(text) if re.fullmatch(r"\d+\.\d+", text) else text
 
 
 @pytest.mark.parametrize(("part", "base"), [("Strategies", StrategySpec), ("Policies", PolicySpec)])

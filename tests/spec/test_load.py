@@ -90,8 +90,8 @@ def _replaced(old: str, new: str) -> str:
             16,
             (
                 "There is no setting 'deadlne_ms' in endpoints.main; expected one of cache, caller_may_choose, "
-                "deadline_ms, fallback, max_in_flight, on_full, on_member_failure, outcomes, policy, pool, queue_ms, "
-                "quorum, record, strategies, value; did you mean 'deadline_ms'?"
+                "capture, deadline_ms, fallback, max_in_flight, on_full, on_member_failure, outcomes, policy, pool, "
+                "queue_ms, quorum, record, strategies, value; did you mean 'deadline_ms'?"
             ),
         ),
         (

@@ -29,6 +29,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("quorate.cli.export", "Write a strategy, members and combiner, as one ONNX file."),
     "decisions": ("quorate.cli.decisions", "Show a decision by its id."),
     "journal": ("quorate.cli.journal", "See what is kept of decisions; compact, ship and prune it."),
+    "data": ("quorate.cli.data", "See captured inputs; export them with outcomes as a training or labelling set."),
+    "erase": ("quorate.cli.erase", "Take one subject out of everything that is kept."),
     "jobs": ("quorate.cli.jobs", "Score files in the background: submit, list, show, fetch, cancel."),
     "doctor": ("quorate.cli.doctor", "Say what is wrong with this installation, project and store."),
 }

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+from quorate.cli._capture_checks import captures
 from quorate.cli._patient import Finding, Level, Patient
 from quorate.cli._running_checks import pools, ports, telemetry
 from quorate.codecs import journal, snapshot
@@ -261,6 +262,7 @@ CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     store,
     published,
     journals,
+    captures,
     telemetry,
     pools,
     ports,

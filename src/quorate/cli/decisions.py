@@ -32,6 +32,7 @@ _SHOWN = (
     "abstained",
     "error",
     "input_digest",
+    "capture",
     "request_id",
     "idempotency_key",
     "traceparent",

@@ -202,6 +202,32 @@ def read_rows(path: Path, rows: Sequence[int]) -> Iterator[tuple[int, Decision]]
             start = stop
 
 
+def read_table(path: Path) -> Any:
+    """A whole file as a table."""
+    with _open(path) as file:
+        return file.read()
+
+
+def read_subjects(path: Path) -> Iterator[tuple[str, str, dict[str, Scalar], str | None, str | None]]:
+    """Id, endpoint, context, unit and capture of every decision of a file, without the rest of it."""
+    with _open(path) as file:
+        names = ["id", "endpoint", "context", "context_packed", "unit", "capture"]
+        for group in range(file.num_row_groups):
+            columns = file.read_row_group(group, columns=names).to_pydict()
+            for id_, endpoint, context, packed, unit, capture in zip(*(columns[name] for name in names), strict=True):
+                yield id_, endpoint, _context(context, packed), unit, capture
+
+
+def read_group(path: Path, row: int) -> tuple[int, list[Decision]]:
+    """The decisions that are stored together with that of row ``row``, and the row of the first of them."""
+    with _open(path) as file:
+        first = group = 0
+        while row >= first + file.metadata.row_group(group).num_rows:
+            first += file.metadata.row_group(group).num_rows
+            group += 1
+        return first, [decision for _, decision in _decisions(file.read_row_group(group))]
+
+
 def read_outcomes(path: Path) -> Iterator[tuple[int, Outcome]]:
     """All outcomes of a file with their sequences."""
     with _open(path) as file:
@@ -332,8 +358,7 @@ def _decisions(table: Any) -> Iterator[tuple[int, Decision]]:
     for i, sequence in enumerate(columns["sequence"]):
         n, m, k = columns["output_rows"][i], columns["members"][i], columns["width"][i]
         shape = (columns["answer_rows"][i], columns["answer_width"][i])
-        packed = columns["context_packed"][i]
-        context = msgspec.json.decode(columns["context"][i]) if packed is None else msgspec.msgpack.decode(packed)
+        context = _context(columns["context"][i], columns["context_packed"][i])
         yield (
             sequence,
             Decision(
@@ -350,6 +375,10 @@ def _decisions(table: Any) -> Iterator[tuple[int, Decision]]:
                 **{name: values[i] for name, values in plain},
             ),
         )
+
+
+def _context(text: str, packed: bytes | None) -> dict[str, Scalar]:
+    return msgspec.json.decode(text) if packed is None else msgspec.msgpack.decode(packed)  # type: ignore[no-any-return]
 
 
 def _runs(columns: Iterable[Sequence[Any]]) -> tuple[MemberRun, ...]:

@@ -46,12 +46,14 @@ _WINDOW = 1 << 20
 
 
 class RecordKind(IntEnum):
-    """What a record holds: an encoded decision, outcome or change, or nothing, at the end of a complete segment."""
+    """What a record holds: an encoded decision, outcome, change or captured input, or nothing, at the end of a complete
+    segment."""
 
     DECISION = 1
     OUTCOME = 2
     SEAL = 3
     CHANGE = 4
+    CAPTURE = 5
 
 
 class Header(NamedTuple):

@@ -52,9 +52,14 @@ class _Index:
         self.offsets = array("Q")
         self.end = 0
         self.sealed = False
+        self.file = 0
 
     def update(self, path: Path) -> None:
-        if self.sealed or path.stat().st_size <= self.end:
+        stat = path.stat()
+        if self.file not in (0, stat.st_ino):  # a file rewritten by an erasure
+            self.sequences, self.offsets, self.end, self.sealed = array("Q"), array("Q"), 0, False
+        self.file = stat.st_ino
+        if self.sealed or stat.st_size <= self.end:
             return
         found = scan(path, self.end)
         for record in found:
@@ -80,6 +85,7 @@ class JournalReader:
         self._indexes: OrderedDict[Path, _Index | Sidecar] = OrderedDict()
         self._listed: dict[int, list[Segment]] = {}
         self._lock = Lock()
+        self._group: tuple[Path, int, list[Decision]] = (root, 0, [])
 
     def segments(self) -> list[Segment]:
         """Every segment that is not compacted, by slot, and in the order written."""
@@ -116,6 +122,20 @@ class JournalReader:
         """
         found = self._find(decision_id)
         return found.whole() if isinstance(found, _Columns) else found
+
+    def find_next(self, decision_id: str | DecisionId) -> Decision | None:
+        """As :meth:`find`, for ids that come in the order written: what is stored together is read once."""
+        found = self._find(decision_id)
+        if not isinstance(found, _Columns):
+            return found
+        path, first, decisions = self._group
+        if path != found.path or not first <= found.row < first + len(decisions):
+            try:
+                first, decisions = columnar.read_group(found.path, found.row)
+            except FileNotFoundError:
+                return None
+            self._group = (found.path, first, decisions)
+        return decisions[found.row - first]
 
     def outline(self, decision_id: str | DecisionId) -> Outline | None:
         """What an outcome for the decision of that id must fit, or None; needs no extra. Raises as :meth:`find`."""

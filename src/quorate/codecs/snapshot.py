@@ -143,6 +143,19 @@ class RecordRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     redact: dict[str, Literal["remove", "hash"]] = {}
 
 
+class CaptureRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which inputs are kept and what of them (``core/capture.py``); control keeps them for ``keep_days`` at most."""
+
+    sample: float = 1.0
+    only: tuple[str, ...] = ()
+    confidence_below: float = 0.6
+    columns: dict[str, Literal["remove", "hash"]] = {}
+    images: Literal["original", "resized"] = "original"
+    image_side: int = 512
+    keep_days: float | None = 30.0
+    keep_bytes: int | None = 5 * 1024**3
+
+
 class EndpointRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One endpoint at one revision."""
 
@@ -162,6 +175,7 @@ class EndpointRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     record: RecordRoute = RecordRoute()
     outcomes: OutcomeRules = OutcomeRules()
     value: ValueSpec | None = None
+    capture: CaptureRoute | None = None
 
 
 class FrontRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

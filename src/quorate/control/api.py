@@ -20,7 +20,10 @@ from quorate.codecs.lookup import JournalReader
 from quorate.codecs.snapshot import Routing
 from quorate.control import openapi, views
 from quorate.control.access import Access, Gate
+from quorate.control.dataset_routes import dataset_router
 from quorate.control.decisions import describe
+from quorate.control.erasing_routes import erasing_router
+from quorate.control.exporting import DatasetDesk
 from quorate.control.health import Files, readings
 from quorate.control.jobs.desk import JobDesk
 from quorate.control.jobs.routes import jobs_router
@@ -101,6 +104,8 @@ def create_app(services: Services, access: Access) -> FastAPI:
     desk = services.jobs or JobDesk(services.home, services.database, services.clock, None)
     app.include_router(jobs_router(desk, lambda: _routing(services.home).limits.batch_bytes))
     app.include_router(learner_router(services.home, services.database, services.clock))
+    app.include_router(erasing_router(services.home, services.database, services.clock))
+    app.include_router(dataset_router(DatasetDesk(services.home, services.database, services.clock)))
     app.include_router(_about(app))
     app.add_middleware(Gate, access=access)
     return app

@@ -43,7 +43,7 @@ def finished(segment: Segment, done: Progress | None) -> bool:
     """Whether the segment will never grow again and all of it that can be read was ingested."""
     if done is None or _created(segment.path) != done.created:  # of another journal in this place
         return False
-    return done.sealed or (_unlocked(segment.path) and not any(True for _ in scan(segment.path, done.offset)))
+    return done.sealed or (unlocked(segment.path) and not any(True for _ in scan(segment.path, done.offset)))
 
 
 def _created(path: Path) -> int | None:
@@ -52,7 +52,7 @@ def _created(path: Path) -> int | None:
     return None if header is None else header.created
 
 
-def _unlocked(path: Path) -> bool:
+def unlocked(path: Path) -> bool:
     """Whether no process has the segment open for writing; a worker locks it before it writes the header."""
     try:
         with path.open("rb") as file:

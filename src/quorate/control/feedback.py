@@ -16,16 +16,17 @@ from quorate.codecs.snapshot import RewardRoute
 from quorate.control.answering import LoggedRevision
 from quorate.control.joined import Joined
 from quorate.control.rewards import FROM_TRUTH, VALUE, normalised, of_truths, worst
+from quorate.core.erasing import is_erased
 from quorate.core.select.base import Feedback
 from quorate.core.types import Decision, FloatArray
 from quorate.core.value import values_of
 from quorate.store.ledger import TRUTH
 
 LEARNED, OTHER_POLICY, NOT_DRAWN, NO_REWARD = "learned", "other_policy", "not_drawn", "no_reward"
-FAILED = "failed"
+FAILED, ERASED = "failed", "erased"
 """What becomes of rows: learned from; or not, because they were answered under another policy or other strategies,
-because the caller chose, because what became known is not what is learned from, or because the policy raised an
-error."""
+because the caller chose, because what became known is not what is learned from, because the policy raised an error,
+or because the decision's subject was erased."""
 
 
 _floats = msgspec.msgpack.Decoder(tuple[float, ...]).decode
@@ -80,6 +81,9 @@ def _rows(revision: LoggedRevision, metric: str, joined: Sequence[Joined], count
     places = {strategy.name: i for i, strategy in enumerate(revision.strategies)}
     for each in joined:
         d = each.decision
+        if is_erased(d.capture):  # its context and facts are gone
+            counts[ERASED] += sum(map(bool, each.new.values()))
+            continue
         place = None if d.source == "caller" or len(d.propensities) != len(places) else places.get(d.assigned)
         for row, new in each.new.items():
             if not new:

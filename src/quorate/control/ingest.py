@@ -56,11 +56,13 @@ def follow(
     *,
     every_s: float = 1.0,
     tidy: Callable[[], None] = lambda: None,
+    more: Mapping[str, Callable[[], object]] | None = None,
     listener: Listener = NOBODY,
 ) -> None:
     """Ingest what comes until ``stop`` is set, trying again every ``every_s`` seconds; errors are logged.
 
-    ``tidy`` is called after each time, while the lock is held; ``listener`` as :mod:`~quorate.control.joined` says.
+    ``tidy`` is called after each time, while the lock is held; so is ``more``, by what is logged where it fails.
+    ``listener`` is as :mod:`~quorate.control.joined` says.
     """
     reader = JournalReader(home.journal, cached=INDEXES)
     ingest = Ingest(reader, database, pause=stop.wait, listener=listener)
@@ -68,6 +70,7 @@ def follow(
         "Journals cannot be ingested": ingest.catch_up,
         "What was learned cannot be published": listener.publish,
         "Journals cannot be compacted or deleted": tidy,
+        **(more or {}),
     }
     keep_doing(home, "ingest", tasks, stop, every_s=every_s)
 

@@ -154,6 +154,11 @@ class Keeper:
             self._prune_at = now + PRUNE_EVERY_S
             self._prune(files, settings)
 
+    @property
+    def compacting(self) -> bool:
+        """Whether its process may be rewriting files now."""
+        return self._process is not None and self._process.busy
+
     def compactable(self) -> int:
         """How many segments wait to be compacted now."""
         settings, files = self.settings(), self._reader.files()

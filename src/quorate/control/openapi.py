@@ -17,6 +17,7 @@ _TAGS = {
     "models": "The registry.",
     "endpoints": "What is served, its history, and changing it.",
     "decisions": "Single answers, and how strategies compare.",
+    "captures": "Inputs that are kept, data sets made of them, and erasing one subject.",
     "jobs": "Files scored in the background.",
     "audit": "Who changed what.",
     "about": "What this port can do and how the processes are.",

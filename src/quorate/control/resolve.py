@@ -13,6 +13,7 @@ from quorate import plugins
 from quorate.codecs import state as state_codec
 from quorate.codecs.snapshot import (
     CacheRoute,
+    CaptureRoute,
     EndpointRoute,
     JobSettings,
     JournalSettings,
@@ -25,6 +26,7 @@ from quorate.codecs.snapshot import (
     Routing,
     StrategyRoute,
 )
+from quorate.control.capture_rules import capture_problems
 from quorate.control.resolve_value import resolve_value
 from quorate.control.rewards import reward_route
 from quorate.control.ruling import Fronts, notices, path_of, policy_problems
@@ -206,7 +208,17 @@ class _Resolver:
             record=msgspec.convert(spec.record.model_dump(), RecordRoute),
             outcomes=OutcomeRules(**spec.outcomes.model_dump()),
             value=resolve_value(name, spec, pool.route.signature.output, self._report),
+            capture=self._capture(name, spec, policy, pool.route.signature),
         )
+
+    def _capture(self, name: str, spec: EndpointSpec, policy: PolicyRoute, signature: Signature) -> CaptureRoute | None:
+        if spec.capture is None:
+            return None
+        for path, message in capture_problems(name, spec.capture, signature, blind=policy.blind):
+            self._report(("endpoints", name, "capture", *path), message)
+        settings = spec.capture.model_dump(exclude={"redact"})
+        columns = spec.capture.redact.columns if spec.capture.redact is not None else {}
+        return msgspec.convert({**settings, "columns": columns}, CaptureRoute)
 
     def _policy(self, endpoint: str, spec: EndpointSpec, policy: PolicySpec | None) -> PolicyRoute | None:
         if policy is None:

@@ -17,8 +17,12 @@ from starlette.types import ASGIApp
 from quorate.clock import Clock
 from quorate.codecs.lookup import JournalReader
 from quorate.control.access import Access
+from quorate.control.alone import keep_doing
 from quorate.control.api import Services, create_app
+from quorate.control.captures import CaptureKeeper
 from quorate.control.compacting import CompactProcess
+from quorate.control.erasing import Eraser
+from quorate.control.exporting import DatasetDesk
 from quorate.control.ingest import follow
 from quorate.control.jobs.desk import JobDesk
 from quorate.control.keeping import Keeper, keep_shipping
@@ -37,6 +41,7 @@ log = logging.getLogger("quorate.control")
 DRAIN_S = 5
 BACKLOG = 128
 READINGS_S = 1.0
+DATASETS_S = 2.0
 NICE = 10
 """What of the processor ingesting and shipping leave to others (nice value; Linux has it for each thread)."""
 
@@ -96,14 +101,32 @@ def _ingesting(home: Home, database: Database, clock: Clock, counters: Counters,
 
     compacting = CompactProcess()
     keeper = Keeper(home, database, clock, count=count, process=compacting)
+    deleted = counters.counter("quorate_capture_files_total")
+    eraser = Eraser(home, database, clock, busy=lambda: keeper.compacting)
+    more: dict[str, Callable[[], object]] = {
+        "A subject cannot be erased": eraser.work,
+        "Captured inputs cannot be deleted": CaptureKeeper(home, clock, count=deleted.add).tidy,
+    }
+
+    datasets = DatasetDesk(home, database, clock)
+
+    def tidy() -> None:
+        keeper.tidy(most=0 if eraser.pending else 4)  # what is to be rewritten is not compacted meanwhile
+
     threads = [
         threading.Thread(
             target=_humbly,
             args=(follow, home, database, stop),
-            kwargs={"tidy": keeper.tidy, "listener": learner},
+            kwargs={"tidy": tidy, "more": more, "listener": learner},
             name="ingest",
         ),
         threading.Thread(target=_humbly, args=(keep_shipping, home, keeper, stop), name="ship"),
+        threading.Thread(
+            target=_humbly,
+            args=(keep_doing, home, "datasets", {"Data sets cannot be written": datasets.work}, stop),
+            kwargs={"every_s": DATASETS_S},
+            name="datasets",
+        ),
     ]
     for thread in threads:
         thread.daemon = True

@@ -29,11 +29,13 @@ ASIDE_S = 3600.0
 
 
 class _Mark(msgspec.Struct, frozen=True):
-    """Which files of a segment are where."""
+    """Which files of a segment are where; ``file`` is the number of the one with the decisions, 0 where that was not
+    noted: an erasure writes it anew, and then it is shipped again."""
 
     target: str
     files: tuple[str, ...]
     at: float
+    file: int = 0
 
 
 @dataclass(slots=True)
@@ -56,9 +58,19 @@ def shipped(segment: Segment, settings: ShipSettings) -> bool:
     """Whether the segment, as it is now, was shipped to this target."""
     try:
         mark = msgspec.json.decode(segment.beside(SHIPPED).read_bytes(), type=_Mark)
+        same = mark.file in (0, segment.path.stat().st_ino)
     except (FileNotFoundError, msgspec.MsgspecError):
         return False
-    return mark.target == label(settings) and {path.name for path in files_of(segment)} <= set(mark.files)
+    return same and mark.target == label(settings) and {path.name for path in files_of(segment)} <= set(mark.files)
+
+
+def copies(segment: Segment) -> tuple[str, tuple[str, ...]] | None:
+    """Where a segment was shipped to, and as which files; None if it was not."""
+    try:
+        mark = msgspec.json.decode(segment.beside(SHIPPED).read_bytes(), type=_Mark)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+    return mark.target, tuple(f"{segment.slot}/{name}" for name in mark.files)
 
 
 class Shipper:
@@ -72,7 +84,7 @@ class Shipper:
         self.settings = settings
         self._clock = clock
         self._target = target or target_of(settings)
-        self._done: set[Path] = set()
+        self._done: dict[Path, int] = {}
         self._failed: dict[Path, int] = {}
         self._aside: dict[Path, float] = {}
         self._row = 0
@@ -90,7 +102,8 @@ class Shipper:
             now = self._clock.monotonic()
             if now < self._not_before:
                 break
-            if segment.path in self._done or self._aside.get(segment.path, now) > now:
+            number = _number(segment.path)
+            if self._done.get(segment.path) == number or self._aside.get(segment.path, now) > now:
                 continue
             if not shipped(segment, self.settings):
                 try:
@@ -101,15 +114,17 @@ class Shipper:
                     self._fail(segment, error)
                     break
                 count += 1
-            self._done.add(segment.path)
+            if number is not None:
+                self._done[segment.path] = number
         return count
 
     def _ship(self, segment: Segment) -> None:
         paths, size = files_of(segment), 0
+        number = _number(segment.path) or 0  # of what is about to be copied: it may be replaced meanwhile
         for path in paths:
             self._target.put(path, f"{segment.slot}/{path.name}")
             size += path.stat().st_size
-        mark = _Mark(label(self.settings), tuple(path.name for path in paths), self._clock.now())
+        mark = _Mark(label(self.settings), tuple(path.name for path in paths), self._clock.now(), number)
         target = segment.beside(SHIPPED)
         temporary = target.with_name(f".{target.name}.{os.getpid()}")
         with temporary.open("wb") as file:
@@ -140,3 +155,11 @@ class Shipper:
         else:
             log.warning("%s could not be shipped; again in %g s: %s", path.name, wait, error)
         self._not_before = now + wait
+
+
+def _number(path: Path) -> int | None:
+    """What tells a file from another of the same name."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None

@@ -20,11 +20,27 @@ Treatment = Literal["remove", "hash"]
 _KEY = 64  # bytes that BLAKE2b takes as its key
 
 
+class KeyedHash:
+    """Replaces values by 128 bits in hexadecimal: equal values stay equal, and nobody without ``secret`` can try any.
+
+    A value counts as its text, so the hash of a unit is that of the context value it was made from.
+    """
+
+    __slots__ = ("_key",)
+
+    def __init__(self, secret: str) -> None:
+        self._key = hashlib.blake2b(f"redaction {secret}".encode(), digest_size=_KEY).digest()
+
+    def __call__(self, value: Scalar) -> str:
+        """The hash of a value."""
+        return hashlib.blake2b(str(value).encode("utf-8", "surrogatepass"), key=self._key, digest_size=16).hexdigest()
+
+
 class Recorder:
     """The rules of one endpoint: ``sample`` is the share of decisions recorded whole, ``omit`` what the others lack
     (``outputs``, ``context``), ``redact`` the treatment of context keys, ``sticky`` the key of the unit."""
 
-    __slots__ = ("_context", "_key", "_limit", "_outputs", "_redact", "_unit", "changes")
+    __slots__ = ("_context", "_hash", "_limit", "_outputs", "_redact", "_unit", "changes")
 
     def __init__(
         self,
@@ -40,7 +56,7 @@ class Recorder:
         self._context = "context" in omit
         self._redact = dict(redact or {})
         self._unit = None if sticky is None else self._redact.get(sticky)
-        self._key = hashlib.blake2b(f"redaction {secret}".encode(), digest_size=_KEY).digest()
+        self._hash = KeyedHash(secret)
         self.changes = sample < 1 or bool(self._redact)
         """Whether any record differs from its decision; where not, :meth:`record` need not be called."""
 
@@ -72,10 +88,6 @@ class Recorder:
         if how is None or unit is None:
             return unit
         return None if how == "remove" else self._hash(unit)
-
-    def _hash(self, value: Scalar) -> str:
-        """128 bits in hexadecimal; the same for a unit and the context value it was made from."""
-        return hashlib.blake2b(str(value).encode("utf-8", "surrogatepass"), key=self._key, digest_size=16).hexdigest()
 
 
 def sampled(decision_id: str, share: float) -> bool:

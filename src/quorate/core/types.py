@@ -151,6 +151,7 @@ class Decision(NamedTuple):
     ``served`` what answered (None on error).
     ``outputs`` float32 ``[n, m, k]`` and ``status`` int8 ``[n, m]`` follow ``members``; ``answer`` float32 ``[n, k]``.
     ``facts`` are what the policy looked at besides the ``context``, which the caller sends.
+    ``capture`` says what became of the input (:mod:`quorate.core.capture`); None where it was not to be kept.
     ``unit`` is the key of sticky assignment. ``error`` is the code of the error that was answered instead.
     """
 

@@ -21,6 +21,7 @@ from quorate.serving.cache import AnswerCache
 from quorate.serving.execution import Execution
 from quorate.serving.facts import Gatherer, Surroundings
 from quorate.serving.pool import LoadedPool
+from quorate.serving.treatment import Treatment
 
 
 class LoadedStrategy:
@@ -207,6 +208,7 @@ class LoadedEndpoint:
                 timezone=getattr(self.policy.params, "timezone", "UTC"),
                 on_failure=on_fact_failure,
             )
+        self.capture = None if route.capture is None else Treatment(route.capture, secret)
         self._state = self.policy.initial()
         self.state_version = 0
         """Of what the policy has learned; 0 before it has."""

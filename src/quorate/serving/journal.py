@@ -192,6 +192,11 @@ class Journal:
             self._enqueue(_Entry(kind, first, payloads, size, None if future.done() else future, on_full, True))
         return future
 
+    def seal(self) -> None:
+        """Have the open segment ended, so that it may be compacted or rewritten; what comes goes into another."""
+        if not self._closed:
+            self._writer.seal()
+
     async def close(self, timeout: float = 5.0) -> bool:
         """Write what is pending and seal the segment; False if that took longer than ``timeout`` seconds."""
         if self._closed:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from quorate.core.types import Decision, MemberRun, Status
+from quorate.serving.capture import CaptureDesk
 from quorate.serving.gauges import Gauges
 from quorate.serving.journal import Journal
 from quorate.serving.pool import LoadedPool
@@ -204,6 +205,12 @@ class Meters:
         """Count how late the event loop woke a timer."""
         self._gauges.lag.observe(max(0.0, ms))
 
-    def observe(self, pools: Iterable[LoadedPool], journal: Journal) -> None:
+    def observe(self, pools: Iterable[LoadedPool], journal: Journal, captures: CaptureDesk | None = None) -> None:
         """Refresh what is read off rather than counted; called about once a second, and at the end."""
         self._gauges.observe(pools, journal)
+        if captures is not None:
+            captures.observe(self._captured)
+            self._counters.gauge("quorate_capture_pending_bytes").set(captures.pending_bytes)
+
+    def _captured(self, endpoint: str, result: str, count: float) -> None:
+        self._counter("quorate_captures_total", endpoint=endpoint, result=result).add(count)

@@ -16,6 +16,7 @@ from quorate.errors import InvalidInput, MemberError, NoQuorum, NotFound, Overlo
 from quorate.serving import blind
 from quorate.serving.cache import Key as CacheKey
 from quorate.serving.call import Call
+from quorate.serving.capture import CaptureDesk
 from quorate.serving.cost import INLINE_MS
 from quorate.serving.deciding import decision as decision_of
 from quorate.serving.endpoint import Choice, LoadedEndpoint, LoadedStrategy, reserve
@@ -56,11 +57,13 @@ class Plane:
         rng: random.Random,
         meters: Meters,
         residency: Residency | None = None,
+        captures: CaptureDesk | None = None,
     ) -> None:
         self.clock = clock
         self.lane = lane
         self.journal = journal
         self.meters = meters
+        self.captures = captures
         self.generation = Generation.empty()
         self.observers: list[Callable[[Decision], None]] = []
         """Told every decision that was kept or answered, in the event loop; they must neither wait nor raise."""
@@ -171,7 +174,7 @@ class Plane:
         finally:
             self.leave(endpoint)
         decision = self._decide(endpoint, choice, execution, served, call)
-        await self._keep(endpoint, decision)
+        await self._keep(endpoint, call, decision)
         if served.answer is None:
             raise NoQuorum(self._why_not(endpoint, choice, execution, limit))
         if endpoint.cache is not None and not served.degraded:
@@ -259,7 +262,7 @@ class Plane:
         execution = self._execution(pool, None, call, 0.0, 0.0, endpoint.name)
         served = _Served(choice.strategy, answer, False)
         decision = self._decide(endpoint, choice, execution, served, call, source="cache")
-        await self._keep(endpoint, decision)
+        await self._keep(endpoint, call, decision)
         return decision
 
     def _execution(
@@ -394,11 +397,18 @@ class Plane:
             source=source,
         )
 
-    async def _keep(self, endpoint: LoadedEndpoint, decision: Decision) -> None:
+    def recorded(self, endpoint: LoadedEndpoint, call: Call, decision: Decision) -> bytes:
+        """A decision as the journal is to have it; its input is captured where the endpoint says so."""
+        recorded = endpoint.recorder.record(decision)
+        if endpoint.capture is not None and self.captures is not None:
+            recorded = self.captures.take(endpoint, call, decision, recorded)
+        return decision_codec.encode(recorded)
+
+    async def _keep(self, endpoint: LoadedEndpoint, call: Call, decision: Decision) -> None:
         dropped = self.journal.counters.dropped
         try:
             kept = self.journal.append(
-                decision_codec.encode(endpoint.recorder.record(decision)),
+                self.recorded(endpoint, call, decision),
                 RecordKind.DECISION,
                 on_full=endpoint.route.on_full,
             )

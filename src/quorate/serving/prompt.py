@@ -16,7 +16,6 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from quorate.codecs import decision as decision_codec
 from quorate.core.types import NOTHING, Decision, FloatArray, MemberRun, Scalar
 from quorate.errors import Overloaded
 from quorate.serving.batch import Part
@@ -173,7 +172,7 @@ class PromptDesk:
                     asked.then(None)
 
     def _decide(self, endpoint: LoadedEndpoint, group: Sequence[Asked]) -> None:
-        plane, recorder = self._plane, endpoint.recorder
+        plane = self._plane
         answers = [self._answer(asked) for asked in group]
         ids = plane.journal.ids.take_many(len(group))
         now = plane.clock.monotonic()
@@ -195,9 +194,8 @@ class PromptDesk:
             for id_, asked, (answer, runs, part) in zip(ids, group, answers, strict=True)
         ]
         bodies = self._show(endpoint, decisions)
-        kept = plane.journal.append_many(
-            [decision_codec.encode(recorder.record(made)) for made in decisions], on_full=endpoint.route.on_full
-        )
+        payloads = [plane.recorded(endpoint, asked.call, made) for asked, made in zip(group, decisions, strict=True)]
+        kept = plane.journal.append_many(payloads, on_full=endpoint.route.on_full)
         kept.add_done_callback(partial(self._kept, endpoint, group, decisions, bodies))
 
     @staticmethod

@@ -101,13 +101,18 @@ class Batch(NamedTuple):
         return list(accumulate(OVERHEAD + len(payload) for each in self.records for payload in each.payloads))
 
 
+SEAL = Batch((), -1)
+"""Not to be written: the segment is to be ended."""
+
+
 class SegmentWriter:
     """Owns the segments of one boot; making it creates the first one, which reserves the boot number.
 
     Called in the thread: ``acknowledge(good, size, error)`` when a batch is done, whose first ``good`` records are
     kept (written; with ``durability: power`` also synced); ``recovered()`` when writing works again after an error.
     ``busy_since`` is when the file operation under way began (monotonic seconds). A segment in which a write failed
-    is given up, never repaired.
+    is given up, never repaired. With ``begin``, a boot and a sequence, it begins there instead of with a boot of its
+    own.
     """
 
     def __init__(
@@ -119,6 +124,8 @@ class SegmentWriter:
         create: Callable[[Path], SegmentFile],
         acknowledge: Callable[[int, int, OSError | None], None],
         recovered: Callable[[], None],
+        *,
+        begin: tuple[int, int] | None = None,
     ) -> None:
         self.salt = int.from_bytes(os.urandom(4), "little")
         self.busy_since: float | None = None
@@ -136,7 +143,12 @@ class SegmentWriter:
         self._size = 0
         self._empty = True  # the segment has no record yet
         self._file: SegmentFile | None = None
-        self._begin_boot()
+        if begin is None:
+            self._begin_boot()
+        else:
+            self.boot, self._last = begin[0], begin[1] - 1
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._open()
 
     def start(self) -> None:
         """Start the thread; as a daemon, so that a stalled disk cannot keep the process from exiting."""
@@ -145,6 +157,10 @@ class SegmentWriter:
     def put(self, batch: Batch) -> None:
         """Have a batch written after those before it."""
         self._queue.put(batch)
+
+    def seal(self) -> None:
+        """Have the segment ended after what is queued now, and another one begun."""
+        self._queue.put(SEAL)
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """End after what is queued now; ``stopped`` is called in the thread when the segment is sealed and closed."""
@@ -172,6 +188,9 @@ class SegmentWriter:
             self.busy_since = self._clock.monotonic()
             if batch is None:
                 break
+            if batch is SEAL and self._file is not None and not self._empty:
+                with suppress(OSError):
+                    self._finish()
             if self._file is None:
                 self._recover()
             if batch.records:

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quorate.clock import Clock
-from quorate.codecs import snapshot
+from quorate.codecs import sealing, snapshot
 from quorate.codecs.lookup import JournalReader
 from quorate.errors import QuorateError
 from quorate.home import Home
+from quorate.serving.capture import CaptureDesk
 from quorate.serving.cores import per_worker
 from quorate.serving.desired import DesiredFile
 from quorate.serving.idempotency import IdempotencyTable
@@ -106,6 +107,7 @@ class Worker:
             self._home.journal, self._settings.slot, routing.journal, self._clock, lambda error: log.error("%s", error)
         )
         journal.start()
+        captures = CaptureDesk(self._home.captures, self._settings.slot, journal.boot, routing.journal, self._clock)
         # The system's generator: who knows enough arms (labels may tell) can continue a Mersenne Twister's numbers.
         rng = random.SystemRandom()
         plane = Plane(
@@ -115,6 +117,7 @@ class Worker:
             rng=rng,
             meters=self._meters,
             residency=self._loader.residency,
+            captures=captures,
         )
         repository = Repository(DesiredFile(self._home.desired), plane, self._loader.residency, journal)
         tracer = tracing.start(os.environ, self._counters, f"worker-{self._settings.slot}")
@@ -149,6 +152,7 @@ class Worker:
         chores = [
             asyncio.create_task(self._tick(plane, journal, server)),
             asyncio.create_task(self._follow(plane, server, repository, remote, learned)),
+            asyncio.create_task(self._seal(journal, captures)),
         ]
         self._watch_supervisor()
         self._serving = True
@@ -174,8 +178,8 @@ class Worker:
             self._meters.ready.set(0)
             for chore in chores:
                 chore.cancel()
-            await journal.close()
-            self._meters.observe(plane.generation.pools, journal)  # what was counted since the last tick
+            await asyncio.gather(journal.close(), asyncio.to_thread(captures.close))
+            self._meters.observe(plane.generation.pools, journal, captures)  # what was counted since the last tick
             idempotency.close()
             plane.generation.release()
             if tracer is not None and not tracer.close():
@@ -232,7 +236,7 @@ class Worker:
                 for pool in plane.generation.pools:
                     pool.tick()
                 if beat % 10 == 0:
-                    self._meters.observe(plane.generation.pools, journal)
+                    self._meters.observe(plane.generation.pools, journal, plane.captures)
                     self._meters.snapshot.set(plane.generation.version)
                     self._meters.connections.set(len(server.connections))
                     received, sent = server.traffic()
@@ -244,6 +248,19 @@ class Worker:
         log.error("Every spare thread is held by a hung member; this worker restarts itself.")
         self._exit_code = EXIT_LANES_STUCK
         self._leaving.set()
+
+    async def _seal(self, journal: Journal, captures: CaptureDesk) -> None:
+        """End the open segments whenever somebody asks for it."""
+        path = self._home.seal
+        known = sealing.stamp(path)
+        while True:
+            await asyncio.sleep(TICK)
+            with guarded("sealing segments"):
+                found = sealing.stamp(path)
+                if found != known:
+                    known = found
+                    journal.seal()
+                    captures.seal()
 
     async def _follow(
         self,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -17,29 +15,18 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
+from quorate.spec.capture import CaptureSpec
 from quorate.spec.fronts import FrontSpec
 from quorate.spec.outcomes import OutcomesSpec, ValueSpec
 from quorate.spec.parameters import plugin_models
 from quorate.spec.rule_forms import RULES
+from quorate.spec.sizes import Size
 
 NAME = r"^[a-z0-9][a-z0-9._-]{0,127}$"
 REF = r"^[a-z0-9][a-z0-9._-]{0,127}(:[1-9][0-9]{0,8}|@[a-z0-9][a-z0-9._-]{0,127})?$"
 CONTEXT_KEY = r"^[A-Za-z0-9_.-]{1,100}$"
 STICKY = r"^context\.[A-Za-z0-9_.-]{1,100}$"
 FOLDER = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}){0,9}$"
-SIZE = r"^[1-9][0-9]{0,8} ?(B|kB|MB|GB|KiB|MiB|GiB)$"
-MAX_BYTES = 2**60  # above what SIZE can say, so that the published schema refuses exactly what is refused here
-
-_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-
-
-def _bytes(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    if not re.match(SIZE, value):
-        raise ValueError(f"expected a number of bytes or a size like 32MiB; got '{value[:40]}'.")
-    number, unit = re.findall(r"[0-9]+|[A-Za-z]+", value)
-    return int(number) * _UNITS[unit]
 
 
 def _always(name: str) -> Any:
@@ -52,14 +39,6 @@ def _policy_form(value: Any) -> str | None:
 
 Name = Annotated[str, Field(pattern=NAME)]
 Ref = Annotated[str, Field(pattern=REF)]
-Size = Annotated[
-    int,
-    Field(ge=1, le=MAX_BYTES),
-    BeforeValidator(
-        _bytes,
-        json_schema_input_type=Annotated[int, Field(ge=1, le=MAX_BYTES)] | Annotated[str, Field(pattern=SIZE)],
-    ),
-]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -304,6 +283,7 @@ class EndpointSpec(Section):
         OutcomesSpec, Field(description="Which of several outcomes count, and when one is expected.")
     ] = OutcomesSpec()
     value: Annotated[ValueSpec | None, Field(description="What answers are worth.")] = None
+    capture: Annotated[CaptureSpec | None, Field(description="Keep the inputs of some requests.")] = None
 
 
 class ServerSpec(Section):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,3 +112,13 @@ def remove_job(connection: sa.Connection, job_id: str) -> None:
 
 def _job(row: Any) -> Job:
     return Job(**{**row._mapping, "asked": json.loads(row.asked)})
+
+
+def forget_context(connection: sa.Connection, endpoint: str, matches: Callable[[Mapping[str, Any]], bool]) -> int:
+    """Empty the context that ended jobs of an endpoint were asked with, where it is one of those; how many were."""
+    found = sa.select(_jobs).where(_jobs.c.endpoint == endpoint, _jobs.c.state.in_(ENDED))
+    told = [job for job in map(_job, connection.execute(found)) if matches(job.asked.get("context") or {})]
+    for job in told:
+        asked = json.dumps({**job.asked, "context": {}}, sort_keys=True)
+        update_job(connection, job.id, states=ENDED, asked=asked)
+    return len(told)

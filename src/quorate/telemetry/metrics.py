@@ -102,6 +102,11 @@ METRICS: dict[str, Metric] = {
     "quorate_journal_files_total": Metric(
         "counter", "Journal files compacted, left as they are, deleted, shipped or failed to ship.", ("event",)
     ),
+    "quorate_captures_total": Metric(
+        "counter", "Inputs that were to be captured, by what became of them.", ("endpoint", "result")
+    ),
+    "quorate_capture_pending_bytes": Metric("gauge", "Captured inputs waiting to be written.", (), True),
+    "quorate_capture_files_total": Metric("counter", "Files of captured inputs deleted by retention."),
     "quorate_in_flight": Metric("gauge", "Requests being answered.", (), True),
     "quorate_connections": Metric("gauge", "Open connections of callers.", (), True),
     "quorate_received_bytes_total": Metric("counter", "Bytes received on the inference port.", (), True),
