@@ -158,7 +158,7 @@ def _pool(name, *members, memory=None):
     ]
     route = SimpleNamespace(name=name)
     return SimpleNamespace(
-        route=route, members=made, memory=memory, resident=True, threads=2, lanes=3, tried={1: 9.0, 2: 5.0}
+        route=route, members=made, memory=memory, resident=True, threads=2, lanes=3, tried={1: 9.0, 2: 5.0}, load_s=1.5
     )
 
 
@@ -178,6 +178,7 @@ def test_what_is_unloaded_is_not_shown_any_more(book):
     book.meters.observe([first, second], journal)
     assert book("quorate_circuit_state", member="a") == Circuit.OPEN
     assert (book("quorate_pool_threads", pool="first"), book("quorate_pool_lanes", pool="first")) == (2, 3)
+    assert book("quorate_pool_load_seconds", pool="first") == 1.5
     assert [book("quorate_pool_tried_seconds", pool="first", threads=n) for n in "12"] == [0.009, 0.005]
     first.resident = False
     book.meters.observe([first, second], journal)

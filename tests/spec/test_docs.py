@@ -26,6 +26,7 @@ from quorate.spec.model import (
     ShipSpec,
     StrategySpec,
 )
+from quorate.spec.prices import PricesSpec
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 PARTS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.MULTILINE | re.DOTALL))
@@ -43,6 +44,7 @@ SECTIONS: dict[str, type[Any]] = {
     "Records": RecordSpec,
     "Shipping": ShipSpec,
     "Jobs": JobsSpec,
+    "Prices": PricesSpec,
 }
 
 

@@ -22,6 +22,7 @@ from quorate.control.compacting import CompactProcess
 from quorate.control.ingest import follow
 from quorate.control.jobs.desk import JobDesk
 from quorate.control.keeping import Keeper, keep_shipping
+from quorate.control.usage import sample_usage
 from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.store.database import Database
@@ -98,6 +99,7 @@ def _ingesting(home: Home, database: Database, clock: Clock, counters: Counters)
             target=_humbly, args=(follow, home, database, stop), kwargs={"tidy": keeper.tidy}, name="ingest"
         ),
         threading.Thread(target=_humbly, args=(keep_shipping, home, keeper, stop), name="ship"),
+        threading.Thread(target=_humbly, args=(sample_usage, home, database, clock, stop), name="usage"),
     ]
     for thread in threads:
         thread.daemon = True

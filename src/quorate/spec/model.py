@@ -19,6 +19,7 @@ from pydantic_core import CoreSchema
 
 from quorate.spec.fronts import FrontSpec
 from quorate.spec.parameters import plugin_models
+from quorate.spec.prices import PricesSpec
 from quorate.spec.rule_forms import RULES
 
 NAME = r"^[a-z0-9][a-z0-9._-]{0,127}$"
@@ -410,3 +411,4 @@ class Spec(Section):
     memory: MemorySpec = MemorySpec()
     journal: JournalSpec = JournalSpec()
     jobs: JobsSpec = JobsSpec()
+    prices: PricesSpec = PricesSpec()
