@@ -1,8 +1,8 @@
 """Sampling of what serving uses: once a minute, from the telemetry files, into the store.
 
 Counters are cumulative, so a sample is the difference to the one before. A counter that is lower than before began anew
-(its file was deleted), and then counts from 0. What was used while nobody sampled is not known: ``seconds`` says how much
-of a minute is covered, and whoever reads the history divides by it. Durations are of the monotonic clock; the wall
+(its file was deleted), and then counts from 0. What was used while nobody sampled is not known: ``seconds`` says how
+much of a minute is covered, and whoever reads the history divides by it. Durations are of the monotonic clock; the wall
 clock only says which minute is meant, so when it jumps back, a minute has two parts, which add up.
 """
 

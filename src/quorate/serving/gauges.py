@@ -84,7 +84,7 @@ class Gauges:
             self._shown.pop(key).clear()
 
     def _worked(self, member: str, pids: Iterable[int], spent: dict[int, float]) -> None:
-        """Count what a member's own processes have worked since the last time; what a dead one did after that is lost."""
+        """Count what a member's own processes worked since the last time; what a dead one did after it is lost."""
         for pid in pids:
             seconds = cpu_seconds(pid)
             if seconds is not None:

@@ -98,9 +98,7 @@ def add_plan(
     """Keep a plan; of an endpoint the newest 100 are kept. Needs a writing transaction."""
     made = StoredPlan(secrets.token_hex(8), endpoint, now, author, target, plan)
     connection.execute(
-        _plans.insert().values(
-            id=made.id, endpoint=endpoint, made=now, author=author, target=target, plan=plan
-        )
+        _plans.insert().values(id=made.id, endpoint=endpoint, made=now, author=author, target=target, plan=plan)
     )
     mine = _plans.c.endpoint == endpoint
     kept = sa.select(_plans.c.id).where(mine).order_by(_plans.c.made.desc(), _plans.c.id).limit(_KEPT)

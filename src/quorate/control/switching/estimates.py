@@ -1,8 +1,8 @@
 """Estimates with intervals from sums and histograms, and the difference of two that are independent.
 
-A difference takes the distances of both limits together: ``low = d - sqrt((a - l_a)² + (u_b - b)²)`` and the mirror image
-(G. Y. Zou, A. Donner, "Construction of confidence limits about effect measures", Statistics in Medicine 27, 2008); of two
-Wilson intervals that is Newcombe's method 10. All intervals are of 95 %, for one look.
+A difference takes the distances of both limits together: ``low = d - sqrt((a - l_a)² + (u_b - b)²)`` and the mirror
+image (G. Y. Zou, A. Donner, "Construction of confidence limits about effect measures", Statistics in Medicine 27,
+2008); of two Wilson intervals that is Newcombe's method 10. All intervals are of 95 %, for one look.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Sums(NamedTuple):
 
     def plus(self, other: Sums) -> Sums:
         """Both together."""
-        return Sums(*(a + b for a, b in zip(self, other, strict=True)))
+        counts = (a + b for a, b in zip(self[:3], other[:3], strict=True))
+        return Sums(*counts, *(a + b for a, b in zip(self[3:], other[3:], strict=True)))
 
 
 def mean(sums: Sums) -> Interval | None:

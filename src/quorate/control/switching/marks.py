@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -30,6 +31,20 @@ def makeup(route: Route) -> dict[str, str]:
         strategy.name: _hash([msgspec.structs.replace(strategy, name=""), [digests[m] for m in strategy.members]])
         for strategy in endpoint.strategies
     }
+
+
+def aim(route: Route, strategy: str) -> str:
+    """The target of a plan by which one strategy, made as here, is to answer."""
+    return f"to:{_hash([strategy, makeup(route)[strategy]])}"
+
+
+def targets(route: Route, digest: str) -> tuple[str, ...]:
+    """The targets of plans that a revision fulfils: itself by its digest, and its strategy where it has one only."""
+    endpoint, _ = route
+    names = {strategy.name for strategy in endpoint.strategies}
+    only = endpoint.policy.params.get("strategy") if endpoint.policy.kind == "fixed" else None
+    chosen = only if only in names else next(iter(names)) if len(names) == 1 else None
+    return (digest,) if chosen is None else (digest, aim(route, chosen))
 
 
 def changes(before: Route, after: Route) -> tuple[str, ...]:
@@ -71,7 +86,7 @@ def _fresh(connection: sa.Connection, endpoint: str, known: list[Switch]) -> Ite
 
 
 def _of_revisions(endpoint: str, found: list[Revision], known: set[str]) -> Iterator[Switch]:
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         if str(after.number) in known:
             continue
         what = changes(routes_of(before), routes_of(after))
