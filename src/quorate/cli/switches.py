@@ -102,8 +102,8 @@ def show(
 def _print(found: SwitchReport) -> None:
     typer.echo(f"{found.endpoint}, switch {found.number} at {_time(found.at)}: {found.what}")
     if found.quantities:
-        for name, each in (("before", found.before), ("after", found.after)):
-            typer.echo(f"{name}: {_window(each)}")
+        for name, window in (("before", found.before), ("after", found.after)):
+            typer.echo(f"{name}: {_window(window)}")
         promised = () if found.promised is None else found.promised.quantities
         _table(found.quantities, "before", "after", promised)
     for worker in found.warm_up:

@@ -87,7 +87,7 @@ def switch_router(
         responses=openapi.reading("not_found", "store", "journal"),
     )
     def switch(name: Name, number: Annotated[int, Path(ge=1, lt=10**9)]) -> SwitchReport:
-        """What a switch cost and brought: the same quantities in equal times before and after, and what was promised."""
+        """What a switch cost and brought: the same quantities before and after it, and what was promised."""
         return report(database, journal, served(), name, number, now=clock.now())
 
     return router

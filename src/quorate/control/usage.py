@@ -16,6 +16,7 @@ from pathlib import Path
 
 from quorate.clock import Clock
 from quorate.control.alone import keep_doing
+from quorate.control.switching.recording import Recorder
 from quorate.errors import StoreError
 from quorate.home import Home
 from quorate.store import usage
@@ -39,9 +40,10 @@ Totals = dict[tuple[str, str, str, str], float]
 
 
 def sample_usage(home: Home, database: Database, clock: Clock, stop: threading.Event) -> None:
-    """Keep the history of usage until ``stop``, while this process is the one that does."""
-    sampler = Sampler(home.telemetry, database, clock)
-    keep_doing(home, "usage", {"Usage cannot be sampled": sampler.look}, stop, every_s=_LOOK_S)
+    """Keep the history of usage, and record switches, until ``stop``, while this process is the one that does."""
+    sampler, recorder = Sampler(home.telemetry, database, clock), Recorder(database, clock)
+    tasks = {"Usage cannot be sampled": sampler.look, "Switches cannot be recorded": recorder.look}
+    keep_doing(home, "usage", tasks, stop, every_s=_LOOK_S)
 
 
 class Sampler:

@@ -126,7 +126,8 @@ def outcome(
         name = ("right_answers" if metric == ACCURACY else metric) + PER_THOUSAND
         per = 1000 * rows
         old, new = (None if each is None else per * each.estimate for each in (before, after))
-        found.append(Quantity(name, "per 1,000 requests", old, new, *(per * each for each in change)))
+        d, low, high = (per * each for each in change)
+        found.append(Quantity(name, "per 1,000 requests", old, new, d, low, high))
     return found
 
 
