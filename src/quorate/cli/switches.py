@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 
 from quorate.cli._config import HERE, Json, Project, home_of, problems_shown, registry_of, store_of
 from quorate.cli._output import note, print_json, print_table
+from quorate.clock import SystemClock
 from quorate.codecs import snapshot
 from quorate.codecs.lookup import JournalReader
 from quorate.codecs.snapshot import Routing
@@ -54,7 +54,7 @@ def plan(
             endpoint,
             Asked(to, config),
             author=local_user(),
-            now=time.time(),
+            now=SystemClock().now(),
         )
     if json:
         print_json(made)
@@ -92,7 +92,7 @@ def show(
     home = home_of(project)
     with store_of(home) as database:
         reader = _caught_up(home, database)
-        found = report(database, reader, _served(home), endpoint, number, now=time.time())
+        found = report(database, reader, _served(home), endpoint, number, now=SystemClock().now())
     if json:
         print_json(found)
     else:
