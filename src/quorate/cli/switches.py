@@ -19,7 +19,7 @@ from quorate.control.audit import local_user
 from quorate.control.ingest import Ingest, ingest_lock
 from quorate.control.switching.planning import Asked
 from quorate.control.switching.planning import plan as make_plan
-from quorate.control.switching.quantities import Quantity, find
+from quorate.control.switching.quantities import MEMORY_ADDED, MEMORY_FREED, WARM_UP, Quantity, find
 from quorate.control.switching.report import SwitchReport, WindowView, report, summaries
 from quorate.errors import ConfigError
 from quorate.home import Home
@@ -29,6 +29,8 @@ from quorate.store.database import Database
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Endpoint = Annotated[str, typer.Argument(help="The endpoint.")]
 _MIB = 1024 * 1024
+_AFTERWARDS = (WARM_UP, MEMORY_ADDED, MEMORY_FREED)
+"""Quantities of the switch itself, which have no value before it."""
 
 
 @app.command()
@@ -126,18 +128,22 @@ def _table(quantities: Sequence[Quantity], before: str, after: str, promised: Se
     rows = []
     for each in quantities:
         scale, unit = (_MIB, "MiB") if each.unit == "bytes" else (1, each.unit)
-        numbers = [_number(value, scale) for value in (each.before, each.after)]
+        numbers: list[str | None] = [_number(value, scale) for value in (each.before, each.after)]
+        change: str | None = _number(each.change, scale, "+")
+        if each.name in _AFTERWARDS:
+            numbers[0] = change = None
         interval = None if each.low is None or each.high is None else (each.low / scale, each.high / scale)
         row = [
             each.name.replace("_", " "),
             *numbers,
-            _number(each.change, scale, "+"),
+            change,
             None if interval is None else f"{interval[0]:+.4g} to {interval[1]:+.4g}",
             unit,
         ]
         if promised:
             planned = find(promised, each.name)
-            row.append(None if planned is None else _number(planned.change, scale, "+"))
+            value = None if planned is None else planned.after if each.name in _AFTERWARDS else planned.change
+            row.append(None if planned is None else _number(value, scale, "" if each.name in _AFTERWARDS else "+"))
         rows.append(row)
     print_table(columns, rows)
 

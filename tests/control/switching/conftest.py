@@ -183,15 +183,15 @@ def switched(history: History) -> History:
     history.apply("best", PRICES)
     for minutes, revision, strategy, latency, right, cpu in (
         (range(60), 1, "average", 10.0, 80, 6.0),
-        (range(61, 130), 2, "best", 5.0, 90, 3.0),
+        (range(61, 210), 2, "best", 5.0, 90, 3.0),
     ):
-        history.traffic(minutes, revision, strategy, [latency] * 90 + [4 * latency] * 10)
+        history.traffic(minutes, revision, strategy, [latency * (0.505 + i / 100) for i in range(100)])
         history.judge(minutes, revision, strategy, right, 100 - right)
         history.used(minutes, usage.WORKER, "worker-0", Used(60.0, cpu, 2.0 * GIB * 60))
         history.used(minutes, usage.HOST, "c", Used(60.0, 0.0, 1.0 * GIB * 60))
         history.used(minutes, usage.POOL, "letters", Used(60.0, 0.0, 0.5 * GIB * 60, 1.0, 100.0, 100.0))
         history.used(minutes, usage.ENDPOINT, "main", Used(60.0, requests=100.0))
-    history.at(200)
+    history.at(210)
     return history
 
 

@@ -52,7 +52,7 @@ class Evidence:
         return sum(tally.rows for tally in self.traffic.values()) / requests if requests else 1.0
 
 
-def evidence_of(connection: sa.Connection, endpoint: str, before: Route, after: Route, now: float) -> Evidence:
+def evidence_of(connection: sa.Connection, endpoint: str, now: float) -> Evidence:
     """What is known of an endpoint's strategies, of whichever revision, from its last week."""
     window = Window(int(now // 60) - LONGEST, int(now // 60) + 1)
     hashes = {}

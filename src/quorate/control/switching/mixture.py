@@ -23,12 +23,11 @@ Shares = Mapping[str, float]
 """Strategy to its part of the requests."""
 
 
-def seen(traffic: Mapping[By, Tally], revision: int) -> Shares | None:
-    """The shares that a revision's traffic had; None without any."""
+def seen(traffic: Mapping[By, Tally]) -> Shares | None:
+    """The shares that traffic had; None without any."""
     counts: dict[str, int] = {}
     for by, tally in traffic.items():
-        if by.revision == revision:
-            counts[by.strategy] = counts.get(by.strategy, 0) + tally.requests
+        counts[by.strategy] = counts.get(by.strategy, 0) + tally.requests
     total = sum(counts.values())
     return {name: count / total for name, count in counts.items()} if total else None
 

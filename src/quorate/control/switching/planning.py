@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,10 +13,10 @@ from quorate.codecs.lookup import JournalReader
 from quorate.codecs.snapshot import PolicyRoute, Prices, Routing
 from quorate.control.resolve import resolve
 from quorate.control.revisions import content
-from quorate.control.switching import mixture, telling
+from quorate.control.switching import evidence, mixture, telling
 from quorate.control.switching.expecting import evidence_of, latencies, outcomes, shares_known
 from quorate.control.switching.loading import Load, Running, load, run_seconds, running
-from quorate.control.switching.marks import Route, aim, changes
+from quorate.control.switching.marks import Route, aim, changes, record
 from quorate.control.switching.mixture import Shares
 from quorate.control.switching.quantities import (
     CPU,
@@ -33,6 +34,7 @@ from quorate.registry.registry import Registry
 from quorate.spec import Config
 from quorate.store import switches as store
 from quorate.store.database import Database
+from quorate.store.switches import Switch
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +84,13 @@ def plan(
     before = _present(served, endpoint)
     after, target, what = _target(before, served, registry, asked)
     live = running(telemetry)
+    switches = record(database, endpoint)
     with database.read() as connection:
-        known = evidence_of(connection, endpoint, before, after, now)
-        old = mixture.seen(known.traffic, before[0].revision) or mixture.declared(connection, before)
+        known = evidence_of(connection, endpoint, now)
+        recent = _since(switches, now)
+        mine = evidence.traffic(connection, endpoint, recent, before[0].revision.__eq__)
+        old = mixture.seen(mine) or mixture.declared(connection, before)
         new = mixture.declared(connection, after)
-        recent = Window(int(now // 60) - DAY, int(now // 60) + 1)
         used = resources(connection, endpoint, before[1], served, recent)
         quantities = []
         notes = _notes(before, after, old, new)
@@ -115,6 +119,13 @@ def plan(
     with database.begin() as connection:
         kept = store.add_plan(connection, endpoint, target, text, author=author, now=now)
     return replace(made, id=kept.id)
+
+
+def _since(switches: Sequence[Switch], now: float) -> Window:
+    """The time since the last switch, a day at most."""
+    present = int(now // 60)
+    last = max((int(each.at // 60) for each in switches), default=0)
+    return Window(min(max(last + 1, present - DAY), present), present + 1)
 
 
 def _present(served: Routing, endpoint: str) -> Route:
@@ -176,7 +187,7 @@ def _used(
     live: Running,
     prices: Prices,
 ) -> list[Quantity]:
-    """Processor time and money: as they were in the last day, changed by what the members' runs take."""
+    """Processor time and money: as they were lately, changed by what the members' runs take."""
     runs = [
         None if shares is None else _run_seconds(route, shares, live) for route, shares in ((before, old), (after, new))
     ]
@@ -184,7 +195,7 @@ def _used(
     later = None
     if cpu is not None and runs[0] is not None and runs[1] is not None:
         later = max(cpu + 1000 * (runs[1] - runs[0]), 0.0)
-    basis = "the last day, changed by what the members' runs take"
+    basis = "since the last switch, a day at most; changed by what the members' runs take"
     money = used.money_per_million(prices)
     then = None
     if later is not None and loading.added is not None and loading.freed is not None:

@@ -14,7 +14,7 @@ from quorate.control.revisions import routes_of
 from quorate.control.switching import evidence, telling
 from quorate.control.switching.marks import aim, record, targets
 from quorate.control.switching.planning import Plan
-from quorate.control.switching.quantities import Measured, Quantity, compare, measured
+from quorate.control.switching.quantities import WARM_UP, Measured, Quantity, compare, counted, measured
 from quorate.control.switching.warming import Warming, warmings
 from quorate.control.switching.windows import windows
 from quorate.errors import NotFound
@@ -73,7 +73,7 @@ class SwitchReport:
     """A switch, with what it cost and brought as far as is known by now.
 
     ``warm_up`` has the workers that were seen to change over, ``warm_up_s`` the slowest of them: from publication to
-    the end of the first answer. ``load_s`` is how long the pool that answers now took to load in a worker.
+    the end of the first answer.
     """
 
     endpoint: str
@@ -155,6 +155,8 @@ def _report(
     first = measured(connection, switch.endpoint, old_pool, served, before, lambda r: ours or r < switch.revision)
     second = measured(connection, switch.endpoint, pool, served, after, lambda r: r >= switch.revision)
     quantities = tuple(compare(first, second, served.prices)) if before.minutes else ()
+    if quantities and slowest is not None:
+        quantities = (*quantities, counted(WARM_UP, "s", None, slowest, "publication to the first answer"))
     strategies = sorted(
         {by.strategy for by in evidence.traffic(connection, switch.endpoint, after, lambda r: r >= switch.revision)}
     )

@@ -9,6 +9,7 @@ from quorate.codecs.snapshot import Prices
 from quorate.control.switching.evidence import ACCURACY
 from quorate.control.switching.quantities import (
     CPU,
+    MEMORY,
     MEMORY_ADDED,
     MEMORY_FREED,
     MONEY,
@@ -103,7 +104,13 @@ def promised(quantities: Sequence[Quantity]) -> str:
 
 def happened(quantities: Sequence[Quantity]) -> str:
     """What a switch did, in a sentence or two."""
-    return _sentence([*_quality(quantities, "did"), *_plain(quantities)]) or "Nothing can be said yet."
+    parts = [*_quality(quantities, "did"), *_plain(quantities)]
+    memory, warm = find(quantities, MEMORY), find(quantities, WARM_UP)
+    if memory is not None and memory.change and memory.before and abs(memory.change) > 0.01 * memory.before:
+        parts.append(f"{memory.change / GIB:+.2f} GiB of memory")
+    if warm is not None and warm.after is not None:
+        parts.append(f"it took {warm.after:.2g} s to take effect")
+    return _sentence(parts) or "Nothing can be said yet."
 
 
 def _quality(quantities: Sequence[Quantity], mood: str) -> list[str]:
