@@ -161,7 +161,7 @@ class History:
 
 _MEASURED = """
 CREATE TABLE IF NOT EXISTS measured (endpoint TEXT, minute INTEGER, revision INTEGER, strategy TEXT, source TEXT,
-metric TEXT, decisions INTEGER, rows INTEGER, row_squares INTEGER, total REAL, squares REAL, cross REAL,
+metric TEXT, decisions INTEGER, rows INTEGER, row_squares INTEGER, total REAL, squares REAL, products REAL,
 PRIMARY KEY (endpoint, minute, revision, strategy, source, metric))"""
 
 

@@ -67,7 +67,7 @@ def judged(connection: sa.Connection, endpoint: str, window: Window, wanted: Wan
 
 
 _MEASURED = """
-SELECT metric, revision, strategy, sum(decisions), sum(rows), sum(row_squares), sum(total), sum(squares), sum(cross)
+SELECT metric, revision, strategy, sum(decisions), sum(rows), sum(row_squares), sum(total), sum(squares), sum(products)
 FROM measured
 WHERE endpoint = :endpoint AND minute >= :first AND minute < :end AND source <> :caller
 GROUP BY metric, revision, strategy"""
