@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
@@ -40,7 +41,13 @@ class Paired:
     before: float
     after: float
     change: Interval
-    read: int
+
+
+class _Judged(NamedTuple):
+    """A decision with the truths of its rows, as class indices or numbers."""
+
+    decision: Decision
+    truths: dict[int, float]
 
 
 def compare(
@@ -55,63 +62,45 @@ def compare(
     Strategies answer logged outputs as they do when they serve; those of a revision whose member is another version
     need outputs that were never made, and then nothing is known.
     """
-    members: dict[int, tuple[str, ...] | None] = {}
-    before_rows: list[float] = []
-    after_rows: list[float] = []
-    seen = 0
-    arms = _Arms(read)
     metric = ACCURACY if before[0][1].signature.output.kind == "scores" else ERROR
-    for decision, truths in _judged(connection, reader, before[0][0].name):
-        seen += 1
-        if decision.revision not in members:
-            members[decision.revision] = _same_members(connection, decision, (before[0], after[0]))
-        names = members[decision.revision]
-        if names is None or decision.outputs.shape[1:2] != (len(names),) or not decision.outputs.shape[2]:
-            continue
-        pair = [arms.earned(route, shares, names, decision, truths, metric) for route, shares in (before, after)]
-        if all(math.isfinite(each) for each in pair):
-            before_rows.append(pair[0])
-            after_rows.append(pair[1])
-    old, new = np.array(before_rows), np.array(after_rows)
-    change = paired(new - old, bounded=metric == ACCURACY)
+    members: dict[int, tuple[str, ...] | None] = {}
+    alike: dict[tuple[tuple[str, ...], tuple[int, ...]], list[_Judged]] = defaultdict(list)
+    for each in _judged(connection, reader, before[0][0].name):
+        number, shape = each.decision.revision, each.decision.outputs.shape
+        if number not in members:
+            members[number] = _same_members(connection, each.decision, (before[0], after[0]))
+        names = members[number]
+        if names is not None and shape[1] == len(names) and shape[2]:
+            alike[names, shape[1:]].append(each)
+    parts = [
+        [_earned(side, names, some, read, metric) for side in (before, after)] for (names, _), some in alike.items()
+    ]
+    if not parts:
+        return None
+    old, new = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+    known = np.isfinite(old) & np.isfinite(new)
+    change = paired(new[known] - old[known], bounded=metric == ACCURACY)
     if change is None:
         return None
-    return Paired(metric, len(old), float(old.mean()), float(new.mean()), change, seen)
+    return Paired(metric, int(known.sum()), float(old[known].mean()), float(new[known].mean()), change)
 
 
-class _Arms:
-    """Strategies over the members of a revision, built once each."""
-
-    def __init__(self, read: ReadBlob) -> None:
-        self._read = read
-        self._built: dict[tuple[int, tuple[str, ...], str], LoggedStrategy] = {}
-
-    def earned(
-        self,
-        route: Route,
-        shares: Shares,
-        members: tuple[str, ...],
-        decision: Decision,
-        truths: Mapping[int, float],
-        metric: str,
-    ) -> float:
-        """What a mixture came to on a decision: the mean over its judged rows; NaN where it is not known."""
-        rows = sorted(truths)
-        wanted = np.array([truths[row] for row in rows])
-        total = 0.0
-        for name, share in shares.items():
-            strategy = self._strategy(route, name, members)
-            answers = strategy.answer(decision.outputs[rows], decision.status[rows])
-            found: NDArray[np.float64] = of_truths(answers, wanted, metric)
-            total += share * float(found.mean())
-        return total
-
-    def _strategy(self, route: Route, name: str, members: tuple[str, ...]) -> LoggedStrategy:
-        key = (id(route[0]), members, name)
-        if key not in self._built:
-            spec = next(each for each in route[0].strategies if each.name == name)
-            self._built[key] = LoggedStrategy.of(spec, members, self._read)
-        return self._built[key]
+def _earned(
+    side: tuple[Route, Shares], members: tuple[str, ...], some: Sequence[_Judged], read: ReadBlob, metric: str
+) -> NDArray[np.float64]:
+    """What a mixture came to on each decision: the mean over its judged rows; NaN where it is not known."""
+    (endpoint, _), shares = side
+    outputs = np.concatenate([each.decision.outputs[list(each.truths)] for each in some])
+    status = np.concatenate([each.decision.status[list(each.truths)] for each in some])
+    truths = np.array([truth for each in some for truth in each.truths.values()])
+    rows = np.array([len(each.truths) for each in some])
+    total = np.zeros(len(truths))
+    for strategy in endpoint.strategies:
+        if share := shares.get(strategy.name, 0.0):
+            answers = LoggedStrategy.of(strategy, members, read).answer(outputs, status)
+            total += share * of_truths(answers, truths, metric)
+    found: NDArray[np.float64] = np.add.reduceat(total, np.concatenate([[0], np.cumsum(rows)[:-1]])) / rows
+    return found
 
 
 def _same_members(connection: sa.Connection, decision: Decision, routes: tuple[Route, Route]) -> tuple[str, ...] | None:
@@ -129,8 +118,8 @@ def _same_members(connection: sa.Connection, decision: Decision, routes: tuple[R
     return tuple(member.name for member in logged.members)
 
 
-def _judged(connection: sa.Connection, reader: JournalReader, endpoint: str) -> list[tuple[Decision, dict[int, float]]]:
-    """The newest decisions of an endpoint with the truths of their rows, as class indices or numbers."""
+def _judged(connection: sa.Connection, reader: JournalReader, endpoint: str) -> list[_Judged]:
+    """The newest decisions of an endpoint of whose rows the truth is known."""
     query = sa.text(
         'SELECT decision, "row", source, label, value FROM outcomes WHERE metric = :metric AND state = :state '
         "ORDER BY decision DESC LIMIT :most"
@@ -142,7 +131,7 @@ def _judged(connection: sa.Connection, reader: JournalReader, endpoint: str) -> 
         other = told[decision_id].get(row)
         if other is None or rank < other[0]:
             told[decision_id][row] = (rank, label, value)
-    found: list[tuple[Decision, dict[int, float]]] = []
+    found: list[_Judged] = []
     for decision_id, rows in told.items():
         if len(found) == MOST:
             break
@@ -158,7 +147,7 @@ def _judged(connection: sa.Connection, reader: JournalReader, endpoint: str) -> 
         }
         known = {row: number for row, number in truths.items() if math.isfinite(number)}
         if known:
-            found.append((decision, known))
+            found.append(_Judged(decision, known))
     return found
 
 
