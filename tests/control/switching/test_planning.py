@@ -10,7 +10,7 @@ import pytest
 
 from quorate.control.switching.estimates import combined, paired, wilson
 from quorate.control.switching.planning import Asked, Plan, plan
-from quorate.control.switching.quantities import Quantity, find
+from quorate.control.switching.quantities import Quantity, counted, find
 from quorate.control.switching.report import report, summaries
 from quorate.core.types import Outcome
 from quorate.errors import Conflict, InvalidInput, NotFound
@@ -102,6 +102,11 @@ def test_nothing_is_loaded_for_a_strategy_of_the_same_pool(shared: Any) -> None:
     for name in ("warm_up", "memory_added", "memory_freed"):
         assert (_of(made, name).after, _of(made, name).basis) == (0.0, "the pool is in memory")
     assert "it takes effect at once" in made.summary
+
+
+def test_a_figure_that_only_rounding_changes_does_not_change() -> None:
+    assert counted("money", "EUR", 0.3, 0.1 + 0.2).change == 0.0
+    assert counted("money", "EUR", 0.0, 1e-12).change == 1e-12
 
 
 def test_another_member_means_loading_the_pool_anew(shared: Any, worker: Counters) -> None:

@@ -19,6 +19,7 @@ from quorate.store.ledger import Tally
 LATENCY = {"latency_p50": 0.5, "latency_p95": 0.95, "latency_p99": 0.99}
 PER_THOUSAND = "_per_1000_requests"
 CPU, MONEY, MEMORY, POOL_MEMORY = "cpu" + PER_THOUSAND, "money_per_million_requests", "memory", "pool_memory"
+_ROUNDING = 1e-9
 WARM_UP, MEMORY_ADDED, MEMORY_FREED = "warm_up", "memory_added", "memory_freed"
 
 
@@ -111,6 +112,8 @@ def of_change(
 def counted(name: str, unit: str, before: float | None, after: float | None, basis: str | None = None) -> Quantity:
     """A quantity that is measured as a whole, so that it has no interval."""
     change = None if before is None or after is None else after - before
+    if change is not None and abs(change) < _ROUNDING * abs(before or 0.0):
+        change = 0.0
     return Quantity(name, unit, before, after, change, basis=basis)
 
 
