@@ -153,6 +153,21 @@ def test_outcomes_that_still_come_are_told(switched: Any) -> None:
     assert any("Fewer of the later answers have an outcome yet" in note for note in _report(switched).notes)
 
 
+def test_what_is_not_certain_is_not_told_as_a_change(history: Any) -> None:
+    history.apply()
+    history.at(10)
+    history.apply("best")
+    history.traffic(range(10), 1, "average", [1.0] * 9 + [20.0])
+    history.traffic(range(11, 30), 2, "best", [1.0] * 28 + [30.0] * 2)
+    history.judge(range(10), 1, "average", 4, 1)
+    history.judge(range(11, 30), 2, "best", 5, 1)
+    history.at(30)
+    found = _report(history)
+    assert "it is not certain whether answers are slower or faster" in found.summary
+    assert found.summary.startswith("Right answers did not change for certain (-")
+    assert any("One time had more requests than the other" in note for note in found.notes)
+
+
 def test_rewards_and_values_are_compared_too(switched: Any) -> None:
     # Decisions of two rows: 30 a minute with 1 + 1, then 30 with 2 + 4; nobody knows anything of a third strategy.
     for minutes, revision, strategy, row in ((range(60), 1, "average", (1, 1)), (range(61, 210), 2, "best", (2, 4))):

@@ -62,6 +62,12 @@ def notes(before: Measured, after: Measured, prices: Prices, served: Sequence[st
         found.append(
             "Fewer of the later answers have an outcome yet; theirs may still come, and need not be like those."
         )
+    old, new = sorted((before.traffic.requests, after.traffic.requests))
+    if new > 1.2 * old:
+        found.append(
+            "One time had more requests than the other: memory, and what processors do without requests, are spread "
+            "over more of them."
+        )
     if before.resources.share < 1 or after.resources.share < 1:
         found.append(
             "The workers answer for other endpoints too; their use is divided by the time that pools ran, and by "
@@ -138,8 +144,10 @@ def _plain(quantities: Sequence[Quantity]) -> list[str]:
     latency = find(quantities, "latency_p95")
     if latency is not None and latency.change is not None and latency.before:
         share = latency.change / latency.before
-        if abs(share) < 0.02 or (latency.low is not None and not latency.sure):
+        if abs(share) < 0.02:
             found.append("answers about as fast as before")
+        elif latency.low is not None and not latency.sure:
+            found.append("it is not certain whether answers are slower or faster")
         else:
             found.append(f"the slowest twentieth of answers {abs(share):.0%} {'slower' if share > 0 else 'faster'}")
     money = find(quantities, MONEY)
