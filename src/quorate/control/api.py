@@ -30,8 +30,8 @@ from quorate.control.pools import running
 from quorate.control.preview import seen, steps_of
 from quorate.control.report import Report, report
 from quorate.control.submit import preview, submit
-from quorate.control.why import route_of, why
 from quorate.control.switch_routes import switch_router
+from quorate.control.why import route_of, why
 from quorate.errors import (
     InvalidInput,
     MalformedRequest,
@@ -100,9 +100,8 @@ def create_app(services: Services, access: Access) -> FastAPI:
     desk = services.jobs or JobDesk(services.home, services.database, services.clock, None)
     app.include_router(jobs_router(desk, lambda: _routing(services.home).limits.batch_bytes))
     app.include_router(learner_router(services.home, services.database, services.clock))
-    app.include_router(
-        switch_router(services.home, services.registry, services.database, services.journal, services.clock)
-    )
+    s = services
+    app.include_router(switch_router(s.home, s.registry, s.database, s.journal, s.clock))
     app.include_router(_about(app))
     app.add_middleware(Gate, access=access)
     return app

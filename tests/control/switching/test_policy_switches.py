@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from quorate.codecs import learned
@@ -11,6 +12,8 @@ from quorate.codecs.learned import Learned
 from quorate.control.switching.quantities import find
 from quorate.control.switching.recording import EVERY_S, Recorder
 from quorate.control.switching.report import report, summaries
+from quorate.core.select.base import Feedback
+from quorate.core.select.best import Best, BestParams
 from quorate.core.types import State
 from quorate.store import learners, switches
 from quorate.store.learners import StoredLearner
@@ -59,6 +62,20 @@ def test_those_that_were_not_seen_are_counted(history: Any) -> None:
     assert _summaries(history)[0] == (3, "policy", 0)
     _learn(history, 4, 1, history.at(4), key="another policy")
     assert len(_summaries(history)) == 3
+
+
+def test_the_policy_best_tells_its_switches_so(history: Any) -> None:
+    history.apply()
+    best = Best(["average", "best"], BestParams(min_evidence=5, window_rows=100, checks=1, check_rows=10))
+    at = history.start * 60.0
+    told = [Feedback({}, {}, (1.0, 0.0), 0, np.array([0.0, 1.0]), at + i, 1.0) for i in range(30)]
+    state = best.learn(best.initial(), told)
+    with history.database.begin() as connection:
+        packed = learned.pack(Learned("main", "k", 1, state))
+        learners.put(connection, StoredLearner("main", "k", 1, packed, at, at + 30))
+    [found] = summaries(history.database, "main")
+    assert found.what.startswith("the policy changed from 'average' to 'best' (better reward")
+    assert at < found.at <= at + 30
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,17 @@ def test_a_revision_that_answers_the_same_is_no_switch(history: Any) -> None:
     assert found.what == "revision 3 took the place of revision 2, with other members"
 
 
+def test_a_front_answers_nothing_itself(history: Any) -> None:
+    for to in ("main", "other"):
+        history.apply("average", "    caller_may_choose: true\n")
+        text = history.home.config.read_text()
+        more = "  other: {pool: letters, strategies: {average: {kind: mean}}}\n"
+        front = f"fronts:\n  door: {{rules: [{{when: input.rows > 1, to: main}}], otherwise: {to}}}\n"
+        history.project.write(text + more + front)
+        history.project.apply()
+    assert summaries(history.database, "door") == []
+
+
 def test_neighbouring_switches_bound_the_windows(switched: Any) -> None:
     switched.at(100, 30.0)
     switched.apply("average")

@@ -10,12 +10,11 @@ import sqlalchemy as sa
 
 from quorate.codecs.lookup import JournalReader
 from quorate.control.answering import ReadBlob
-from quorate.control.revisions import routes_of
 from quorate.control.switching import evidence
 from quorate.control.switching.estimates import Sums, combined, quantile, wilson
 from quorate.control.switching.evidence import ACCURACY, ERROR, By
 from quorate.control.switching.loading import Running, longest
-from quorate.control.switching.marks import Route, makeup
+from quorate.control.switching.marks import Route, answering, makeup
 from quorate.control.switching.mixture import Shares
 from quorate.control.switching.paired import compare
 from quorate.control.switching.quantities import (
@@ -57,7 +56,8 @@ def evidence_of(connection: sa.Connection, endpoint: str, now: float) -> Evidenc
     window = Window(int(now // 60) - LONGEST, int(now // 60) + 1)
     hashes = {}
     for each in revisions(connection, endpoint, limit=_REVISIONS):
-        for strategy, key in makeup(routes_of(each)).items():
+        route = answering(each)
+        for strategy, key in ({} if route is None else makeup(route)).items():
             hashes[By(each.number, strategy)] = key
     wanted = {by.revision for by in hashes}.__contains__
     traffic = evidence.traffic(connection, endpoint, window, wanted)

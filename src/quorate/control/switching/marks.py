@@ -23,6 +23,14 @@ from quorate.store.switches import POLICY, REVISION, Switch
 Route = tuple[EndpointRoute, PoolRoute]
 
 
+def answering(revision: Revision) -> Route | None:
+    """Who answers by a revision; None where it is a front's, which answers nothing itself, or of an older format."""
+    try:
+        return routes_of(revision)
+    except msgspec.DecodeError:
+        return None
+
+
 def makeup(route: Route) -> dict[str, str]:
     """What each strategy is made of, hashed: with the same hash it answers the same."""
     endpoint, pool = route
@@ -89,7 +97,8 @@ def _of_revisions(endpoint: str, found: list[Revision], known: set[str]) -> Iter
     for before, after in pairwise(found):
         if str(after.number) in known:
             continue
-        what = changes(routes_of(before), routes_of(after))
+        old, new = answering(before), answering(after)
+        what = () if old is None or new is None else changes(old, new)
         if what:
             detail = {"before": before.number, "changes": list(what), "author": after.author}
             yield Switch(endpoint, 0, after.created, REVISION, str(after.number), after.number, detail)

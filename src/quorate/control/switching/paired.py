@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from quorate.codecs.lookup import JournalReader
 from quorate.control.answering import LoggedStrategy, ReadBlob
 from quorate.control.report import CALLER
-from quorate.control.revisions import routes_of
 from quorate.control.rewards import ACCURACY, ERROR, of_truths
 from quorate.control.switching.estimates import paired
-from quorate.control.switching.marks import Route
+from quorate.control.switching.marks import Route, answering
 from quorate.control.switching.mixture import Shares
 from quorate.core.stats.intervals import Interval
 from quorate.core.types import Decision
@@ -106,9 +105,12 @@ def _earned(
 def _same_members(connection: sa.Connection, decision: Decision, routes: tuple[Route, Route]) -> tuple[str, ...] | None:
     """The member axis of a decision's revision, if it has the very members that the routes' strategies need."""
     try:
-        _, logged = routes_of(revision(connection, decision.endpoint, decision.revision))
+        found = answering(revision(connection, decision.endpoint, decision.revision))
     except NotFound:
         return None
+    if found is None:
+        return None
+    logged = found[1]
     digests = {member.name: member.digest for member in logged.members}
     for endpoint, pool in routes:
         own = {member.name: member.digest for member in pool.members}
