@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quorate.codecs.lookup import JournalReader
 from quorate.control.switching.estimates import combined, paired, wilson
 from quorate.control.switching.planning import Asked, Plan, plan
 from quorate.control.switching.quantities import Quantity, counted, find
 from quorate.control.switching.report import report, summaries
 from quorate.core.types import Outcome
-from quorate.errors import Conflict, InvalidInput, NotFound
+from quorate.errors import Conflict, InvalidInput, JournalError, NotFound
 from quorate.spec import load
 from quorate.store import usage
 from quorate.store.usage import Used
@@ -168,6 +169,37 @@ def test_quality_on_the_same_rows_where_outputs_are_logged(shared: Any) -> None:
     assert (accuracy.change, accuracy.low, accuracy.high) == pytest.approx(tuple(expected))
     assert accuracy.after == pytest.approx(38 / 40)
     assert any("on the same 40 decisions" in note for note in made.notes)
+
+
+def test_rows_of_a_decision_count_together_and_unjudged_ones_not(shared: Any) -> None:
+    records: list[Any] = []
+    at = shared.start * 60.0
+    for i in range(3):
+        first, second = (shared.decision(0, i, at + i, 1, "average", said=said) for said in ((1, 1, 1), (0, 1, 1)))
+        second.outputs[0, :2] = [[0.6, 0.4], [0.1, 0.9]]  # the mean is right, member a alone is not
+        parts = (first, second, first)
+        whole = {name: np.concatenate([getattr(d, name) for d in parts]) for name in ("outputs", "status", "answer")}
+        records.append(first._replace(rows=3, **whole))
+    records += [Outcome(d.id, row, "yes", at=1.0, received=1.0) for d in records for row in (1, 0)]
+    shared.journal(0, records, created=at - 1)
+    accuracy = _of(_plan(shared), "accuracy")
+    assert accuracy.after == 0.5
+    share = 4503 / 6003
+    assert accuracy.before == pytest.approx(share * 1.0 + (1 - share) * 0.5)
+
+
+def test_decisions_that_cannot_be_read_are_told(
+    shared: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    decision = shared.decision(0, 0, shared.start * 60.0, 1)
+    shared.journal(0, [decision, Outcome(decision.id, 0, "yes", at=1.0, received=1.0)], created=1.0)
+
+    def fail(*_: Any) -> None:
+        raise JournalError("the extra is not installed")
+
+    monkeypatch.setattr(JournalReader, "outline", fail)
+    _plan(shared)
+    assert "1 judged decisions cannot be read" in caplog.text
 
 
 def test_without_evidence_nothing_is_made_up(history: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -20,10 +21,12 @@ from quorate.control.switching.estimates import paired
 from quorate.control.switching.marks import Route, answering
 from quorate.control.switching.mixture import Shares
 from quorate.core.stats.intervals import Interval
-from quorate.core.types import Decision
+from quorate.core.types import Decision, FloatArray, StatusArray
 from quorate.errors import JournalError, NotFound
 from quorate.store.ledger import JOINED, TRUTH
 from quorate.store.revisions import revision
+
+log = logging.getLogger("quorate.control")
 
 MOST = 2000
 """Decisions that are read; the newest ones whose truth is known."""
@@ -43,10 +46,13 @@ class Paired:
 
 
 class _Judged(NamedTuple):
-    """A decision with the truths of its rows, as class indices or numbers."""
+    """The rows of a decision whose truth is known: outputs ``[n, m, k]``, status ``[n, m]``, truths as class indices or
+    numbers. A decision may have many more rows, which are not kept."""
 
-    decision: Decision
-    truths: dict[int, float]
+    revision: int
+    outputs: FloatArray
+    status: StatusArray
+    truths: list[float]
 
 
 def compare(
@@ -65,10 +71,10 @@ def compare(
     members: dict[int, tuple[str, ...] | None] = {}
     alike: dict[tuple[tuple[str, ...], tuple[int, ...]], list[_Judged]] = defaultdict(list)
     for each in _judged(connection, reader, before[0][0].name):
-        number, shape = each.decision.revision, each.decision.outputs.shape
-        if number not in members:
-            members[number] = _same_members(connection, each.decision, (before[0], after[0]))
-        names = members[number]
+        shape = each.outputs.shape
+        if each.revision not in members:
+            members[each.revision] = _same_members(connection, each.revision, (before[0], after[0]))
+        names = members[each.revision]
         if names is not None and shape[1] == len(names) and shape[2]:
             alike[names, shape[1:]].append(each)
     parts = [
@@ -89,9 +95,9 @@ def _earned(
 ) -> NDArray[np.float64]:
     """What a mixture came to on each decision: the mean over its judged rows; NaN where it is not known."""
     (endpoint, _), shares = side
-    outputs = np.concatenate([each.decision.outputs[list(each.truths)] for each in some])
-    status = np.concatenate([each.decision.status[list(each.truths)] for each in some])
-    truths = np.array([truth for each in some for truth in each.truths.values()])
+    outputs = np.concatenate([each.outputs for each in some])
+    status = np.concatenate([each.status for each in some])
+    truths = np.array([truth for each in some for truth in each.truths])
     rows = np.array([len(each.truths) for each in some])
     total = np.zeros(len(truths))
     for strategy in endpoint.strategies:
@@ -102,10 +108,10 @@ def _earned(
     return found
 
 
-def _same_members(connection: sa.Connection, decision: Decision, routes: tuple[Route, Route]) -> tuple[str, ...] | None:
-    """The member axis of a decision's revision, if it has the very members that the routes' strategies need."""
+def _same_members(connection: sa.Connection, number: int, routes: tuple[Route, Route]) -> tuple[str, ...] | None:
+    """The member axis of a revision, if it has the very members that the routes' strategies need."""
     try:
-        found = answering(revision(connection, decision.endpoint, decision.revision))
+        found = answering(revision(connection, routes[0][0].name, number))
     except NotFound:
         return None
     if found is None:
@@ -134,13 +140,15 @@ def _judged(connection: sa.Connection, reader: JournalReader, endpoint: str) -> 
         if other is None or rank < other[0]:
             told[decision_id][row] = (rank, label, value)
     found: list[_Judged] = []
+    lost: list[str] = []
     for decision_id, rows in told.items():
         if len(found) == MOST:
             break
         try:
             outline = reader.outline(decision_id)
             decision = reader.find(decision_id) if outline is not None and outline.endpoint == endpoint else None
-        except JournalError:
+        except JournalError as error:
+            lost.append(f"{error}")
             continue
         if decision is None or decision.source == CALLER:
             continue
@@ -149,7 +157,13 @@ def _judged(connection: sa.Connection, reader: JournalReader, endpoint: str) -> 
         }
         known = {row: number for row, number in truths.items() if math.isfinite(number)}
         if known:
-            found.append(_Judged(decision, known))
+            rows_known = list(known)
+            outputs, status = decision.outputs[rows_known], decision.status[rows_known]
+            found.append(_Judged(decision.revision, outputs, status, list(known.values())))
+    if lost:
+        log.warning(
+            "%d judged decisions cannot be read and are not compared, the first because: %s", len(lost), lost[0]
+        )
     return found
 
 
