@@ -26,6 +26,7 @@ BODIES: dict[str, Any] = {
     "repositoryIndex": {},
     "write_dataset": {"endpoint": "digits"},
     "erase": {"endpoint": "digits", "unit": "nobody"},
+    "plan_switch": {"to": "stacking"},
 }
 
 
@@ -43,6 +44,7 @@ class Site:
             "version": "1",
             "name": "svm",
             "id": answer.json()["id"],
+            "number": "1",
         }
 
         asked = {"endpoint": "digits", "decisions": [self.values["id"]], "dry_run": True}
@@ -149,8 +151,10 @@ def _check(site: Site, port: str, operation: dict[str, Any], answer: Any) -> Non
 def test_good_requests_are_answered_as_declared(site: Site, port: str) -> None:
     seen = 0
     for method, path, operation in site.operations(port):
-        if operation["operationId"] in ("apply", "cancel_job", "dataset_file", "delete_dataset"):
-            continue  # changes things, or needs them; its own tests are in tests/control
+        if operation["operationId"] in (
+            "apply", "cancel_job", "dataset_file", "delete_dataset", "switch", "learner", "reset"
+        ):  # fmt: skip
+            continue  # changes things, or there is none yet; their own tests are in tests/control
         body: dict[str, Any] = {"json": BODIES.get(operation["operationId"])}
         if operation["operationId"] in ("batch", "submit_job"):
             body = {"content": ROWS, "headers": {"content-type": "application/x-ndjson"}}

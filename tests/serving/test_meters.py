@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from quorate.core.types import Decision, MemberRun, Status
+from quorate.serving import gauges
 from quorate.serving.breaker import Circuit
 from quorate.serving.journal import JournalCounters
 from quorate.serving.meters import Meters
+from quorate.serving.units import HostUnit
 from quorate.telemetry.counters import Counters, read
 
 
@@ -158,7 +160,7 @@ def _pool(name, *members, memory=None):
     ]
     route = SimpleNamespace(name=name)
     return SimpleNamespace(
-        route=route, members=made, memory=memory, resident=True, threads=2, lanes=3, tried={1: 9.0, 2: 5.0}
+        route=route, members=made, memory=memory, resident=True, threads=2, lanes=3, tried={1: 9.0, 2: 5.0}, load_s=1.5
     )
 
 
@@ -178,6 +180,7 @@ def test_what_is_unloaded_is_not_shown_any_more(book):
     book.meters.observe([first, second], journal)
     assert book("quorate_circuit_state", member="a") == Circuit.OPEN
     assert (book("quorate_pool_threads", pool="first"), book("quorate_pool_lanes", pool="first")) == (2, 3)
+    assert book("quorate_pool_load_seconds", pool="first") == 1.5
     assert [book("quorate_pool_tried_seconds", pool="first", threads=n) for n in "12"] == [0.009, 0.005]
     first.resident = False
     book.meters.observe([first, second], journal)
@@ -186,6 +189,24 @@ def test_what_is_unloaded_is_not_shown_any_more(book):
         assert book(gone, pool="first") is None
     assert book("quorate_pool_tried_seconds", pool="first", threads="1") is None
     assert book("quorate_circuit_state", member="a") is None
+
+
+def test_what_a_member_s_own_processes_work_is_added_up(book, monkeypatch):
+    spent = {7: 5.0, 8: 1.0}
+    monkeypatch.setattr(gauges, "cpu_seconds", spent.get)
+    hosts = [SimpleNamespace(pid=7, restarts=0), SimpleNamespace(pid=None, restarts=0)]
+    pool = _pool("first", "a")
+    pool.members[0].unit = HostUnit.__new__(HostUnit)
+    pool.members[0].unit.replicas = SimpleNamespace(all=[SimpleNamespace(host=host) for host in hosts])
+    journal = SimpleNamespace(pending_bytes=0, lag=0.0, counters=JournalCounters())
+    book.meters.observe([pool], journal)
+    spent[7] = 6.5
+    book.meters.observe([pool], journal)
+    assert book("quorate_host_cpu_seconds_total", member="a") == 6.5
+    hosts[0].pid, hosts[1].pid = 8, 7  # a second one; and a number that was given out again
+    spent[7] = 0.25
+    book.meters.observe([pool], journal)
+    assert book("quorate_host_cpu_seconds_total", member="a") == 7.75
 
 
 def test_the_journal_s_books_are_carried_over_once(book):

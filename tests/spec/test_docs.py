@@ -28,6 +28,7 @@ from quorate.spec.model import (
     StrategySpec,
 )
 from quorate.spec.outcomes import PRECEDENCE, OutcomesSpec, ValueSpec
+from quorate.spec.prices import PricesSpec
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 PARTS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.MULTILINE | re.DOTALL))
@@ -49,6 +50,7 @@ SECTIONS: dict[str, type[Any]] = {
     "Jobs": JobsSpec,
     "Outcomes": OutcomesSpec,
     "Value": ValueSpec,
+    "Prices": PricesSpec,
 }
 
 

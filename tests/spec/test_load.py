@@ -249,7 +249,7 @@ def _replaced(old: str, new: str) -> str:
             3,
             (
                 "There is no setting 'endpoint' in quorate.yaml; expected one of endpoints, fronts, "
-                "jobs, journal, limits, memory, pools, server; did you mean 'endpoints'?"
+                "jobs, journal, limits, memory, pools, prices, server; did you mean 'endpoints'?"
             ),
         ),
     ],

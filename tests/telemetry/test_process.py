@@ -7,7 +7,7 @@ import pytest
 
 from quorate.telemetry import process
 from quorate.telemetry.counters import Counters, read
-from quorate.telemetry.process import ProcessMeter, open_descriptors, resident_bytes
+from quorate.telemetry.process import ProcessMeter, cpu_seconds, open_descriptors, resident_bytes
 
 
 @pytest.fixture
@@ -94,3 +94,14 @@ def test_collections_are_timed_until_closed(counters, tmp_path):
     cells = next(s.cells for s in read(tmp_path / "worker-0.qt")[0] if s.metric == "quorate_gc_pause_seconds")
     assert sum(cells[1:]) == 2
     assert cells[0] == 2000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_processor_time_of_another_process():
+    busy = "import time\nwhile time.process_time() < 0.1: pass\nprint(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", busy], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        child.stdout.readline()
+        assert 0.05 < cpu_seconds(child.pid) < 60
+        child.stdin.write(b"\n")
+        child.stdin.close()
+    assert cpu_seconds(child.pid) is None

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "learner": ("quorate.cli.learner", "Show what a policy has learned, or have it forget."),
     "report": ("quorate.cli.report", "Compare an endpoint's strategies on its traffic and outcomes."),
     "outcomes": ("quorate.cli.outcomes", "See how outcomes come; import many."),
+    "switches": ("quorate.cli.switches", "Say what a switch would cost, and what those that there were cost."),
     "export": ("quorate.cli.export", "Write a strategy, members and combiner, as one ONNX file."),
     "decisions": ("quorate.cli.decisions", "Show a decision by its id."),
     "journal": ("quorate.cli.journal", "See what is kept of decisions; compact, ship and prune it."),

@@ -12,13 +12,13 @@ import typer
 from quorate.cli._config import HERE, Json, Project, home_of, store_of
 from quorate.cli._output import note, print_json, print_table
 from quorate.clock import SystemClock
-from quorate.codecs.lookup import JournalReader
 from quorate.control.audit import local_user
 from quorate.control.captures import CaptureKeeper, held
 from quorate.control.dataset_files import Format
 from quorate.control.datasets import Truth
 from quorate.control.exporting import write
-from quorate.control.ingest import Ingest, ingest_lock
+from quorate.control.ingest import ingest_lock
+from quorate.control.learner import ingest_now
 from quorate.errors import ConfigError
 from quorate.store.datasets import exports
 
@@ -78,9 +78,7 @@ def export(
     """Write captured inputs, with answers and outcomes, as a training or labelling set."""
     home = home_of(project)
     with store_of(home) as database:
-        with ingest_lock(home) as mine:
-            if mine:
-                Ingest(JournalReader(home.journal), database).catch_up()
+        ingest_now(home, database, SystemClock())
         options = {
             "form": _form(form),
             "truth": _truth(truth),

@@ -10,10 +10,10 @@ import typer
 from quorate.cli._config import HERE, Json, Project, home_of, store_of
 from quorate.cli._output import note, print_json, print_table
 from quorate.clock import SystemClock
-from quorate.codecs.lookup import JournalReader
 from quorate.control.audit import local_user
 from quorate.control.erasing import Eraser, ask, get
-from quorate.control.ingest import Ingest, ingest_lock
+from quorate.control.ingest import ingest_lock
+from quorate.control.learner import catch_up
 from quorate.errors import ConfigError
 from quorate.home import Home
 from quorate.store.database import Database
@@ -76,7 +76,7 @@ def _awaited(home: Home, database: Database, erasure_id: str, wait_s: float) -> 
     while True:
         with ingest_lock(home) as mine:
             if mine:
-                Ingest(JournalReader(home.journal), database).catch_up()
+                catch_up(home, database, SystemClock())
                 eraser.work()
         found = get(database, erasure_id)
         if found.state == DONE or time.monotonic() > until:

@@ -249,6 +249,15 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep_days: float = 7.0
 
 
+class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What computing costs, in ``currency``; None where a price is not known."""
+
+    currency: str | None = None
+    cpu_hour: float | None = None
+    gib_hour: float | None = None
+    thousand_requests: float | None = None
+
+
 class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole manifest; ``version`` grows by one with every publication.
 
@@ -269,6 +278,7 @@ class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     runs: dict[str, PoolRun] = {}
     memory_budget: int | None = None
     fronts: tuple[FrontRoute, ...] = ()
+    prices: Prices = Prices()
     format: int = FORMAT
 
 

@@ -34,6 +34,7 @@ from quorate.control.pools import running
 from quorate.control.preview import seen, steps_of
 from quorate.control.report import Report, report
 from quorate.control.submit import preview, submit
+from quorate.control.switch_routes import switch_router
 from quorate.control.why import route_of, why
 from quorate.errors import (
     InvalidInput,
@@ -106,6 +107,8 @@ def create_app(services: Services, access: Access) -> FastAPI:
     app.include_router(learner_router(services.home, services.database, services.clock))
     app.include_router(erasing_router(services.home, services.database, services.clock))
     app.include_router(dataset_router(DatasetDesk(services.home, services.database, services.clock)))
+    s = services
+    app.include_router(switch_router(s.home, s.registry, s.database, s.journal, s.clock))
     app.include_router(_about(app))
     app.add_middleware(Gate, access=access)
     return app

@@ -75,6 +75,7 @@ def _settings(routing: Routing) -> Any:
             "pools": routing.runs,
             "journal": routing.journal,
             "jobs": routing.jobs,
+            "prices": routing.prices,
             "server.allowed_hosts": list(routing.hosts),
         }
     )

@@ -27,6 +27,7 @@ from quorate.control.ingest import follow
 from quorate.control.jobs.desk import JobDesk
 from quorate.control.keeping import Keeper, keep_shipping
 from quorate.control.learner import Learner
+from quorate.control.usage import sample_usage
 from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.store.database import Database
@@ -127,6 +128,7 @@ def _ingesting(home: Home, database: Database, clock: Clock, counters: Counters,
             kwargs={"every_s": DATASETS_S},
             name="datasets",
         ),
+        threading.Thread(target=_humbly, args=(sample_usage, home, database, clock, stop), name="usage"),
     ]
     for thread in threads:
         thread.daemon = True

@@ -41,10 +41,10 @@ def submit(
     """
     with _one_at_a_time:
         if text is None:
-            with _conflicts():
+            with conflicts():
                 return apply(home, registry, database, author=author, clock=clock, expected=expected)
         config = load(text, home.config.name)
-        with _conflicts():
+        with conflicts():
             resolve(config, registry)
         before = home.config.read_bytes() if home.config.exists() else None
         _replace(home.config, text)
@@ -63,7 +63,7 @@ def preview(
 ) -> Applied:
     """What :func:`submit` would do; a revision that would be new has the number it would get. It raises the same."""
     given = None if text is None else load(text, home.config.name)
-    with _conflicts():
+    with conflicts():
         resolved = resolve(given or read_config(home)[0], registry)
     with database.read() as connection:
         newest = published(connection)
@@ -81,7 +81,7 @@ def preview(
 
 
 @contextmanager
-def _conflicts() -> Iterator[None]:
+def conflicts() -> Iterator[None]:
     """What is wrong here is not the request but how it meets the registry, or the file that lies there."""
     try:
         yield

@@ -19,6 +19,7 @@ from quorate.spec.capture import CaptureSpec
 from quorate.spec.fronts import FrontSpec
 from quorate.spec.outcomes import OutcomesSpec, ValueSpec
 from quorate.spec.parameters import plugin_models
+from quorate.spec.prices import PricesSpec
 from quorate.spec.rule_forms import RULES
 from quorate.spec.sizes import Size
 
@@ -395,3 +396,4 @@ class Spec(Section):
     memory: MemorySpec = MemorySpec()
     journal: JournalSpec = JournalSpec()
     jobs: JobsSpec = JobsSpec()
+    prices: PricesSpec = PricesSpec()

@@ -75,10 +75,14 @@ METRICS: dict[str, Metric] = {
     ),
     "quorate_circuit_state": Metric("gauge", "A member's circuit: 0 closed, 1 half open, 2 open.", ("member",), True),
     "quorate_host_restarts_total": Metric("counter", "Restarts of a member's own processes.", ("member",)),
+    "quorate_host_cpu_seconds_total": Metric("counter", "Processor time of a member's own processes.", ("member",)),
     "quorate_host_resident_memory_bytes": Metric("gauge", "Memory of a member's own processes.", ("member",), True),
     "quorate_graph_fallbacks_total": Metric("counter", "Runs of separate members because the graph failed.", ("pool",)),
     "quorate_pool_memory_bytes": Metric("gauge", "Growth of the process while the pool was loaded.", ("pool",), True),
     "quorate_pool_resident": Metric("gauge", "1 while the pool is in memory, 0 while it is not.", ("pool",), True),
+    "quorate_pool_load_seconds": Metric(
+        "gauge", "How long the pool took to load and warm up the last time.", ("pool",), True
+    ),
     "quorate_pool_threads": Metric("gauge", "Threads of one run of the pool.", ("pool",), True),
     "quorate_pool_tried_seconds": Metric(
         "gauge", "One row with so many threads, as measured when the pool was loaded.", ("pool", "threads"), True

@@ -15,6 +15,7 @@ from quorate.telemetry.counters import Counters, Histogram
 from quorate.telemetry.logs import lost_lines
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def resident_bytes(pid: int | None = None) -> int | None:
@@ -30,6 +31,16 @@ def resident_bytes(pid: int | None = None) -> int | None:
             return None
         unit = 1 if sys.platform == "darwin" else 1024  # of the peak: macOS says bytes, others kibibytes
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """Processor time of a process of ours, all its threads; None where the system does not tell."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()  # the name before may hold blanks
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def open_descriptors() -> int | None:

@@ -1,0 +1,1 @@
+"""What changing the answerer of an endpoint costs and brings: promised before, measured after."""
