@@ -14,8 +14,10 @@ PARTS = {
     "draw": "benchmarks.decisions.draw",
     "errors": "benchmarks.decisions.errors",
     "learned": "benchmarks.decisions.learned",
+    "off_policy": "benchmarks.decisions.off_policy",
     "progressive": "benchmarks.decisions.progressive",
     "regret": "benchmarks.decisions.regret",
+    "replay": "benchmarks.decisions.replay",
     "srm": "benchmarks.decisions.srm",
     "swap": "benchmarks.decisions.swap",
 }

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "keys": ("quorate.cli.keys", "Create, list and revoke API keys."),
     "learner": ("quorate.cli.learner", "Show what a policy has learned, or have it forget."),
     "report": ("quorate.cli.report", "Compare an endpoint's strategies on its traffic and outcomes."),
+    "replay": ("quorate.cli.replay", "Say what another strategy or policy would have come to on logged decisions."),
     "export": ("quorate.cli.export", "Write a strategy, members and combiner, as one ONNX file."),
     "decisions": ("quorate.cli.decisions", "Show a decision by its id."),
     "journal": ("quorate.cli.journal", "See what is kept of decisions; compact, ship and prune it."),

@@ -23,7 +23,7 @@ OPEN_ON_LOOPBACK = frozenset({"/metrics", "/v1/health"})
 ASKING = re.compile(r"/v1/models/[^/]+/preview")
 """Routes that ask about an input, as a prediction does, and change nothing."""
 
-WORKING = re.compile(r"/v1/jobs(/.*)?")
+WORKING = re.compile(r"/v1/(jobs|replays)(/.*)?")
 """Routes that start and stop work, which changes nothing that is served."""
 
 

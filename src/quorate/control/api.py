@@ -28,6 +28,8 @@ from quorate.control.learner_routes import learner_router
 from quorate.control.overview import Overview, overview
 from quorate.control.pools import running
 from quorate.control.preview import seen, steps_of
+from quorate.control.replay.desk import ReplayDesk
+from quorate.control.replay.routes import replays_router
 from quorate.control.report import Report, report
 from quorate.control.submit import preview, submit
 from quorate.control.why import route_of, why
@@ -65,7 +67,7 @@ PREVIEWS = 2
 class Services:
     """What the handlers call; ``workers`` is how many there should be, 0 where that is not known.
 
-    Without ``jobs`` those there are can be looked at, but none is taken in.
+    Without ``jobs`` and ``replays`` those there are can be looked at, but none is taken in.
     """
 
     home: Home
@@ -75,6 +77,7 @@ class Services:
     clock: Clock
     workers: int = 0
     jobs: JobDesk | None = None
+    replays: ReplayDesk | None = None
 
 
 def create_app(services: Services, access: Access) -> FastAPI:
@@ -99,6 +102,8 @@ def create_app(services: Services, access: Access) -> FastAPI:
     desk = services.jobs or JobDesk(services.home, services.database, services.clock, None)
     app.include_router(jobs_router(desk, lambda: _routing(services.home).limits.batch_bytes))
     app.include_router(learner_router(services.home, services.database, services.clock))
+    replays = services.replays or ReplayDesk(services.home, services.registry, services.database, services.clock)
+    app.include_router(replays_router(replays))
     app.include_router(_about(app))
     app.add_middleware(Gate, access=access)
     return app

@@ -17,6 +17,7 @@ _TAGS = {
     "models": "The registry.",
     "endpoints": "What is served, its history, and changing it.",
     "decisions": "Single answers, and how strategies compare.",
+    "replays": "What would have been with another strategy or policy.",
     "jobs": "Files scored in the background.",
     "audit": "Who changed what.",
     "about": "What this port can do and how the processes are.",

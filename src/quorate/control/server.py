@@ -22,6 +22,7 @@ from quorate.control.compacting import CompactProcess
 from quorate.control.ingest import follow
 from quorate.control.jobs.desk import JobDesk
 from quorate.control.keeping import Keeper, keep_shipping
+from quorate.control.replay.desk import ReplayDesk
 from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.store.database import Database
@@ -67,9 +68,11 @@ def serve(
     try:
         journal = JournalReader(home.journal)
         jobs = JobDesk(home, database, clock, inference)
-        services = Services(home, Registry(home.registry, clock), database, journal, clock, workers, jobs)
+        registry = Registry(home.registry, clock)
+        replays = ReplayDesk(home, registry, database, clock)
+        services = Services(home, registry, database, journal, clock, workers, jobs, replays)
         app = create_app(services, access)
-        with _ingesting(home, database, clock, counters), _working(jobs):
+        with _ingesting(home, database, clock, counters), _working(jobs, replays):
             asyncio.run(_run(app, listen(host, port, BACKLOG), counters, life_fd=life_fd, ready_fd=ready_fd))
     finally:
         counters.close()
@@ -112,13 +115,15 @@ def _ingesting(home: Home, database: Database, clock: Clock, counters: Counters)
 
 
 @contextmanager
-def _working(jobs: JobDesk) -> Iterator[None]:
-    """Run jobs while the block runs."""
+def _working(jobs: JobDesk, replays: ReplayDesk) -> Iterator[None]:
+    """Run jobs and replays while the block runs."""
     jobs.sweep()
     jobs.start()
+    replays.start()
     try:
         yield
     finally:
+        replays.stop()
         jobs.stop()
 
 
