@@ -15,8 +15,10 @@ PARTS = {
     "errors": "benchmarks.decisions.errors",
     "ingest": "benchmarks.decisions.ingest",
     "learned": "benchmarks.decisions.learned",
+    "off_policy": "benchmarks.decisions.off_policy",
     "progressive": "benchmarks.decisions.progressive",
     "regret": "benchmarks.decisions.regret",
+    "replay": "benchmarks.decisions.replay",
     "srm": "benchmarks.decisions.srm",
     "swap": "benchmarks.decisions.swap",
 }

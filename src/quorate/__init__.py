@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["AsyncClient", "Client", "Endpoint", "Pool", "Server", "__version__"]
+__all__ = ["AsyncClient", "Client", "Endpoint", "Pool", "Server", "__version__", "replay"]
 
 if TYPE_CHECKING:
-    from quorate.api import Endpoint, Pool, Server
+    from quorate.api import Endpoint, Pool, Server, replay
     from quorate.client import AsyncClient, Client
 
 
 def __getattr__(name: str) -> Any:
     # Importing the API costs a second; `import quorate` alone must cost nothing.
-    if name in ("Endpoint", "Pool", "Server"):
+    if name in ("Endpoint", "Pool", "Server", "replay"):
         from quorate import api
 
         return getattr(api, name)

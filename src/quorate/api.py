@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import yaml
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from quorate.clock import SystemClock
 from quorate.control.export import Exported, export_strategy
+from quorate.control.replay.asked import Answer, Question
+from quorate.control.replay.local import replay_here
 from quorate.control.resolve import resolve
 from quorate.core.types import OutputSpec, Signature, TensorSpec
 from quorate.errors import ConfigError, InvalidInput, NotReady, RegistryError
@@ -28,11 +30,42 @@ from quorate.launch import Launch, Overrides, prepare
 from quorate.registry.blobs import digest_of
 from quorate.registry.registry import Registry
 from quorate.spec import build, load
+from quorate.store.database import Database
 from quorate.training.export import answers, output_spec, to_artifact
 from quorate.training.register import register_model
 
 START_TIMEOUT = 60.0
 _MARK = "# Written by quorate.Endpoint from Python; it is written again at the next serve()."
+
+
+def replay(
+    project: str | Path,
+    endpoint: str,
+    strategy: str | Mapping[str, Any] | None = None,
+    *,
+    policy: Mapping[str, Any] | None = None,
+    since: float | None = None,
+    until: float | None = None,
+    revision: int | None = None,
+    metric: str | None = None,
+    method: Literal["auto", "exact", "off-policy"] = "auto",
+) -> Answer:
+    """What another strategy (a name, or as in ``quorate.yaml``) or policy would have come to on logged decisions.
+
+    ``project`` is the folder of ``quorate.yaml``, served at this moment or not; times are Unix seconds.
+    :class:`~quorate.errors.InvalidInput` with the reason where the log does not tell, and
+    :class:`~quorate.errors.NotFound`. See docs/replay.md for what each figure means.
+    """
+    home = Home(Path(project).resolve())
+    if not home.config.exists():
+        raise ConfigError(f"There is no project in {home.root}: no quorate.yaml. Name the folder that holds it.")
+    question = Question(endpoint, strategy, policy, since, until, revision, metric, method)
+    database = Database(home.store_url)
+    try:
+        database.migrate()
+        return replay_here(home, database, question)
+    finally:
+        database.close()
 
 
 class Pool:

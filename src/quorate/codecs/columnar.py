@@ -172,14 +172,14 @@ def outcomes_table(rows: Sequence[tuple[int, Outcome]], origin: Mapping[str, int
 
 def read_decisions(path: Path) -> Iterator[tuple[int, Decision]]:
     """All decisions of a file with their sequences; :class:`JournalError` if it cannot be read."""
-    with _open(path) as file:
+    with opened(path) as file:
         for group in range(file.num_row_groups):
             yield from _decisions(file.read_row_group(group))
 
 
 def read_decision(path: Path, row: int) -> Decision | None:
     """The decision in row ``row`` of a file; None if it has fewer. Reads one row group."""
-    with _open(path) as file:
+    with opened(path) as file:
         for group in range(file.num_row_groups):
             size = file.metadata.row_group(group).num_rows
             if row < size:
@@ -193,7 +193,7 @@ def read_rows(path: Path, rows: Sequence[int]) -> Iterator[tuple[int, Decision]]
     """The decisions in some rows of a file, ascending, with their sequences; a row group is read at a time."""
     pa, _ = _arrow()
     wanted, start = np.asarray(rows, np.int64), 0
-    with _open(path) as file:
+    with opened(path) as file:
         for group in range(file.num_row_groups):
             stop = start + file.metadata.row_group(group).num_rows
             mine = wanted[(wanted >= start) & (wanted < stop)] - start
@@ -204,13 +204,13 @@ def read_rows(path: Path, rows: Sequence[int]) -> Iterator[tuple[int, Decision]]
 
 def read_table(path: Path) -> Any:
     """A whole file as a table."""
-    with _open(path) as file:
+    with opened(path) as file:
         return file.read()
 
 
 def read_subjects(path: Path) -> Iterator[tuple[str, str, dict[str, Scalar], str | None, str | None]]:
     """Id, endpoint, context, unit and capture of every decision of a file, without the rest of it."""
-    with _open(path) as file:
+    with opened(path) as file:
         names = ["id", "endpoint", "context", "context_packed", "unit", "capture"]
         for group in range(file.num_row_groups):
             columns = file.read_row_group(group, columns=names).to_pydict()
@@ -220,7 +220,7 @@ def read_subjects(path: Path) -> Iterator[tuple[str, str, dict[str, Scalar], str
 
 def read_group(path: Path, row: int) -> tuple[int, list[Decision]]:
     """The decisions that are stored together with that of row ``row``, and the row of the first of them."""
-    with _open(path) as file:
+    with opened(path) as file:
         first = group = 0
         while row >= first + file.metadata.row_group(group).num_rows:
             first += file.metadata.row_group(group).num_rows
@@ -230,7 +230,7 @@ def read_group(path: Path, row: int) -> tuple[int, list[Decision]]:
 
 def read_outcomes(path: Path) -> Iterator[tuple[int, Outcome]]:
     """All outcomes of a file with their sequences."""
-    with _open(path) as file:
+    with opened(path) as file:
         for group in range(file.num_row_groups):
             columns = file.read_row_group(group).to_pydict()
             for i, sequence in enumerate(columns["sequence"]):
@@ -283,7 +283,7 @@ def write(file: BinaryIO, table: Any) -> None:
 
 def verify(path: Path, table: Any) -> None:
     """Raise :class:`JournalError` unless the file holds the table, bit for bit."""
-    with _open(path) as file:
+    with opened(path) as file:
         found = file.read()
     if found.schema != table.schema or found.num_rows != table.num_rows:
         raise JournalError(f"{path.name} was not written as it should be.")
@@ -336,14 +336,26 @@ _TEXTS = [
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[Any]:
-    pa, parquet = _arrow()
+def opened(path: Path, texts: Sequence[str] = ()) -> Iterator[Any]:
+    """The file as a ``pyarrow.parquet.ParquetFile``, checksums verified; columns ``texts`` are read as dictionaries.
+
+    :class:`JournalError` for a format this release does not read, and for what pyarrow says while it is open.
+    """
+    _, parquet = _arrow()
+    reading = {"page_checksum_verification": True, "read_dictionary": list(texts)}
+    with understood(path), path.open("rb") as raw, parquet.ParquetFile(raw, **reading) as file:
+        found = (file.schema_arrow.metadata or {}).get(_KEY, b"none").decode()
+        if found not in map(str, READS):
+            raise JournalError(f"{path.name} has format {found}; this release reads {READS}. Upgrade Quorate.")
+        yield file
+
+
+@contextmanager
+def understood(path: Path) -> Iterator[None]:
+    """What pyarrow says against a file becomes :class:`JournalError`."""
+    pa, _ = _arrow()
     try:
-        with path.open("rb") as raw, parquet.ParquetFile(raw, page_checksum_verification=True) as file:
-            found = (file.schema_arrow.metadata or {}).get(_KEY, b"none").decode()
-            if found not in map(str, READS):
-                raise JournalError(f"{path.name} has format {found}; this release reads {READS}. Upgrade Quorate.")
-            yield file
+        yield
     except pa.ArrowException as error:
         raise JournalError(f"{path} cannot be read: {error}.") from error
 

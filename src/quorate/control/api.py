@@ -32,6 +32,8 @@ from quorate.control.outcome_routes import outcomes_router
 from quorate.control.overview import Overview, overview
 from quorate.control.pools import running
 from quorate.control.preview import seen, steps_of
+from quorate.control.replay.desk import ReplayDesk
+from quorate.control.replay.routes import replays_router
 from quorate.control.report import Report, report
 from quorate.control.submit import preview, submit
 from quorate.control.switch_routes import switch_router
@@ -70,7 +72,7 @@ PREVIEWS = 2
 class Services:
     """What the handlers call; ``workers`` is how many there should be, 0 where that is not known.
 
-    Without ``jobs`` those there are can be looked at, but none is taken in.
+    Without ``jobs`` and ``replays`` those there are can be looked at, but none is taken in.
     """
 
     home: Home
@@ -80,6 +82,7 @@ class Services:
     clock: Clock
     workers: int = 0
     jobs: JobDesk | None = None
+    replays: ReplayDesk | None = None
 
 
 def create_app(services: Services, access: Access) -> FastAPI:
@@ -109,6 +112,8 @@ def create_app(services: Services, access: Access) -> FastAPI:
     app.include_router(dataset_router(DatasetDesk(services.home, services.database, services.clock)))
     s = services
     app.include_router(switch_router(s.home, s.registry, s.database, s.journal, s.clock))
+    replays = services.replays or ReplayDesk(services.home, services.registry, services.database, services.clock)
+    app.include_router(replays_router(replays))
     app.include_router(_about(app))
     app.add_middleware(Gate, access=access)
     return app

@@ -18,6 +18,7 @@ _TAGS = {
     "endpoints": "What is served, its history, and changing it.",
     "decisions": "Single answers, and how strategies compare.",
     "captures": "Inputs that are kept, data sets made of them, and erasing one subject.",
+    "replays": "What would have been with another strategy or policy.",
     "jobs": "Files scored in the background.",
     "audit": "Who changed what.",
     "about": "What this port can do and how the processes are.",

@@ -27,6 +27,7 @@ from quorate.control.ingest import follow
 from quorate.control.jobs.desk import JobDesk
 from quorate.control.keeping import Keeper, keep_shipping
 from quorate.control.learner import Learner
+from quorate.control.replay.desk import ReplayDesk
 from quorate.control.usage import sample_usage
 from quorate.home import Home
 from quorate.registry.registry import Registry
@@ -75,10 +76,11 @@ def serve(
         journal = JournalReader(home.journal)
         jobs = JobDesk(home, database, clock, inference)
         registry = Registry(home.registry, clock)
-        services = Services(home, registry, database, journal, clock, workers, jobs)
+        replays = ReplayDesk(home, registry, database, clock)
+        services = Services(home, registry, database, journal, clock, workers, jobs, replays)
         app = create_app(services, access)
         learner = Learner(home, database, registry.blobs.read, clock)
-        with _ingesting(home, database, clock, counters, learner), _working(jobs):
+        with _ingesting(home, database, clock, counters, learner), _working(jobs, replays):
             asyncio.run(_run(app, listen(host, port, BACKLOG), counters, life_fd=life_fd, ready_fd=ready_fd))
     finally:
         counters.close()
@@ -143,13 +145,15 @@ def _ingesting(home: Home, database: Database, clock: Clock, counters: Counters,
 
 
 @contextmanager
-def _working(jobs: JobDesk) -> Iterator[None]:
-    """Run jobs while the block runs."""
+def _working(jobs: JobDesk, replays: ReplayDesk) -> Iterator[None]:
+    """Run jobs and replays while the block runs."""
     jobs.sweep()
     jobs.start()
+    replays.start()
     try:
         yield
     finally:
+        replays.stop()
         jobs.stop()
 
 

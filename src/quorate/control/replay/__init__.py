@@ -1,0 +1,1 @@
+"""Replay: what another strategy or policy would have come to on the decisions that are logged."""

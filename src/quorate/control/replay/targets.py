@@ -1,0 +1,210 @@
+"""From what is asked to what can be computed: strategies with combiners and states, policies with probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from quorate import plugins
+from quorate.codecs import state as state_codec
+from quorate.codecs.snapshot import EndpointRoute, PoolRoute, Routing, StrategyRoute
+from quorate.control.replay.asked import Question
+from quorate.control.replay.slices import Body
+from quorate.control.resolve import resolve
+from quorate.core.combine.base import Combiner
+from quorate.core.select.base import Policy
+from quorate.core.types import NOTHING, FloatArray, Scalar, State, Status, StatusArray
+from quorate.errors import ConfigError, InvalidInput, NotFound, QuorateError
+from quorate.registry.registry import Registry
+from quorate.spec import ConfigProblems, build
+
+OK, SKIPPED = int(Status.OK), int(Status.SKIPPED)
+AS_NAMED = "replayed"
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A strategy that can be replayed. ``own``: it is one of the endpoint's, at its present revision."""
+
+    name: str
+    members: tuple[str, ...]
+    quorum: int
+    combiner: Combiner
+    state: State | None
+    own: bool = False
+
+    def answers(self, body: Body) -> tuple[FloatArray, NDArray[np.bool_], NDArray[np.bool_]]:
+        """Its answers to all rows of a body, float32 ``[r, k]``, and per decision whether it has one: bool ``[n]``
+        twice, whether all its members' outputs are on record, and whether enough of them had answered."""
+        outputs, status = self._columns(body)
+        if outputs is None:
+            none = np.zeros(len(body.index), bool)
+            return np.zeros((0, 0), np.float32), none, none
+        logged = ~_any(status == SKIPPED, body)
+        good = np.minimum.reduceat((status == OK).sum(axis=1), body.start) >= self.quorum
+        answer = self.combiner.combine(outputs, status, self.state)
+        return answer, logged, logged & good
+
+    def _columns(self, body: Body) -> tuple[FloatArray | None, StatusArray]:
+        order = {name: i for i, name in enumerate(body.layout.members)}
+        if body.outputs is None or any(name not in order for name in self.members):
+            return None, body.status
+        columns = [order[name] for name in self.members]
+        if columns == list(range(len(order))):
+            return body.outputs, body.status
+        return body.outputs[:, columns], body.status[:, columns]
+
+
+def _any(rows: NDArray[np.bool_], body: Body) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = np.logical_or.reduceat(rows.any(axis=1), body.start)
+    return found
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is replayed: probabilities of ``strategies`` by decision, and those of them that can be computed."""
+
+    endpoint: EndpointRoute
+    pool: PoolRoute
+    strategies: tuple[str, ...]
+    computable: Mapping[str, Strategy]
+    policy: Policy | None = None
+
+    @property
+    def by_context(self) -> bool:
+        """Whether the probabilities depend on the decision."""
+        return self.policy is not None and not self.policy.constant
+
+    def probabilities(self, body: Body, known: dict[Any, NDArray[np.float64] | None]) -> NDArray[np.float64]:
+        """``[n, k]``, NaN where a fact that the policy looks at was not recorded; ``known`` is kept between calls."""
+        if self.policy is None:
+            return np.ones((len(body.index), 1))
+        if not self.by_context:
+            always = self.policy.distribution(self.policy.initial(), {}, NOTHING)
+            return np.broadcast_to(always, (len(body.index), len(self.strategies)))
+        unknown = np.full(len(self.strategies), np.nan)
+        rows = []
+        for key in zip(body.context, body.facts, strict=True):
+            if key not in known:
+                known[key] = _distribution(self.policy, *key)
+            found = known[key]
+            rows.append(unknown if found is None else found)
+            if len(known) > _REMEMBERED:
+                known.clear()
+        return np.array(rows).reshape(-1, len(self.strategies))
+
+
+def _distribution(policy: Policy, context: str | None, facts: str | None) -> NDArray[np.float64] | None:
+    seen: dict[str, Scalar] = {} if facts is None else msgspec.json.decode(facts)
+    if not policy.facts() <= seen.keys():
+        return None
+    return policy.distribution(policy.initial(), msgspec.json.decode(context or "{}"), seen)
+
+
+_REMEMBERED = 200_000
+
+
+def target(question: Question, routing: Routing, registry: Registry, logged: Sequence[str]) -> Target:
+    """What is asked for, resolved; ``logged`` are the strategies that revisions of the endpoint have had.
+
+    :class:`NotFound` for an endpoint or strategy that there is not, :class:`InvalidInput` for a definition that is
+    wrong, naming the field.
+    """
+    route = next((each for each in routing.endpoints if each.name == question.endpoint), None)
+    if route is None:
+        known = ", ".join(sorted(each.name for each in routing.endpoints)) or "none"
+        raise NotFound(f"There is no endpoint '{question.endpoint[:64]}'; expected one of: {known}.", path="endpoint")
+    pool = next(each for each in routing.pools if each.name == route.pool)
+    if question.policy is not None:
+        policy = _policy(question.policy, route, pool, registry)
+        own = {each.name: loaded(each, registry, own=True) for each in route.strategies if each.plan == "all"}
+        return Target(route, pool, policy.strategies, own, policy)
+    if isinstance(question.strategy, str):
+        return _named(question.strategy, route, pool, registry, logged)
+    made = loaded(_defined(question.strategy or {}, route, pool, registry), registry)
+    return Target(route, pool, (made.name,), {made.name: made})
+
+
+def _named(name: str, route: EndpointRoute, pool: PoolRoute, registry: Registry, logged: Sequence[str]) -> Target:
+    own = {each.name: each for each in route.strategies}
+    members = {each.name for each in pool.members}
+    if name in own:
+        # What a plan of several stages would have asked next is not on record: only what it earned is.
+        known = {name: loaded(own[name], registry, own=True)} if own[name].plan == "all" else {}
+        return Target(route, pool, (name,), known)
+    if name in members:
+        alone = Strategy(name, (name,), 1, plugins.load("combiners", "single")(), None)
+        return Target(route, pool, (name,), {name: alone})
+    if name in logged:  # of an earlier revision
+        return Target(route, pool, (name,), {})
+    raise NotFound(
+        f"Endpoint '{route.name}' has and had no strategy '{name[:64]}'; expected one of {', '.join(own)}, "
+        f"or one of its members: {', '.join(sorted(members))}.",
+        path="strategy",
+    )
+
+
+def loaded(route: StrategyRoute, registry: Registry, *, own: bool = False) -> Strategy:
+    """A strategy with its combiner and fitted state."""
+    state = None
+    if route.state is not None:
+        files = {name: registry.read_blob(digest) for name, digest in route.state.items()}
+        state = state_codec.decode(files)
+    plugin = plugins.load("combiners", route.kind)
+    combiner: Combiner = plugin(msgspec.convert(dict(route.params), plugin.Params))
+    return Strategy(route.name, route.members, route.quorum, combiner, state, own)
+
+
+def _defined(definition: Mapping[str, Any], route: EndpointRoute, pool: PoolRoute, registry: Registry) -> StrategyRoute:
+    resolved = _resolved(route, pool, registry, {AS_NAMED: dict(definition)}, AS_NAMED, "strategy")
+    return resolved.strategies[0]
+
+
+def _policy(definition: Mapping[str, Any], route: EndpointRoute, pool: PoolRoute, registry: Registry) -> Policy:
+    strategies = {each.name: {"kind": "mean"} for each in route.strategies}
+    resolved = _resolved(route, pool, registry, strategies, dict(definition), "policy").policy
+    plugin = plugins.load("policies", resolved.kind)
+    policy: Policy = plugin(tuple(strategies), msgspec.convert(dict(resolved.params), plugin.Params))
+    if policy.learns:
+        raise InvalidInput(
+            f"'{resolved.kind}' learns, so what it would have done depends on rewards that its own choices would have "
+            "brought; a replay of logged decisions does not show that. Replay a policy that does not learn.",
+            path="policy.kind",
+        )
+    return policy
+
+
+def _resolved(
+    route: EndpointRoute,
+    pool: PoolRoute,
+    registry: Registry,
+    strategies: Mapping[str, Any],
+    policy: Any,
+    field: str,
+) -> EndpointRoute:
+    """The endpoint with other strategies and policy, checked as a configuration is."""
+    members = [f"{member.name}:{member.version}" for member in pool.members]
+    prefix = f"endpoints.{route.name}.{'policy' if field == 'policy' else f'strategies.{AS_NAMED}'}"
+    try:
+        config = build(
+            {
+                "pools": {pool.name: {"task": pool.task, "members": members}},
+                "endpoints": {route.name: {"pool": pool.name, "strategies": strategies, "policy": policy}},
+            }
+        )
+        return resolve(config, registry).routing.endpoints[0]
+    except ConfigProblems as error:
+        first = error.problems[0]
+        raise _refused(first, prefix, field) from None
+    except ConfigError as error:
+        raise _refused(error, prefix, field) from None
+
+
+def _refused(error: QuorateError, prefix: str, field: str) -> InvalidInput:
+    path = (error.path or field).replace(prefix, field)
+    return InvalidInput(error.message.replace(prefix, field), path=path)
