@@ -13,6 +13,7 @@ from benchmarks.harness.table import Row, render, save
 PARTS = {
     "draw": "benchmarks.decisions.draw",
     "errors": "benchmarks.decisions.errors",
+    "experiments": "benchmarks.decisions.experiments",
     "ingest": "benchmarks.decisions.ingest",
     "learned": "benchmarks.decisions.learned",
     "off_policy": "benchmarks.decisions.off_policy",

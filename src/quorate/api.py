@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import yaml
@@ -33,6 +33,9 @@ from quorate.spec import build, load
 from quorate.store.database import Database
 from quorate.training.export import answers, output_spec, to_artifact
 from quorate.training.register import register_model
+
+if TYPE_CHECKING:
+    from quorate.client.experiments import Experiments
 
 START_TIMEOUT = 60.0
 _MARK = "# Written by quorate.Endpoint from Python; it is written again at the next serve()."
@@ -308,6 +311,12 @@ class Server:
         if self._life >= 0:
             os.close(self._life)
             self._life = -1
+
+    def experiments(self, api_key: str | None = None) -> Experiments:
+        """Experiments on its endpoints: register, start, conclude. Needs the extra ``client``; close what you get."""
+        from quorate.client.experiments import Experiments
+
+        return Experiments(self.control_url, api_key)
 
     def __enter__(self) -> Server:
         return self

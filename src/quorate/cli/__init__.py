@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data": ("quorate.cli.data", "See captured inputs; export them with outcomes as a training or labelling set."),
     "erase": ("quorate.cli.erase", "Take one subject out of everything that is kept."),
     "jobs": ("quorate.cli.jobs", "Score files in the background: submit, list, show, fetch, cancel."),
+    "experiments": ("quorate.cli.experiments", "Compare strategies on live traffic: plan, start, conclude, report."),
     "doctor": ("quorate.cli.doctor", "Say what is wrong with this installation, project and store."),
 }
 

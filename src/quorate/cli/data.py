@@ -18,7 +18,7 @@ from quorate.control.dataset_files import Format
 from quorate.control.datasets import Truth
 from quorate.control.exporting import write
 from quorate.control.ingest import ingest_lock
-from quorate.control.learner import ingest_now
+from quorate.control.listening import ingest_now
 from quorate.errors import ConfigError
 from quorate.store.datasets import exports
 

@@ -13,7 +13,7 @@ from quorate.clock import SystemClock
 from quorate.control.audit import local_user
 from quorate.control.erasing import Eraser, ask, get
 from quorate.control.ingest import ingest_lock
-from quorate.control.learner import catch_up
+from quorate.control.listening import catch_up
 from quorate.errors import ConfigError
 from quorate.home import Home
 from quorate.store.database import Database

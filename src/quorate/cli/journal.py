@@ -18,7 +18,7 @@ from quorate.codecs import columnar
 from quorate.codecs.lookup import JournalReader
 from quorate.control.ingest import ingest_lock
 from quorate.control.keeping import Keeper, Kept, ship_lock
-from quorate.control.learner import catch_up, ingest_now
+from quorate.control.listening import catch_up, ingest_now
 from quorate.control.pins import Pin, pins
 from quorate.control.pins import pin as set_pin
 from quorate.control.pins import unpin as remove_pin

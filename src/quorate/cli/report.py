@@ -10,7 +10,7 @@ import typer
 from quorate.cli._config import HERE, Json, Project, home_of, store_of
 from quorate.cli._output import note, print_json, print_table
 from quorate.clock import SystemClock
-from quorate.control.learner import ingest_now
+from quorate.control.listening import ingest_now
 from quorate.control.report import Report, StrategyReport, report
 from quorate.errors import NotFound
 from quorate.store.revisions import revisions

@@ -16,7 +16,7 @@ from quorate.codecs import snapshot
 from quorate.codecs.lookup import JournalReader
 from quorate.codecs.snapshot import Routing
 from quorate.control.audit import local_user
-from quorate.control.learner import ingest_now
+from quorate.control.listening import ingest_now
 from quorate.control.switching.planning import Asked
 from quorate.control.switching.planning import plan as make_plan
 from quorate.control.switching.quantities import MEMORY_ADDED, MEMORY_FREED, WARM_UP, Quantity, find

@@ -6,6 +6,9 @@ from quorate.client.answers import Answer, EndpointInfo, Item, OutcomeReceipt, P
 from quorate.client.asynchronous import AsyncClient
 from quorate.client.batches import BatchRow, RowError
 from quorate.client.errors import QuorateClientError, RequestRefused, ServerFailed, ServerUnavailable, Shed
+from quorate.client.experiment_requests import Experiment
+from quorate.client.experiments import Experiments
+from quorate.client.experiments_asynchronous import AsyncExperiments
 from quorate.client.job_requests import Job
 from quorate.client.jobs import Jobs
 from quorate.client.jobs_asynchronous import AsyncJobs
@@ -14,10 +17,13 @@ from quorate.client.sync import Client
 __all__ = [
     "Answer",
     "AsyncClient",
+    "AsyncExperiments",
     "AsyncJobs",
     "BatchRow",
     "Client",
     "EndpointInfo",
+    "Experiment",
+    "Experiments",
     "Item",
     "Job",
     "Jobs",

@@ -117,7 +117,8 @@ class RewardRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PolicyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A policy; ``sticky`` is a context key (without the ``context.`` prefix) or None for per-request assignment.
 
-    ``reward`` is set where the policy learns.
+    ``reward`` is set where the policy learns. ``salt`` has sticky units assigned anew: those of an experiment do not
+    have the arms of an earlier one.
     """
 
     kind: str
@@ -125,6 +126,7 @@ class PolicyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     blind: bool = False
     sticky: str | None = None
     reward: RewardRoute | None = None
+    salt: str = ""
 
 
 class CacheRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -23,6 +23,9 @@ from quorate.control.access import Access, Gate
 from quorate.control.dataset_routes import dataset_router
 from quorate.control.decisions import describe
 from quorate.control.erasing_routes import erasing_router
+from quorate.control.experiments.desk import ExperimentDesk
+from quorate.control.experiments.hiding import require_shown
+from quorate.control.experiments.routes import experiments_router
 from quorate.control.exporting import DatasetDesk
 from quorate.control.health import Files, readings
 from quorate.control.jobs.desk import JobDesk
@@ -64,6 +67,7 @@ log = logging.getLogger("quorate.control")
 
 YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/plain", "application/json")
 Name = Annotated[str, Path(pattern=NAME)]
+_HIDING = openapi.reading("not_found", "store", "conflict")
 PREVIEWS = 2
 """Pictures decoded at a time: those who may only predict must not fill the memory of control."""
 
@@ -114,6 +118,8 @@ def create_app(services: Services, access: Access) -> FastAPI:
     app.include_router(switch_router(s.home, s.registry, s.database, s.journal, s.clock))
     replays = services.replays or ReplayDesk(services.home, services.registry, services.database, services.clock)
     app.include_router(replays_router(replays))
+    experiments = ExperimentDesk(services.home, services.database, services.journal, services.clock)
+    app.include_router(experiments_router(experiments))
     app.include_router(_about(app))
     app.add_middleware(Gate, access=access)
     return app
@@ -184,7 +190,7 @@ def _reading(services: Services) -> APIRouter:
         front = next((views.front(f) for f in routing.fronts if f.name == name), None)
         return views.EndpointHistory(name=name, served=served, front=front, revisions=found)
 
-    @router.get("/v1/endpoints/{name}/report", tags=["decisions"], responses=openapi.reading("not_found", "store"))
+    @router.get("/v1/endpoints/{name}/report", tags=["decisions"], responses=_HIDING)
     def endpoint_report(
         name: Name,
         since: Annotated[float | None, Query(ge=0, le=1e11, description="Unix seconds; everything without it.")] = None,
@@ -193,9 +199,10 @@ def _reading(services: Services) -> APIRouter:
         with database.read() as connection:
             if newest_revision(connection, name) is None:
                 raise NotFound(f"There is no endpoint '{name}'; /v1/endpoints lists them.", path="name")
+            require_shown(connection, name)
             return report(connection, name, since, now=services.clock.now())
 
-    @router.get("/v1/endpoints/{name}/overview", tags=["decisions"], responses=openapi.reading("not_found", "store"))
+    @router.get("/v1/endpoints/{name}/overview", tags=["decisions"], responses=_HIDING)
     def endpoint_overview(
         name: Name,
         minutes: Annotated[int, Query(ge=1, le=24 * 60, description="How far back, the present minute included.")] = 15,
@@ -206,6 +213,7 @@ def _reading(services: Services) -> APIRouter:
         if route is None:
             raise NotFound(f"There is no endpoint '{name}'; /v1/endpoints lists them.", path="name")
         with database.read() as connection:
+            require_shown(connection, name)
             return overview(
                 connection,
                 route,
@@ -217,13 +225,14 @@ def _reading(services: Services) -> APIRouter:
                 files=files,
             )
 
-    @router.get("/v1/decisions/{id}", tags=["decisions"], responses=openapi.reading("not_found", "store", "journal"))
+    @router.get("/v1/decisions/{id}", tags=["decisions"], responses={**_HIDING, **openapi.reading("journal")})
     def decision(id: Annotated[str, Path(pattern=ID_PATTERN)]) -> views.DecisionView:
         """The record of one answer, and the outcomes told for it."""
         found = services.journal.find(id)
         if found is None:
             raise NotFound(f"Decision {id} is not in the journal; it may not be written yet, or be removed.", path="id")
         with database.read() as connection:
+            require_shown(connection, found.endpoint, found.revision)
             outcomes = outcomes_of(connection, [id])
             reasons = why(found, route_of(connection, found))
         return views.DecisionView.model_validate(describe(found, outcomes, reasons))

@@ -13,6 +13,7 @@ from quorate.clock import Clock
 from quorate.codecs import snapshot
 from quorate.codecs.snapshot import PoolRoute, Routing
 from quorate.control import keys
+from quorate.control.experiments.holding import held, stays
 from quorate.control.fuse import fuse
 from quorate.control.resolve import Resolved, resolve
 from quorate.control.revisions import changing, contents, numbers, published, record, repair
@@ -60,7 +61,8 @@ def apply(
     """Make the endpoints as the file says; an endpoint that resolves to the same keeps its revision.
 
     ``expected`` is the snapshot version the caller has seen: :class:`Conflict` if there is another by now.
-    :class:`~quorate.spec.ConfigProblems` with everything that is wrong; then nothing has changed.
+    :class:`~quorate.spec.ConfigProblems` with everything that is wrong, :class:`Conflict` where an endpoint that would
+    change is under an experiment; then nothing has changed.
     """
     with changing(home):
         repair(home, database)
@@ -71,7 +73,8 @@ def apply(
 def apply_if_changed(home: Home, registry: Registry, database: Database, *, author: str, clock: Clock) -> Applied:
     """Apply the file if it is not the one applied last, as at the start of a server; else only repair the snapshot.
 
-    So what came after the last apply, a promotion or a roll-back, survives a restart with an unchanged file.
+    So what came after the last apply, a promotion or a roll-back, survives a restart with an unchanged file. An
+    experiment whose endpoint the file changes ends as interrupted: a server must be able to start.
     """
     with changing(home):
         repair(home, database)
@@ -80,7 +83,9 @@ def apply_if_changed(home: Home, registry: Registry, database: Database, *, auth
             newest = published(connection)
         if newest is not None and newest[0].config_digest == digest:
             return Applied(numbers(newest[1]), newest[0].version)
-        return _apply(home, registry, database, config, digest, author=author, clock=clock, expected=None)
+        return _apply(
+            home, registry, database, config, digest, author=author, clock=clock, expected=None, interrupt=True
+        )
 
 
 def _apply(
@@ -93,6 +98,7 @@ def _apply(
     author: str,
     clock: Clock,
     expected: int | None,
+    interrupt: bool = False,
 ) -> Applied:
     resolved = resolve(config, registry)
     with database.read() as connection:
@@ -103,8 +109,17 @@ def _apply(
         newest = published(connection)
         _require(expected, newest)
         previous = newest[1] if newest else Routing(version=0)
+        texts = contents(msgspec.structs.replace(resolved.routing, pools=pools))
+        kept = {
+            name: experiment
+            for name, experiment in held(connection).items()
+            if stays(connection, experiment, texts.get(name), interrupt=interrupt, author=author, now=now)
+        }
         revised, changed = {}, []
-        for name, text in contents(msgspec.structs.replace(resolved.routing, pools=pools)).items():
+        for name, text in texts.items():
+            if name in kept:
+                revised[name] = kept[name].revision or 0
+                continue
             before = newest_revision(connection, name)
             revision = add_revision(connection, name, text, author=author, now=now)
             revised[name] = revision.number
@@ -114,12 +129,18 @@ def _apply(
             resolved.routing,
             version=previous.version,
             pools=pools,
-            endpoints=tuple(msgspec.structs.replace(e, revision=revised[e.name]) for e in resolved.routing.endpoints),
+            endpoints=tuple(
+                next(old for old in previous.endpoints if old.name == e.name)
+                if e.name in kept
+                else msgspec.structs.replace(e, revision=revised[e.name])
+                for e in resolved.routing.endpoints
+            ),
             fronts=tuple(msgspec.structs.replace(f, revision=revised[f.name]) for f in resolved.routing.fronts),
             keys=keys.routes(connection),
             secret=previous.secret or secrets.token_hex(16),  # never changed: units keep their arms
         )
         removed = tuple(sorted(numbers(previous).keys() - numbers(routing).keys()))
+        notices += tuple(f"endpoints.{name} is under an experiment, which goes on." for name in sorted(kept))
         applied = Applied(numbers(routing), previous.version, tuple(changed), removed, notices)
         if newest is not None and newest[0].config_digest == digest and _same(routing, previous):
             return applied

@@ -11,6 +11,7 @@ import msgspec
 
 from quorate.codecs.snapshot import Routing
 from quorate.control.apply import read_config
+from quorate.control.experiments.holding import base_content, held
 from quorate.control.resolve import resolve
 from quorate.control.revisions import contents, numbers, published
 from quorate.home import Home
@@ -53,13 +54,17 @@ def diff(home: Home, registry: Registry, database: Database) -> tuple[Difference
         newest = published(connection)
         old = newest[1] if newest else Routing(version=0)
         served = numbers(old)
+        under = held(connection)
         for name, after in contents(new).items():
-            before = newest_revision(connection, name)
-            if before is None or name not in served:
+            newest_one = newest_revision(connection, name)
+            if newest_one is None or name not in served:
                 found.append(Difference(name, "add", None))
-            elif before.content != after:
-                changes = _changes(json.loads(before.content), json.loads(after))
-                found.append(Difference(name, "change", before.number, tuple(changes)))
+                continue
+            # An experiment's split is not what a file could say: it is compared with what was there before.
+            before = base_content(connection, under[name]) if name in under else newest_one.content
+            if before != after:
+                changes = _changes(json.loads(before), json.loads(after))
+                found.append(Difference(name, "change", newest_one.number, tuple(changes)))
     for name in sorted(served.keys() - numbers(new).keys()):
         found.append(Difference(name, "remove", served[name]))
     if settings := tuple(_changes(_settings(old), _settings(new))):

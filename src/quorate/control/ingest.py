@@ -10,7 +10,7 @@ import logging
 import math
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -21,7 +21,7 @@ from quorate.codecs.change import Change
 from quorate.codecs.journal import Record, RecordKind, Scan, scan
 from quorate.codecs.lookup import JournalReader, Segment
 from quorate.control.alone import alone, keep_doing
-from quorate.control.joined import NOBODY, Listener
+from quorate.control.joined import LOOKS_AWAY, NOBODY, Listener, Watcher
 from quorate.control.joining import Joiner
 from quorate.control.uncollected import uncollected
 from quorate.core.types import Outcome
@@ -77,7 +77,7 @@ def follow(
 
 @dataclass(slots=True)
 class _Found:
-    """What a stretch of a segment amounts to; ``seen`` are decisions of the ``watched`` endpoints."""
+    """What a stretch of a segment amounts to; ``watcher`` has seen its decisions."""
 
     progress: Progress
     records: int = 0
@@ -86,8 +86,7 @@ class _Found:
     decisions: list[str] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
-    watched: Collection[str] = ()
-    seen: list[decision_codec.Summary] = field(default_factory=list)
+    watcher: Watcher = LOOKS_AWAY
 
 
 class Ingest:
@@ -143,7 +142,7 @@ class Ingest:
 
     def _batches(self, segment: Segment, before: Progress | None) -> Iterator[_Found]:
         try:
-            yield from _read(segment, before, self._rest, self._listener.watched())
+            yield from _read(segment, before, self._rest, self._listener.watcher)
         except FileNotFoundError:
             pass  # removed since it was listed
         except (JournalError, OSError) as error:
@@ -154,8 +153,7 @@ class Ingest:
             found.tallies[key].latency.add(values)
         with self._database.begin() as connection:
             ledger.add_traffic(connection, found.tallies)
-            if found.seen:
-                self._listener.watch(connection, found.seen)
+            found.watcher.keep(connection)
             self._joiner.join(connection, found.outcomes, found.decisions, known)
             for c in found.changes:
                 add_entry(connection, at=c.at, actor=c.actor, action=c.action, subject=c.subject, detail=c.detail)
@@ -163,17 +161,17 @@ class Ingest:
 
 
 def _read(
-    segment: Segment, before: Progress | None, pause: Callable[[], object], watched: Collection[str]
+    segment: Segment, before: Progress | None, pause: Callable[[], object], watcher: Callable[[], Watcher]
 ) -> Iterator[_Found]:
     """What a segment holds beyond what is known of it, in batches; nothing where there is nothing new."""
     found = scan(segment.path, before.offset if before is not None else 0)
     if before is not None and found.header is not None and found.header.created != before.created:
-        yield from _read(segment, None, pause, watched)  # another journal in the place of the one that was read
+        yield from _read(segment, None, pause, watcher)  # another journal in the place of the one that was read
         return
     if found.header is None:
         return
     old = before or Progress(found.header.created, 0)
-    batch, unreadable = _Found(old, watched=watched), 0
+    batch, unreadable = _Found(old, watcher=watcher()), 0
     for number, record in enumerate(found, 1):
         if number % STRETCH == 0:
             pause()
@@ -181,7 +179,7 @@ def _read(
         if batch.records >= BATCH:
             batch.progress = _progress(old, found, unreadable)
             yield batch
-            batch = _Found(batch.progress, watched=watched)
+            batch = _Found(batch.progress, watcher=watcher())
     for damage in found.damage:
         log.error("%s is damaged: %d bytes at byte %d hold no record", segment.path, damage.length, damage.offset)
     done = _progress(old, found, unreadable)
@@ -200,7 +198,9 @@ def _take(batch: _Found, record: Record, segment: Segment) -> bool:
     batch.records += 1
     try:
         if record.kind == RecordKind.DECISION:
-            _count(batch, decision_codec.summary(record.payload))
+            decided = decision_codec.summary(record.payload)
+            _count(batch, decided)
+            batch.watcher.see(decided)
         elif record.kind == RecordKind.OUTCOME:
             batch.outcomes.append(outcome_codec.decode(record.payload))
         elif record.kind == RecordKind.CHANGE:
@@ -223,5 +223,3 @@ def _count(batch: _Found, decided: decision_codec.Summary) -> None:
     if math.isfinite(d.latency_ms):
         batch.latencies[key].append(max(d.latency_ms, 0.0))
     batch.decisions.append(d.id)
-    if d.endpoint in batch.watched:
-        batch.seen.append(d)

@@ -13,7 +13,7 @@ after the correction window, and those of a source that another precedes, are no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -45,21 +45,66 @@ class Joined(NamedTuple):
 OnJoined = Callable[[sa.Connection, Sequence[Joined]], None]
 
 
+class Watcher:
+    """Sees every decision of a stretch of a journal; this one looks away.
+
+    It is made after the bytes were read, so that it knows of whatever was committed before the decisions were written.
+    """
+
+    def see(self, decided: Summary) -> None:
+        """Look at one decision."""
+
+    def keep(self, connection: sa.Connection) -> None:
+        """Keep what was seen, in the transaction that says how far the journal is read."""
+
+
+LOOKS_AWAY = Watcher()
+
+
 class Listener:
-    """Who learns from what ingest finds; this one does not. ``learn`` and ``watch`` are called in its transaction."""
+    """Who learns from what ingest finds; this one does not."""
 
     def learn(self, connection: sa.Connection, joined: Sequence[Joined]) -> None:
-        """Something has become known about these."""
+        """Something has become known about these; called in ingest's transaction."""
 
-    def watched(self) -> Collection[str]:
-        """Endpoints whose decisions are wanted, also without an outcome."""
-        return ()
-
-    def watch(self, connection: sa.Connection, decided: Sequence[Summary]) -> None:
-        """Decisions of those, each once, before anything becomes known about them."""
+    def watcher(self) -> Watcher:
+        """For the next stretch of a journal."""
+        return LOOKS_AWAY
 
     def publish(self) -> None:
         """Called after the transactions, again and again."""
 
 
 NOBODY = Listener()
+
+
+class Several(Listener):
+    """Listeners that hear the same, one after the other."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = listeners
+
+    def learn(self, connection: sa.Connection, joined: Sequence[Joined]) -> None:
+        for listener in self._listeners:
+            listener.learn(connection, joined)
+
+    def watcher(self) -> Watcher:
+        watchers = [watcher for each in self._listeners if (watcher := each.watcher()) is not LOOKS_AWAY]
+        return watchers[0] if len(watchers) == 1 else _Watchers(watchers) if watchers else LOOKS_AWAY
+
+    def publish(self) -> None:
+        for listener in self._listeners:
+            listener.publish()
+
+
+class _Watchers(Watcher):
+    def __init__(self, watchers: Sequence[Watcher]) -> None:
+        self._watchers = watchers
+
+    def see(self, decided: Summary) -> None:
+        for watcher in self._watchers:
+            watcher.see(decided)
+
+    def keep(self, connection: sa.Connection) -> None:
+        for watcher in self._watchers:
+            watcher.keep(connection)

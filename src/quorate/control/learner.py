@@ -20,17 +20,14 @@ from quorate.clock import Clock
 from quorate.codecs import learned, snapshot
 from quorate.codecs.decision import Summary
 from quorate.codecs.learned import Learned
-from quorate.codecs.lookup import JournalReader
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute, RewardRoute, Routing
 from quorate.control.answering import LoggedRevision, ReadBlob
 from quorate.control.feedback import FAILED, LEARNED, OTHER_POLICY, feedback, watched
-from quorate.control.ingest import INDEXES, Ingest, ingest_lock
-from quorate.control.joined import Joined, Listener
+from quorate.control.joined import LOOKS_AWAY, Joined, Listener, Watcher
 from quorate.core.select.base import Feedback, Policy
 from quorate.core.types import State
 from quorate.errors import NotFound, NotReady, QuorateError
 from quorate.home import Home
-from quorate.registry.registry import Registry
 from quorate.store import learners
 from quorate.store.database import Database
 from quorate.store.learners import StoredLearner
@@ -101,9 +98,10 @@ class Learner(Listener):
         for name in counts:
             self._advance(connection, served[name], told[name], counts[name])
 
-    def watched(self) -> Collection[str]:
-        """Endpoints whose policy also learns from latency and errors."""
-        return {name for name, learning in self._learning().items() if learning.policy.watches}
+    def watcher(self) -> Watcher:
+        """Of the endpoints whose policy also learns from latency and errors."""
+        watching = {name for name, learning in self._learning().items() if learning.policy.watches}
+        return _Watching(self, watching) if watching else LOOKS_AWAY
 
     def watch(self, connection: sa.Connection, decided: Sequence[Summary]) -> None:
         """Learn from decisions of which no reward is known yet."""
@@ -178,19 +176,21 @@ class Learner(Listener):
         learners.put(connection, stored.counting(counts))
 
 
-def catch_up(home: Home, database: Database, clock: Clock) -> None:
-    """Ingest what is in the journals now, learn from it and publish that; hold the ingest lock."""
-    learner = Learner(home, database, Registry(home.registry, clock).blobs.read, clock)
-    Ingest(JournalReader(home.journal, cached=INDEXES), database, listener=learner).catch_up()
-    learner.publish()
+class _Watching(Watcher):
+    """Collects the decisions of some endpoints for the learner."""
 
+    def __init__(self, learner: Learner, endpoints: Collection[str]) -> None:
+        self._learner = learner
+        self._endpoints = endpoints
+        self._seen: list[Summary] = []
 
-def ingest_now(home: Home, database: Database, clock: Clock) -> bool:
-    """The same; False where another process does that, as the control process of a server."""
-    with ingest_lock(home) as mine:
-        if mine:
-            catch_up(home, database, clock)
-    return mine
+    def see(self, decided: Summary) -> None:
+        if decided.endpoint in self._endpoints:
+            self._seen.append(decided)
+
+    def keep(self, connection: sa.Connection) -> None:
+        if self._seen:
+            self._learner.watch(connection, self._seen)
 
 
 def served(routing: Routing, name: str) -> Learning | None:

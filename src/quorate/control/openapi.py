@@ -8,6 +8,7 @@ import msgspec
 from fastapi import FastAPI
 from starlette.responses import Response
 
+from quorate.control.experiments.registration import Registration
 from quorate.spec import json_schema
 from quorate.telemetry.exposition import CONTENT_TYPE
 from quorate.web import openapi
@@ -19,6 +20,7 @@ _TAGS = {
     "decisions": "Single answers, and how strategies compare.",
     "captures": "Inputs that are kept, data sets made of them, and erasing one subject.",
     "replays": "What would have been with another strategy or policy.",
+    "experiments": "Strategies compared on live traffic.",
     "jobs": "Files scored in the background.",
     "audit": "Who changed what.",
     "about": "What this port can do and how the processes are.",
@@ -103,7 +105,7 @@ def document(app: FastAPI) -> dict[str, Any]:
             version=app.version,
             description=app.description,
             paths=derived["paths"],
-            schemas={**schemas, **_configuration()},
+            schemas={**schemas, **_configuration(), **_registration()},
             tags=_TAGS,
         )
     return app.openapi_schema
@@ -116,6 +118,13 @@ def _configuration() -> dict[str, Any]:
     parts: dict[str, Any] = root.pop("$defs")
     del root["$schema"]
     return {**parts, "Configuration": root}
+
+
+def _registration() -> dict[str, Any]:
+    """The JSON Schema of an experiment's registration as components."""
+    root = Registration.model_json_schema(ref_template="#/components/schemas/{model}")
+    parts: dict[str, Any] = root.pop("$defs")
+    return {**parts, "Registration": root}
 
 
 def _labelled(status: str, response: dict[str, Any]) -> dict[str, Any]:

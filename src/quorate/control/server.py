@@ -22,11 +22,13 @@ from quorate.control.api import Services, create_app
 from quorate.control.captures import CaptureKeeper
 from quorate.control.compacting import CompactProcess
 from quorate.control.erasing import Eraser
+from quorate.control.experiments import running as experiments
 from quorate.control.exporting import DatasetDesk
 from quorate.control.ingest import follow
 from quorate.control.jobs.desk import JobDesk
+from quorate.control.joined import Listener
 from quorate.control.keeping import Keeper, keep_shipping
-from quorate.control.learner import Learner
+from quorate.control.listening import listeners
 from quorate.control.replay.desk import ReplayDesk
 from quorate.control.usage import sample_usage
 from quorate.home import Home
@@ -79,8 +81,8 @@ def serve(
         replays = ReplayDesk(home, registry, database, clock)
         services = Services(home, registry, database, journal, clock, workers, jobs, replays)
         app = create_app(services, access)
-        learner = Learner(home, database, registry.blobs.read, clock)
-        with _ingesting(home, database, clock, counters, learner), _working(jobs, replays):
+        listener = listeners(home, database, registry, clock)
+        with _ingesting(home, database, clock, counters, listener), _working(jobs, replays):
             asyncio.run(_run(app, listen(host, port, BACKLOG), counters, life_fd=life_fd, ready_fd=ready_fd))
     finally:
         counters.close()
@@ -95,7 +97,7 @@ def _humbly(work: Callable[..., None], *arguments: Any, **more: Any) -> None:
 
 
 @contextmanager
-def _ingesting(home: Home, database: Database, clock: Clock, counters: Counters, learner: Learner) -> Iterator[None]:
+def _ingesting(home: Home, database: Database, clock: Clock, counters: Counters, listener: Listener) -> Iterator[None]:
     """Ingest, learn and keep the journals in threads of their own while the block runs."""
     stop = threading.Event()
 
@@ -120,7 +122,7 @@ def _ingesting(home: Home, database: Database, clock: Clock, counters: Counters,
         threading.Thread(
             target=_humbly,
             args=(follow, home, database, stop),
-            kwargs={"tidy": tidy, "more": more, "listener": learner},
+            kwargs={"tidy": tidy, "more": more, "listener": listener},
             name="ingest",
         ),
         threading.Thread(target=_humbly, args=(keep_shipping, home, keeper, stop), name="ship"),
@@ -131,6 +133,11 @@ def _ingesting(home: Home, database: Database, clock: Clock, counters: Counters,
             name="datasets",
         ),
         threading.Thread(target=_humbly, args=(sample_usage, home, database, clock, stop), name="usage"),
+        threading.Thread(
+            target=_humbly,
+            args=(experiments.follow, home, database, JournalReader(home.journal), clock, stop),
+            name="experiments",
+        ),
     ]
     for thread in threads:
         thread.daemon = True

@@ -11,6 +11,7 @@ from threading import Lock
 from quorate.clock import Clock
 from quorate.codecs.snapshot import Routing
 from quorate.control.apply import Applied, apply, read_config
+from quorate.control.experiments.holding import held, stays
 from quorate.control.resolve import Resolved, resolve
 from quorate.control.revisions import contents, numbers, published
 from quorate.errors import ConfigError, Conflict
@@ -71,9 +72,13 @@ def preview(
         if expected not in (None, served.version):
             raise Conflict(f"The snapshot is at version {served.version} by now, not {expected}.", path="If-Match")
         revisions, changed = {}, []
-        for name, whole in contents(resolved.routing).items():
+        texts = contents(resolved.routing)
+        under = held(connection)
+        for name, experiment in under.items():
+            stays(connection, experiment, texts.get(name), interrupt=False, author="", now=0.0)
+        for name, whole in texts.items():
             before = newest_revision(connection, name)
-            same = before is not None and before.content == whole
+            same = name in under or (before is not None and before.content == whole)
             revisions[name] = (before.number if before else 0) + (not same)
             if not same:
                 changed.append(name)

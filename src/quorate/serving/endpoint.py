@@ -216,6 +216,8 @@ class LoadedEndpoint:
         self._constant = self._weights({}, NOTHING) if self.policy.constant else None
         # Who knew the salt could compute the arm of every unit: a blind endpoint's is a secret.
         self._salt = f"{secret} {route.name}" if self.blind else route.name
+        if route.policy.salt:
+            self._salt += f" {route.policy.salt}"
 
     def learn(self, state: State, version: int) -> None:
         """Have the policy know what was learned; requests under way keep what they were given."""
