@@ -28,8 +28,8 @@ TRIAL = {
     "stop": {"max_units": 1000, "max_days": 7},
 }
 LEFT_OUT = {
-    "apply", "cancel_job", "cancel_replay", "withdraw_experiment", "dataset_file", "delete_dataset", "switch", "learner",
-    "reset",
+    "apply", "cancel_job", "cancel_replay", "withdraw_experiment", "dataset_file", "delete_dataset", "switch",
+    "learner", "reset",
 }  # fmt: skip
 CHANGING = {f"/v1/experiments/{name}" for name in ("plan", "selftest")}  # these need traffic with outcomes
 CHANGING |= {f"/v1/experiments/{{id}}/{name}" for name in ("start", "stop", "promote", "keep")}
