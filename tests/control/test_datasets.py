@@ -72,7 +72,7 @@ class Shop:
 
     def tell(self, *outcomes: Outcome) -> None:
         with self.project.database.begin() as connection:
-            ledger.put_outcomes(connection, outcomes)
+            ledger.put_outcomes(connection, [value for outcome in outcomes for value in ledger.told(outcome)])
 
     def export(self, out: Path, **more: Any) -> Card:
         return export(self.home, self.project.database, self.project.clock, "shop", out, author="tester", **more)

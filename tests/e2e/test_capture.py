@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import subprocess
@@ -17,7 +18,7 @@ from quorate.codecs.capture_reader import CaptureReader
 from quorate.codecs.lookup import JournalReader
 from quorate.home import Home
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "digits"))
+EXAMPLE = Path(__file__).parents[2] / "examples" / "digits" / "digits.py"
 
 QUORATE = (sys.executable, "-P", "-c", "from quorate.cli import main; main()")
 SEVEN = (Path(__file__).parents[2] / "examples" / "digits" / "samples" / "7.png").read_bytes()
@@ -40,7 +41,11 @@ def captured(project: Path, **settings: Any) -> Path:
 
 @pytest.mark.timeout(300)
 def test_capture_outcomes_export_retrain_erase(digits: Path, server: Any, tmp_path: Path) -> None:
-    import digits as example
+    spec = importlib.util.spec_from_file_location("capture_digits", EXAMPLE)
+    assert spec is not None
+    assert spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
     from sklearn.linear_model import LogisticRegression
 
     from quorate.clock import SystemClock

@@ -29,9 +29,8 @@ def connection(tmp_path: Path) -> Iterator[sa.Connection]:
 
 
 def put(connection: sa.Connection, *outcomes: Outcome, state: str = ledger.JOINED) -> None:
-    ledger.put_outcomes(connection, outcomes)
-    ids = sorted({outcome.decision for outcome in outcomes})
-    ledger.settle(connection, ledger.outcomes_of(connection, ids), state)
+    told = [value for outcome in outcomes for value in ledger.told(outcome)]
+    ledger.put_outcomes(connection, [value._replace(state=state) for value in told])
 
 
 def id_(second: int, sequence: int, slot: int = 3, boot: int = 2) -> str:

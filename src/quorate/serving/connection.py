@@ -46,7 +46,10 @@ _SLOW = "The head of the request did not arrive within {:g} s; the connection is
 
 
 class Connection(asyncio.Protocol):
-    """The protocol of one connection; ``due`` is when it is closed unless something happens (monotonic seconds)."""
+    """The protocol of one connection; ``due`` is when it is closed unless something happens (monotonic seconds).
+
+    ``silent`` says that nothing came over it yet.
+    """
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -62,6 +65,7 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         self._paused = False
         self._stopped = False  # nothing that comes is parsed any more
+        self.silent = True
         self._lost = False
         self._broken = False  # what came is no HTTP, and more of it may follow
         self._last = False  # the reply that was sent closes the connection
@@ -89,6 +93,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._server.received += len(data)
+        self.silent = False
         if self._stopped:
             return
         self._large = len(data) > MAX_HEAD

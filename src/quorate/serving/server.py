@@ -14,6 +14,7 @@ from quorate.serving.listening import ConnectionLimits, Handler, Prompter
 log = logging.getLogger("quorate.serving")
 
 BACKLOG = 2048
+NEWCOMERS_S = 4.0
 _SWEEP_S = 0.5
 _ACCEPTED = 64
 """Connections that are accepted at a time: the loop's own server takes one, and under load a turn takes long."""
@@ -109,12 +110,12 @@ class HttpServer:
         """Accept nothing more, and close each connection with its next reply; for up to ``patience`` seconds.
 
         So a client that is sending a request just now gets its answer, and no connection that waits to be accepted is
-        lost: others share the port.
+        lost: others share the port. Who has just connected and sent nothing yet is waited for a little longer.
         """
         self.draining = True
         await self._stop_listening()
         until = self.now() + patience
-        while self.connections and self.now() < until:
+        while self.now() < until + NEWCOMERS_S and any(c.silent or self.now() < until for c in self.connections):
             await asyncio.sleep(0.01)
 
     async def _stop_listening(self) -> None:

@@ -20,8 +20,8 @@ def test_boots_slots_and_a_clock_that_was_set_back(project: Any, tmp_path: Path)
     told = [Outcome(str(id_), row, float(id_.boot * 100 + id_.sequence * 10 + row)) for id_ in ids for row in (0, 1)]
     found = Outcomes(tmp_path / "run")
     with project.database.begin() as connection:
-        ledger.put_outcomes(connection, told)
-        ledger.settle(connection, ledger.outcomes_of(connection, sorted(map(str, ids))), ledger.JOINED)
+        values = [value._replace(state=ledger.JOINED) for outcome in told for value in ledger.told(outcome)]
+        ledger.put_outcomes(connection, values)
         assert list(found.load(connection, ledger.TRUTH, (), None, None))[-1] == 12
     assert list((tmp_path / "run").iterdir()) == []  # its files have no name
 
