@@ -526,6 +526,27 @@ def test_draining_answers_what_has_come_and_closes():
     assert data.endswith(b"ok")
 
 
+def test_retiring_waits_for_who_has_just_connected_but_not_for_who_has_been_answered():
+    async def main(peer):
+        reader, writer = await peer.open()
+        other, answered = await peer.open()
+        answered.write(GET)
+        assert (await answer(other))[0] == 200
+        while len(peer.server.connections) < 2:
+            await asyncio.sleep(0.01)
+        retiring = asyncio.ensure_future(peer.server.retire(0.0))
+        await asyncio.sleep(0.05)
+        assert not retiring.done()
+        writer.write(GET)
+        status, headers, _ = await answer(reader)
+        await asyncio.wait_for(retiring, 10)
+        writer.close()
+        answered.close()
+        return status, headers["connection"]
+
+    assert run(main) == (200, "close")
+
+
 def test_draining_has_an_end():
     async def handle(request):
         await asyncio.sleep(3600)
