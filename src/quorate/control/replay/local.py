@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from quorate.clock import SystemClock
-from quorate.codecs.lookup import JournalReader
-from quorate.control.ingest import Ingest, ingest_lock
+from quorate.control.listening import ingest_now
 from quorate.control.replay.asked import Answer, Question
 from quorate.control.replay.run import replay
 from quorate.home import Home
@@ -15,8 +14,6 @@ from quorate.store.database import Database
 def replay_here(home: Home, database: Database, question: Question) -> Answer:
     """Ingest what is not yet (where no server does), then replay; raises as :func:`~.run.replay`."""
     question.check()
-    with ingest_lock(home) as mine:
-        if mine:
-            Ingest(JournalReader(home.journal), database).catch_up()
     clock = SystemClock()
+    ingest_now(home, database, clock)
     return replay(question, home, database, Registry(home.registry, clock), clock)
