@@ -41,6 +41,7 @@ API_LEVEL = 6
 HEAVY = ("sqlalchemy", "alembic", "scipy", "pandas", "pandera", "onnx", "sklearn", "skl2onnx", "skops", "torch")
 HEAVY += ("pydantic", "fastapi")
 WORKER = ("serving", "codecs", "preprocess", "web", "core.combine", "core.plan", "core.select", "core.types")
+WORKER += ("core.rules", "core.facts", "core.distance", "core.outcomes", "core.value", "core.erasing", "backends")
 WORKER += (
     "runtimes.base",
     "runtimes.onnx",
@@ -287,3 +288,14 @@ def test_the_checks_find_each_mistake(house: Path) -> None:
     assert outside(found, ("serving",), HEAVY) == ["quorate.serving.plane:3 imports sqlalchemy.orm"]
     with pytest.raises(KeyError):
         place("quorate.unknown")
+
+
+def test_nobody_ingests_without_those_who_listen() -> None:
+    """What is ingested without them is lost to learners and experiments."""
+    makers = {
+        str(path.relative_to(ROOT))
+        for path in ROOT.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Ingest"
+    }
+    assert makers == {"control/ingest.py", "control/listening.py"}
