@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,12 @@ import numpy as np
 import pytest
 
 from quorate import plugins
+from quorate.cli import main
+from quorate.clock import SystemClock
+from quorate.codecs import decision as decision_codec
 from quorate.codecs import learned, snapshot
+from quorate.codecs import outcome as outcome_codec
+from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
 from quorate.codecs.snapshot import (
     EndpointRoute,
     MemberRoute,
@@ -22,14 +28,16 @@ from quorate.codecs.snapshot import (
     Routing,
     StrategyRoute,
 )
+from quorate.control.ingest import ingest_lock
 from quorate.control.joined import Joined
 from quorate.control.learner import Learner, served
 from quorate.control.learner_routes import forget, view
+from quorate.control.listening import catch_up
 from quorate.control.revisions import content
 from quorate.core.combine.base import NoParams
 from quorate.core.erasing import mark
 from quorate.core.select.base import Feedback, Policy
-from quorate.core.types import Decision, MemberRun, OutputSpec, Signature, State, Status
+from quorate.core.types import Decision, MemberRun, Outcome, OutputSpec, Signature, State, Status
 from quorate.core.value import ValueSpec
 from quorate.errors import RegistryError
 from quorate.home import Home
@@ -123,6 +131,17 @@ class Project:
             "classes": ("no", "yes"),
         }  # fmt: skip
         return Decision(**(fields | changes))
+
+    def journal(self, decisions: Sequence[Decision], outcomes: Sequence[Outcome]) -> None:
+        """Write a segment of both."""
+        records = [(RecordKind.DECISION, decision_codec.encode(decision)) for decision in decisions]
+        records += [(RecordKind.OUTCOME, outcome_codec.encode(outcome)) for outcome in outcomes]
+        path = self.home.journal / "0" / segment_name(0, 1)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(
+            encode_header(Header(0, 0, 1, 1, 7))
+            + b"".join(encode_record(kind, i, payload, 7) for i, (kind, payload) in enumerate(records, 1))
+        )
 
     def learn(self, *joined: Joined) -> None:
         with self.database.begin() as connection:
@@ -285,6 +304,32 @@ def test_a_policy_that_is_not_installed_here_is_told(project: Project, caplog: p
     project.serve(kind="of-another-release")
     project.learn(truth(project.decision(0.9, 0.2)))
     assert "The policy of 'e' does not learn" in caplog.text
+
+
+def test_a_policy_begins_with_what_other_policies_have_left(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = [project.decision(0.9, 0.2), project.decision(0.4, 0.8, "both"), project.decision(0.9, 0.2)]
+    project.serve(RewardRoute("clicks"))
+    second = [project.decision(0.4, 0.8, "b"), project.decision(0.9, 0.2, source="caller")]
+    project.journal([*first, *second], [Outcome(d.id, 0, "yes", at=1.0, received=1.0) for d in [*first[:2], *second]])
+    project.serve(RewardRoute())
+    with ingest_lock(project.home) as mine:
+        assert mine
+        catch_up(project.home, project.database, SystemClock())
+    assert dict(project.stored.counts) == {"learned": 2, "other_policy": 2}
+
+    (project.home.root / "quorate.yaml").write_text("")
+    with pytest.raises(SystemExit) as stop:
+        main(["learner", "warm-start", "e", "--since", "0", "--json", "--project", str(project.home.root)])
+    assert stop.value.code == 0, capsys.readouterr()
+    assert json.loads(capsys.readouterr().out)["rows"] == {"learned": 3, "not_drawn": 1}
+    assert project.sums() == ([1.0, 2.0, 3.0], [3.0, 3.0, 3.0])
+    with project.database.read() as connection:
+        assert entries(connection)[0].action == "learner.warm_start"
+    with pytest.raises(SystemExit):
+        main(["learner", "warm-start", "e", "--since", "1d", "--json", "--project", str(project.home.root)])
+    assert project.sums()[1] == [0.0, 0.0, 0.0]
 
 
 def test_it_forgets_when_it_is_told_to_and_its_version_grows(project: Project) -> None:

@@ -6,13 +6,15 @@ from typing import Annotated
 
 import typer
 
-from quorate.cli._config import HERE, Json, Project, home_of, store_of
+from quorate.cli._config import HERE, Json, Project, home_of, registry_of, store_of
+from quorate.cli._moments import moment
 from quorate.cli._output import print_table
 from quorate.clock import SystemClock
 from quorate.codecs import snapshot
 from quorate.control.audit import local_user
 from quorate.control.learner import Learning, served
 from quorate.control.learner_routes import LearnerView, forget, view
+from quorate.control.listening import ingest_now
 from quorate.errors import NotFound
 from quorate.home import Home
 from quorate.store import learners
@@ -37,6 +39,34 @@ def reset(endpoint: Endpoint, project: Project = HERE, json: Json = False) -> No
     learning = _learning(home, endpoint)
     with store_of(home) as database:
         _print(forget(database, learning, local_user(), SystemClock().now()), json=json)
+
+
+@app.command("warm-start")
+def warm_start(
+    endpoint: Endpoint,
+    since: Annotated[
+        str, typer.Option(help="Learn from decisions made from then on: 7d, 12h, or a time like 2026-01-31T12:00.")
+    ] = "30d",
+    project: Project = HERE,
+    json: Json = False,
+) -> None:
+    """Have the policy begin with what is known of decisions that the same strategies made before it was there."""
+    from quorate.control.warm_start import warm_start as begin
+
+    home, clock = home_of(project), SystemClock()
+    learning = _learning(home, endpoint)
+    with store_of(home) as database:
+        ingest_now(home, database, clock)
+        started = begin(
+            home,
+            database,
+            learning,
+            registry_of(home).blobs.read,
+            moment(since, "--since") or 0.0,
+            author=local_user(),
+            now=clock.now(),
+        )
+        _print(started, json=json)
 
 
 def _learning(home: Home, endpoint: str) -> Learning:

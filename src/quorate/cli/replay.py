@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,13 +12,12 @@ import typer
 import yaml
 
 from quorate.cli._config import HERE, Json, Project, home_of, store_of
+from quorate.cli._moments import moment
 from quorate.cli._output import note, print_json, print_table
 from quorate.control.replay.asked import Answer, Question
 from quorate.control.replay.local import replay_here
 from quorate.core.stats.influence import Estimate
 from quorate.errors import InvalidInput
-
-_AGO = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 class Method(StrEnum):
@@ -53,8 +51,8 @@ def command(
         endpoint,
         strategy=None if strategy is None else _strategy(strategy),
         policy=None if policy is None else _policy(policy),
-        since=_moment(since, "--since"),
-        until=_moment(until, "--until"),
+        since=moment(since, "--since"),
+        until=moment(until, "--until"),
         revision=revision,
         metric=metric,
         method=method.value,
@@ -92,25 +90,6 @@ def _mapping(text: str, option: str) -> Mapping[str, Any]:
             path=option,
         )
     return found
-
-
-def _moment(given: str | None, option: str) -> float | None:
-    """Unix seconds; dates without a zone are UTC."""
-    if given is None:
-        return None
-    now = datetime.now(UTC)
-    try:
-        if given[-1:] in _AGO:
-            return (now - timedelta(seconds=float(given[:-1]) * _AGO[given[-1]])).timestamp()
-        if given.replace(".", "", 1).isdigit():
-            return float(given)
-        moment = datetime.fromisoformat(given)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        raise InvalidInput(
-            f"{option} is a date like 2026-01-31T12:00, Unix seconds, or 7d, 12h or 30m ago; got '{given[:40]}'.",
-            path=option,
-        ) from None
 
 
 def _print(found: Answer) -> None:

@@ -54,11 +54,20 @@ def key(endpoint: EndpointRoute, pool: PoolRoute) -> str:
 
     With another key evidence would speak of something else: a strategy with a new version of a member is a new one.
     """
-    digests = {member.name: member.digest for member in pool.members}
     policy = msgspec.structs.replace(endpoint.policy, blind=False, sticky=None)
-    parts: list[Any] = [policy, endpoint.strategies, {m: digests[m] for s in endpoint.strategies for m in s.members}]
+    parts: list[Any] = [policy, arms(endpoint, pool)]
     if policy.reward is not None and policy.reward.metric == "value":
         parts.append(endpoint.value)
+    return _hash(parts)
+
+
+def arms(endpoint: EndpointRoute, pool: PoolRoute) -> str:
+    """What the strategies are made of, hashed: their settings, order, members and these members' versions."""
+    digests = {member.name: member.digest for member in pool.members}
+    return _hash([endpoint.strategies, {name: digests[name] for s in endpoint.strategies for name in s.members}])
+
+
+def _hash(parts: list[Any]) -> str:
     return hashlib.blake2b(msgspec.json.encode(parts, order="sorted"), digest_size=16).hexdigest()
 
 

@@ -41,6 +41,7 @@ class Learning:
     def __init__(self, endpoint: EndpointRoute, pool: PoolRoute, reward: RewardRoute) -> None:
         self.name = endpoint.name
         self.key = learned.key(endpoint, pool)
+        self.arms = learned.arms(endpoint, pool)
         self.reward = reward
         names = tuple(strategy.name for strategy in endpoint.strategies)
         self.policy: Policy = plugins.build("policies", endpoint.policy.kind, endpoint.policy.params, names)

@@ -249,6 +249,21 @@ def outcome_counts(connection: sa.Connection) -> dict[str, int]:
     return dict.fromkeys((PENDING, GONE, REPLACED, LATE, INVALID), 0) | {row[0]: row[1] for row in counted}
 
 
+def joined_since(connection: sa.Connection, since: float, at_once: int) -> Iterator[list[str]]:
+    """Decisions from Unix time ``since`` on of which something counts as known, in the order they were made."""
+    text = f"{max(int(since * 1000), 0):012x}"
+    last = f"{text[:8]}-{text[8:]}"
+    while True:
+        wanted = sa.select(_outcomes.c.decision).distinct().where(_outcomes.c.state == JOINED)
+        found = connection.scalars(
+            wanted.where(_outcomes.c.decision > last).order_by(_outcomes.c.decision).limit(at_once)
+        ).all()
+        if not found:
+            return
+        yield list(found)
+        last = found[-1]
+
+
 def _upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows, replacing those with the same primary key."""
     upsert(connection, table, [[row[column.name] for column in table.c] for row in rows])
