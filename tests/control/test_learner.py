@@ -306,9 +306,7 @@ def test_a_policy_that_is_not_installed_here_is_told(project: Project, caplog: p
     assert "The policy of 'e' does not learn" in caplog.text
 
 
-def test_a_policy_begins_with_what_other_policies_have_left(
-    project: Project, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_policy_begins_with_what_another_left(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     first = [project.decision(0.9, 0.2), project.decision(0.4, 0.8, "both"), project.decision(0.9, 0.2)]
     project.serve(RewardRoute("clicks"))
     second = [project.decision(0.4, 0.8, "b"), project.decision(0.9, 0.2, source="caller")]
