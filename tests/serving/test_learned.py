@@ -18,7 +18,7 @@ from quorate.core.select.base import Policy
 from quorate.core.types import State
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.generation import Generation
-from quorate.serving.learned import LearnedStates
+from quorate.serving.learned import AT_ONCE, LearnedStates
 
 STRATEGIES = [StrategyRoute("a", "single", ("a",), 1), StrategyRoute("b", "single", ("b",), 1)]
 
@@ -67,9 +67,8 @@ def test_the_newest_state_is_drawn_by_and_recorded(house: Any, tmp_path: Path) -
     endpoint, states = served(house), LearnedStates(tmp_path)
     decision = house.predict(endpoint)
     assert (decision.assigned, decision.propensities, decision.state_version) == ("a", (1.0, 0.0), 0)
-    assert not states.follow(generation(main=endpoint))
+    states.follow(generation(main=endpoint))
     publish(tmp_path, endpoint, 1, p=[0.0, 1.0])
-    assert states.follow(generation(main=endpoint))
     assert not states.follow(generation(main=endpoint))
     decision = house.predict(endpoint)
     assert (decision.assigned, decision.propensities, decision.state_version) == ("b", (0.0, 1.0), 1)
@@ -126,6 +125,30 @@ def test_a_file_that_is_gone_again_is_looked_for_again(house: Any, tmp_path: Pat
     (tmp_path / "main-1.qs").write_bytes(content)
     states.follow(generation(main=endpoint))
     assert endpoint.state_version == 1
+
+
+def test_of_many_only_some_are_taken_at_once(house: Any, tmp_path: Path) -> None:
+    endpoint, states = served(house), LearnedStates(tmp_path)
+    names = [f"e{i:02}" for i in range(2 * AT_ONCE + 1)]
+    state = State("told", 1, {}, {"p": np.array([0.0, 1.0])})
+    packed = {name: learned.pack(Learned(name, endpoint.learner_key, 1, state)) for name in names}
+    learned.write(tmp_path, packed, dict.fromkeys(names, 1))
+    served_now = generation(**{name: served(house) for name in names})
+    assert [states.follow(served_now) for _ in range(4)] == [True, True, False, False]
+    assert {each.state_version for each in served_now.endpoints.values()} == {1}
+
+
+def test_many_that_are_gone_are_no_endless_work(house: Any, tmp_path: Path) -> None:
+    endpoint, states = served(house), LearnedStates(tmp_path)
+    learned.write(tmp_path, {}, {f"e{i}": 1 for i in range(3 * AT_ONCE)})
+    assert not states.follow(generation(main=endpoint))
+
+
+def test_a_damaged_index_is_told_once(house: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    endpoint, states = served(house), LearnedStates(tmp_path)
+    (tmp_path / learned.INDEX).write_bytes(b"{")
+    assert [states.follow(generation(main=endpoint)) for _ in range(3)] == [False] * 3
+    assert caplog.text.count("index of learned states") == 1
 
 
 def test_what_is_not_served_is_held_for_later(house: Any, tmp_path: Path) -> None:

@@ -12,6 +12,9 @@ from quorate.serving.generation import Generation
 
 log = logging.getLogger("quorate.serving")
 
+AT_ONCE = 8
+"""States that are read at a time: a few milliseconds."""
+
 
 class LearnedStates:
     """The newest state of every endpoint, held by one worker.
@@ -27,29 +30,40 @@ class LearnedStates:
         self._refused: dict[str, int] = {}
 
     def follow(self, generation: Generation) -> bool:
-        """Take what was published since, if anything, into the endpoints served; cheap enough to call often."""
+        """Take what was published since, if anything, into the endpoints served; cheap enough to call often.
+
+        True when more is left than is taken at once, so that requests come in between: call it again.
+        """
         stamp = learned.stamp(self._folder)
         if stamp == self._stamp:
             return False
-        versions = learned.versions(self._folder)
-        missed = False
+        try:
+            versions = learned.versions(self._folder)
+        except QuorateError as error:
+            self._stamp = stamp  # told once; control writes it anew with what it publishes next
+            log.error("%s", error)
+            return False
+        missed, taken = False, 0
         for name, version in versions.items():
             held = self._held.get(name)
             if (held is not None and held.version == version) or self._refused.get(name) == version:
                 continue
+            if taken == AT_ONCE:
+                return True
             try:
                 self._held[name] = learned.read(self._folder, name, version)
             except FileNotFoundError:
-                missed = True  # an even newer one is there by now, or comes
+                missed = True  # an even newer one is there by now, or comes; it does not count, or this had no end
                 continue
             except QuorateError as error:
                 self._refused[name] = version
                 log.error("Endpoint '%s' goes on with what its policy knew before: %s", name, error)
-                continue
-            self._tell(generation, name)
+            else:
+                self._tell(generation, name)
+            taken += 1
         if not missed:
             self._stamp = stamp
-        return True
+        return False
 
     def apply(self, generation: Generation) -> None:
         """Give all endpoints of a new generation the states that are theirs."""

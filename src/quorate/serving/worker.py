@@ -132,7 +132,8 @@ class Worker:
         plane.generation = await self._loader.load(routing, plane.generation, repository.read())
         learned = LearnedStates(self._home.learned)
         with guarded("following what was learned"):
-            learned.follow(plane.generation)
+            while learned.follow(plane.generation):
+                pass
         app = RestApp(
             plane,
             host=self._settings.host,
@@ -278,7 +279,8 @@ class Worker:
             with guarded("following what is to be in memory"):
                 repository.follow()
             with guarded("following what was learned"):
-                learned.follow(plane.generation)
+                while learned.follow(plane.generation):
+                    await asyncio.sleep(0)
             version = None
             try:
                 version = snapshot.current_version(self._home.snapshot)
