@@ -115,7 +115,7 @@ def _exposure(wanted: Running, d: Summary) -> Exposure:
 
 
 def take(connection: sa.Connection, joined: Sequence[Joined]) -> None:
-    """Store the values of running experiments' metrics that became known; :data:`quorate.control.joined.OnJoined`."""
+    """Store the values of running experiments' metrics that became known."""
     wanted = running(connection)
     mine = [each for each in joined if (each.decision.endpoint, each.decision.revision) in wanted] if wanted else []
     if mine:
