@@ -27,7 +27,7 @@ from types import ModuleType
 from benchmarks.harness.table import FOLDER, Row, render, save
 from quorate.cli._output import progress
 from quorate.clock import SystemClock
-from quorate.control.resolve import resolve
+from quorate.control.revisions.resolve import resolve
 from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.spec import load

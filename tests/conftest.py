@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from quorate.codecs import state as state_codec
-from quorate.control.apply import Applied, apply, apply_if_changed
+from quorate.control.revisions.apply import Applied, apply, apply_if_changed
 from quorate.core.types import OutputSpec, Signature, State, TensorSpec
 from quorate.home import Home
 from quorate.registry.manifest import Manifest

@@ -15,8 +15,8 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 import quorate
 from quorate.clock import SystemClock
-from quorate.control.diff import diff
-from quorate.control.resolve import resolve
+from quorate.control.revisions.diff import diff
+from quorate.control.revisions.resolve import resolve
 from quorate.errors import ConfigError, InvalidInput
 from quorate.registry.registry import Registry
 from quorate.spec import load

@@ -35,11 +35,11 @@ from quorate.codecs.snapshot import (
     Routing,
     StrategyRoute,
 )
-from quorate.control.compact import compact
-from quorate.control.ingest import INDEXES, Ingest
-from quorate.control.joined import NOBODY
-from quorate.control.learner import Learner
-from quorate.control.revisions import content
+from quorate.control.journal.compact import compact
+from quorate.control.journal.ingest import INDEXES, Ingest
+from quorate.control.learning.learner import Learner
+from quorate.control.outcomes.joined import NOBODY
+from quorate.control.revisions.publication import content
 from quorate.core.types import Decision, MemberRun, Outcome, OutputSpec, Signature, Status
 from quorate.home import Home
 from quorate.ids import DecisionId

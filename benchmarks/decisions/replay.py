@@ -45,7 +45,7 @@ SECONDS, BYTES = 60.0, 2 * 1024**3
 def make(home: Path, decisions: int) -> None:
     """A project at ``home`` with so many decisions and as many truths."""
     from quorate.clock import SystemClock
-    from quorate.control.apply import apply
+    from quorate.control.revisions.apply import apply
     from quorate.core.types import OutputSpec, Signature, TensorSpec
     from quorate.home import Home
     from quorate.registry.manifest import Manifest

@@ -13,7 +13,7 @@ from benchmarks.drawn import STYLES, Drawn
 from quorate import plugins
 from quorate.clock import SystemClock
 from quorate.codecs.snapshot import Limits
-from quorate.control.resolve import resolve
+from quorate.control.revisions.resolve import resolve
 from quorate.core.stats.intervals import Interval, wilson
 from quorate.home import Home
 from quorate.preprocess import Pipeline

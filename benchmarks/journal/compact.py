@@ -19,7 +19,7 @@ from quorate.codecs import columnar
 from quorate.codecs import decision as decision_codec
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
 from quorate.codecs.lookup import JournalReader
-from quorate.control.compact import compact
+from quorate.control.journal.compact import compact
 from quorate.core.types import Decision, MemberRun, Status
 from quorate.ids import DecisionId
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import digits
 
 from quorate.clock import SystemClock
-from quorate.control.resolve import resolve
+from quorate.control.revisions.resolve import resolve
 from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.spec import load

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from quorate.clock import SystemClock
-from quorate.control.resolve import resolve
+from quorate.control.revisions.resolve import resolve
 from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.spec import load

@@ -14,7 +14,7 @@ import numpy as np
 
 from quorate.clock import SystemClock
 from quorate.codecs.snapshot import Routing
-from quorate.control.resolve import resolve
+from quorate.control.revisions.resolve import resolve
 from quorate.core.stats.intervals import Interval, paired_difference, wilson
 from quorate.home import Home
 from quorate.registry.registry import Registry

@@ -22,7 +22,7 @@ from quorate.clock import SystemClock
 from quorate.control.export import Exported, export_strategy
 from quorate.control.replay.asked import Answer, Question
 from quorate.control.replay.local import replay_here
-from quorate.control.resolve import resolve
+from quorate.control.revisions.resolve import resolve
 from quorate.core.types import OutputSpec, Signature, TensorSpec
 from quorate.errors import ConfigError, InvalidInput, NotReady, RegistryError
 from quorate.home import Home

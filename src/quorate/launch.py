@@ -68,7 +68,7 @@ class Launch:
 
 def prepare(home: Home, overrides: Overrides) -> Launch:
     """Apply the file if it changed, check addresses and keys, and write the launch plan."""
-    from quorate.control.apply import read_config
+    from quorate.control.revisions.apply import read_config
 
     config, _ = read_config(home)  # first: where there is no project, nothing is left behind
     lock = _only_one(home)
@@ -81,8 +81,8 @@ def prepare(home: Home, overrides: Overrides) -> Launch:
 
 def _prepare(home: Home, config: Config, overrides: Overrides, lock: int) -> Launch:
     from quorate.codecs import snapshot
-    from quorate.control.apply import apply_if_changed
     from quorate.control.audit import local_user
+    from quorate.control.revisions.apply import apply_if_changed
     from quorate.registry.registry import Registry
     from quorate.store.database import Database
     from quorate.web.auth import require_keys

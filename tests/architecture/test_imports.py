@@ -298,4 +298,4 @@ def test_nobody_ingests_without_those_who_listen() -> None:
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Ingest"
     }
-    assert makers == {"control/ingest.py", "control/listening.py"}
+    assert makers == {"control/journal/ingest.py", "control/listening.py"}

@@ -15,8 +15,8 @@ from quorate.codecs import capture as capture_codec
 from quorate.codecs import decision as decision_codec
 from quorate.codecs.capture import Capture
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
-from quorate.control.erasing import ask
-from quorate.control.ingest import ingest_lock
+from quorate.control.captures.erasing import ask
+from quorate.control.journal.ingest import ingest_lock
 from quorate.core.types import Decision
 from quorate.ids import DecisionId
 

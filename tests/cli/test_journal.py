@@ -14,8 +14,8 @@ from quorate.codecs import columnar, snapshot
 from quorate.codecs import decision as decision_codec
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
 from quorate.codecs.snapshot import JournalSettings, Routing, ShipSettings
-from quorate.control import compact
-from quorate.control.ingest import ingest_lock
+from quorate.control.journal import compact
+from quorate.control.journal.ingest import ingest_lock
 from quorate.core.types import Decision
 from quorate.ids import DecisionId
 

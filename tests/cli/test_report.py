@@ -12,7 +12,7 @@ from quorate.cli import main
 from quorate.codecs import decision as decision_codec
 from quorate.codecs import outcome as outcome_codec
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
-from quorate.control.ingest import ingest_lock
+from quorate.control.journal.ingest import ingest_lock
 from quorate.core.types import Decision, MemberRun, Outcome, Status
 from quorate.ids import DecisionId
 

@@ -12,7 +12,7 @@ from quorate.codecs import decision as decision_codec
 from quorate.codecs.gather import FEW, gather
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
 from quorate.codecs.lookup import JournalReader
-from quorate.control.compact import compact
+from quorate.control.journal.compact import compact
 from quorate.core.types import Decision
 from quorate.errors import JournalError
 from quorate.ids import DecisionId

@@ -14,8 +14,8 @@ from quorate.codecs import decision as decision_codec
 from quorate.codecs import outcome as outcome_codec
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
 from quorate.codecs.lookup import JournalReader
-from quorate.control.ingest import Ingest
-from quorate.control.joined import Joined, Listener
+from quorate.control.journal.ingest import Ingest
+from quorate.control.outcomes.joined import Joined, Listener
 from quorate.control.report import Report, report
 from quorate.core.types import Decision, Outcome
 from quorate.home import Home

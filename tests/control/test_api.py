@@ -19,7 +19,7 @@ from quorate.codecs.lookup import JournalReader
 from quorate.control import api, keys
 from quorate.control.access import Access
 from quorate.control.api import Services, create_app
-from quorate.control.ingest import Ingest
+from quorate.control.journal.ingest import Ingest
 from quorate.core.types import Decision, MemberRun, Outcome, Status
 from quorate.ids import DecisionId
 from quorate.store.audit import entries

@@ -15,9 +15,9 @@ from quorate import plugins
 from quorate.codecs import sample
 from quorate.codecs import state as state_codec
 from quorate.control import export as export_module
-from quorate.control.apply import read_config
 from quorate.control.export import Exported, export_strategy
-from quorate.control.resolve import resolve
+from quorate.control.revisions.apply import read_config
+from quorate.control.revisions.resolve import resolve
 from quorate.core.types import OutputSpec, Signature, State, TensorSpec
 from quorate.errors import ConfigError, FormatRefused, NotFound, ParityError
 from quorate.registry.manifest import Manifest

@@ -15,7 +15,7 @@ from sklearn.svm import SVC
 
 from quorate.clock import SystemClock
 from quorate.codecs import snapshot
-from quorate.control.apply import apply
+from quorate.control.revisions.apply import apply
 from quorate.core.types import FloatArray, OutputSpec, Signature, Tensors, TensorSpec
 from quorate.home import Home
 from quorate.registry.registry import Registry

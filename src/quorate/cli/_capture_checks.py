@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from quorate.cli._patient import Finding, Patient
 from quorate.codecs.capture_reader import CaptureReader, Losses, read_segment
-from quorate.control.captures import held
+from quorate.control.captures.keeping import held
 from quorate.store.database import schema_versions
 from quorate.store.erasures import OPEN, erasures
 

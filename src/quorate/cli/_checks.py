@@ -19,10 +19,10 @@ from quorate.cli._running_checks import pools, ports, telemetry
 from quorate.codecs import journal, snapshot
 from quorate.codecs.lookup import INDEX, OUTCOMES
 from quorate.codecs.sidecar import Sidecar
-from quorate.control.apply import read_config
-from quorate.control.diff import diff
-from quorate.control.keeping import Kept
-from quorate.control.resolve import resolve
+from quorate.control.journal.keeping import Kept
+from quorate.control.revisions.apply import read_config
+from quorate.control.revisions.diff import diff
+from quorate.control.revisions.resolve import resolve
 from quorate.errors import QuorateError, StoreError
 from quorate.home import Home
 from quorate.launch import CONSOLE_NEEDS

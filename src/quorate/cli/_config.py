@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from quorate.clock import SystemClock
-from quorate.control.apply import read_file
+from quorate.control.revisions.apply import read_file
 from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.spec import ConfigProblems

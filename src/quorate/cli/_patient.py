@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Literal
 
 from quorate.clock import SystemClock
-from quorate.control.apply import read_config
+from quorate.control.revisions.apply import read_config
 from quorate.errors import QuorateError
 from quorate.home import Home
 from quorate.registry.manifest import Manifest

@@ -9,8 +9,8 @@ import typer
 from quorate.cli._config import HERE, Json, Project, home_of, problems_shown, registry_of, store_of
 from quorate.cli._output import note, print_json, print_table
 from quorate.clock import SystemClock
-from quorate.control.apply import apply
 from quorate.control.audit import local_user
+from quorate.control.revisions.apply import apply
 
 
 def command(

@@ -13,11 +13,11 @@ from quorate.cli._config import HERE, Json, Project, home_of, store_of
 from quorate.cli._output import note, print_json, print_table
 from quorate.clock import SystemClock
 from quorate.control.audit import local_user
-from quorate.control.captures import CaptureKeeper, held
-from quorate.control.dataset_files import Format
-from quorate.control.datasets import Truth
-from quorate.control.exporting import write
-from quorate.control.ingest import ingest_lock
+from quorate.control.captures.dataset_files import Format
+from quorate.control.captures.datasets import Truth
+from quorate.control.captures.exporting import write
+from quorate.control.captures.keeping import CaptureKeeper, held
+from quorate.control.journal.ingest import ingest_lock
 from quorate.control.listening import ingest_now
 from quorate.errors import ConfigError
 from quorate.store.datasets import exports

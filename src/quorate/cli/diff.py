@@ -9,7 +9,7 @@ import typer
 
 from quorate.cli._config import HERE, Json, Project, home_of, problems_shown, registry_of, store_of
 from quorate.cli._output import print_json
-from quorate.control.diff import Difference, diff
+from quorate.control.revisions.diff import Difference, diff
 
 _DIFFERENT = 1
 

@@ -11,8 +11,8 @@ from quorate.cli._config import HERE, Json, Project, home_of, store_of
 from quorate.cli._output import note, print_json, print_table
 from quorate.clock import SystemClock
 from quorate.control.audit import local_user
-from quorate.control.erasing import Eraser, ask, get
-from quorate.control.ingest import ingest_lock
+from quorate.control.captures.erasing import Eraser, ask, get
+from quorate.control.journal.ingest import ingest_lock
 from quorate.control.listening import catch_up
 from quorate.errors import ConfigError
 from quorate.home import Home

@@ -9,9 +9,9 @@ import typer
 
 from quorate.cli._config import HERE, Json, Project, home_of, problems_shown, registry_of
 from quorate.cli._output import note, print_json
-from quorate.control.apply import read_config
 from quorate.control.export import export_strategy
-from quorate.control.resolve import resolve
+from quorate.control.revisions.apply import read_config
+from quorate.control.revisions.resolve import resolve
 from quorate.errors import ConfigError
 
 

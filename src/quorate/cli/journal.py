@@ -16,13 +16,13 @@ from quorate.cli._output import note, print_json, print_table
 from quorate.clock import SystemClock
 from quorate.codecs import columnar
 from quorate.codecs.lookup import JournalReader
-from quorate.control.ingest import ingest_lock
-from quorate.control.keeping import Keeper, Kept, ship_lock
+from quorate.control.journal.ingest import ingest_lock
+from quorate.control.journal.keeping import Keeper, Kept, ship_lock
+from quorate.control.journal.pins import Pin, pins
+from quorate.control.journal.pins import pin as set_pin
+from quorate.control.journal.pins import unpin as remove_pin
+from quorate.control.journal.retention import stored
 from quorate.control.listening import catch_up, ingest_now
-from quorate.control.pins import Pin, pins
-from quorate.control.pins import pin as set_pin
-from quorate.control.pins import unpin as remove_pin
-from quorate.control.retention import stored
 from quorate.errors import ConfigError, NotFound
 from quorate.home import Home
 

@@ -12,8 +12,8 @@ from quorate.cli._output import print_table
 from quorate.clock import SystemClock
 from quorate.codecs import snapshot
 from quorate.control.audit import local_user
-from quorate.control.learner import Learning, served
-from quorate.control.learner_routes import LearnerView, forget, view
+from quorate.control.learning.learner import Learning, served
+from quorate.control.learning.routes import LearnerView, forget, view
 from quorate.control.listening import ingest_now
 from quorate.errors import NotFound
 from quorate.home import Home
@@ -51,7 +51,7 @@ def warm_start(
     json: Json = False,
 ) -> None:
     """Have the policy begin with what is known of decisions that the same strategies made before it was there."""
-    from quorate.control.warm_start import warm_start as begin
+    from quorate.control.learning.warm_start import warm_start as begin
 
     home, clock = home_of(project), SystemClock()
     learning = _learning(home, endpoint)

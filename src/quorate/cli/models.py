@@ -13,7 +13,7 @@ from quorate.cli._output import note, print_json, print_table
 from quorate.clock import SystemClock
 from quorate.codecs import snapshot
 from quorate.control.audit import local_user, record
-from quorate.control.revisions import changing
+from quorate.control.revisions.publication import changing
 from quorate.home import Home
 from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Ref, Registry

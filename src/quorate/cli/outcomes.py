@@ -19,10 +19,20 @@ from quorate.cli._config import HERE, Json, Project, home_of, store_of
 from quorate.cli._output import note, print_json, print_table, progress
 from quorate.clock import SystemClock
 from quorate.codecs.lookup import JournalReader
-from quorate.control.completeness import MetricReport, OutcomesReport, outcomes_report
-from quorate.control.imports import Columns, Row, Wrong, csv_rows, ndjson_rows, opened, outcomes, sql_rows, unix_seconds
 from quorate.control.listening import ingest_now
-from quorate.control.matching import check_key, find_in, the_one
+from quorate.control.outcomes.completeness import MetricReport, OutcomesReport, outcomes_report
+from quorate.control.outcomes.imports import (
+    Columns,
+    Row,
+    Wrong,
+    csv_rows,
+    ndjson_rows,
+    opened,
+    outcomes,
+    sql_rows,
+    unix_seconds,
+)
+from quorate.control.outcomes.matching import check_key, find_in, the_one
 from quorate.errors import ConfigError, InvalidInput, NotFound
 from quorate.store.revisions import newest_revision
 

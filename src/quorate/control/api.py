@@ -20,26 +20,26 @@ from quorate.codecs.lookup import JournalReader
 from quorate.codecs.snapshot import Routing
 from quorate.control import openapi, views
 from quorate.control.access import Access, Gate
-from quorate.control.dataset_routes import dataset_router
+from quorate.control.captures.dataset_routes import dataset_router
+from quorate.control.captures.erasing_routes import erasing_router
+from quorate.control.captures.exporting import DatasetDesk
 from quorate.control.decisions import describe
-from quorate.control.erasing_routes import erasing_router
 from quorate.control.experiments.desk import ExperimentDesk
 from quorate.control.experiments.hiding import require_shown
 from quorate.control.experiments.routes import experiments_router
-from quorate.control.exporting import DatasetDesk
 from quorate.control.health import Files, readings
 from quorate.control.jobs.desk import JobDesk
 from quorate.control.jobs.routes import jobs_router
-from quorate.control.learner_routes import learner_router
-from quorate.control.outcome_routes import outcomes_router
+from quorate.control.learning.routes import learner_router
+from quorate.control.outcomes.routes import outcomes_router
 from quorate.control.overview import Overview, overview
 from quorate.control.pools import running
 from quorate.control.preview import seen, steps_of
 from quorate.control.replay.desk import ReplayDesk
 from quorate.control.replay.routes import replays_router
 from quorate.control.report import Report, report
-from quorate.control.submit import preview, submit
-from quorate.control.switch_routes import switch_router
+from quorate.control.revisions.submit import preview, submit
+from quorate.control.switching.routes import switch_router
 from quorate.control.why import route_of, why
 from quorate.errors import (
     InvalidInput,

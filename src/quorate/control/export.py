@@ -13,7 +13,7 @@ import numpy as np
 from quorate import __version__, plugins
 from quorate.codecs import state as state_codec
 from quorate.codecs.snapshot import EndpointRoute, MemberRoute, PoolRoute, Routing, StrategyRoute
-from quorate.control import fuse
+from quorate.control.revisions import fuse
 from quorate.core.combine.base import Combiner
 from quorate.core.types import Artifact, FloatArray, OutputSpec, State, Tensors
 from quorate.errors import ConfigError, FormatRefused, NotFound, ParityError, QuorateError

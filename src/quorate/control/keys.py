@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from quorate.clock import Clock
 from quorate.codecs import snapshot
 from quorate.codecs.snapshot import KeyRoute, Routing
-from quorate.control.revisions import changing, published, record, repair
+from quorate.control.revisions.publication import changing, published, record, repair
 from quorate.errors import Conflict, InvalidInput, NotFound
 from quorate.home import Home
 from quorate.store.audit import add_entry

@@ -5,9 +5,9 @@ from __future__ import annotations
 from quorate.clock import Clock
 from quorate.codecs.lookup import JournalReader
 from quorate.control.experiments.gathering import Gathering
-from quorate.control.ingest import INDEXES, Ingest, ingest_lock
-from quorate.control.joined import Listener, Several
-from quorate.control.learner import Learner
+from quorate.control.journal.ingest import INDEXES, Ingest, ingest_lock
+from quorate.control.learning.learner import Learner
+from quorate.control.outcomes.joined import Listener, Several
 from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.store.database import Database

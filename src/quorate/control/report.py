@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from quorate.control.completeness import completeness
+from quorate.control.outcomes.completeness import completeness
 from quorate.core.stats.clustered import clustered_mean
 from quorate.core.stats.intervals import wilson
 from quorate.store import ledger, tallies

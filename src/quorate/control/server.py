@@ -19,16 +19,16 @@ from quorate.codecs.lookup import JournalReader
 from quorate.control.access import Access
 from quorate.control.alone import keep_doing
 from quorate.control.api import Services, create_app
-from quorate.control.captures import CaptureKeeper
-from quorate.control.compacting import CompactProcess
-from quorate.control.erasing import Eraser
+from quorate.control.captures.erasing import Eraser
+from quorate.control.captures.exporting import DatasetDesk
+from quorate.control.captures.keeping import CaptureKeeper
 from quorate.control.experiments import running as experiments
-from quorate.control.exporting import DatasetDesk
-from quorate.control.ingest import follow
 from quorate.control.jobs.desk import JobDesk
-from quorate.control.joined import Listener
-from quorate.control.keeping import Keeper, keep_shipping
+from quorate.control.journal.compacting import CompactProcess
+from quorate.control.journal.ingest import follow
+from quorate.control.journal.keeping import Keeper, keep_shipping
 from quorate.control.listening import listeners
+from quorate.control.outcomes.joined import Listener
 from quorate.control.replay.desk import ReplayDesk
 from quorate.control.usage import sample_usage
 from quorate.home import Home

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from quorate.codecs.snapshot import EndpointRoute, FrontRoute, PoolRoute, Routing
 from quorate.control import pools
-from quorate.control.apply import Applied
 from quorate.control.pools import RunningPool
+from quorate.control.revisions.apply import Applied
 from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
 from quorate.store.audit import Entry

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from quorate import plugins
 from quorate.codecs.snapshot import EndpointRoute
-from quorate.control.revisions import routes_of
+from quorate.control.revisions.publication import routes_of
 from quorate.core.record import sampled
 from quorate.core.select.base import Policy
 from quorate.core.select.rules import Rules

@@ -15,7 +15,7 @@ from quorate.codecs.lookup import JournalReader
 from quorate.control.experiments.desk import ExperimentDesk
 from quorate.control.experiments.gathering import Gathering
 from quorate.control.experiments.running import Runner
-from quorate.control.ingest import Ingest
+from quorate.control.journal.ingest import Ingest
 from quorate.core.select.assign import draw, unit_uniform
 from quorate.core.types import Decision, Outcome
 from quorate.ids import DecisionId

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from quorate.control.diff import diff
-from quorate.control.pins import pins
+from quorate.control.journal.pins import pins
+from quorate.control.revisions.diff import diff
 from quorate.errors import Conflict, InvalidInput, NotFound
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from quorate.control.experiments import running
-from quorate.control.pins import pins
+from quorate.control.journal.pins import pins
 from quorate.errors import Conflict
 from quorate.store.audit import entries
 from quorate.store.experiments import exposures, values

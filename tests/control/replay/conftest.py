@@ -12,8 +12,8 @@ from quorate.codecs import decision as decision_codec
 from quorate.codecs import outcome as outcome_codec
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
 from quorate.codecs.lookup import JournalReader, Segment
-from quorate.control.compact import compact
-from quorate.control.ingest import Ingest
+from quorate.control.journal.compact import compact
+from quorate.control.journal.ingest import Ingest
 from quorate.control.replay.asked import Answer, Question
 from quorate.control.replay.run import replay
 from quorate.core.combine.mean import Mean

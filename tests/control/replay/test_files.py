@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from quorate.codecs.lookup import Segment
-from quorate.control.keeping import PRUNE_EVERY_S, Keeper
-from quorate.control.pins import Pin, pin, pins
+from quorate.control.journal.keeping import PRUNE_EVERY_S, Keeper
+from quorate.control.journal.pins import Pin, pin, pins
+from quorate.control.journal.retention import delete
 from quorate.control.replay import slices
 from quorate.control.replay.tally import Tally
-from quorate.control.retention import delete
 
 from .conftest import START, decided, drawn, told
 

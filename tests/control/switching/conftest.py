@@ -14,7 +14,7 @@ from quorate.codecs import outcome as outcome_codec
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
 from quorate.codecs.lookup import JournalReader
 from quorate.codecs.snapshot import Routing, read
-from quorate.control.ingest import Ingest
+from quorate.control.journal.ingest import Ingest
 from quorate.core.types import Decision, MemberRun, Outcome, Status
 from quorate.ids import DecisionId
 from quorate.store import ledger, usage

@@ -16,8 +16,8 @@ from quorate.codecs import snapshot
 from quorate.codecs.snapshot import EndpointRoute, PolicyRoute
 from quorate.control.experiments.publishing import own, publish, require_own, route_of
 from quorate.control.experiments.starting import pin_name, required
-from quorate.control.pins import unpin
-from quorate.control.revisions import changing, repair
+from quorate.control.journal.pins import unpin
+from quorate.control.revisions.publication import changing, repair
 from quorate.errors import Conflict
 from quorate.home import Home
 from quorate.store.audit import add_entry

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from quorate.control.joined import Joined
-from quorate.control.measuring import Measures
-from quorate.control.outcome_rules import RuleBook
-from quorate.control.settling import Counted, settle
+from quorate.control.outcomes.joined import Joined
+from quorate.control.outcomes.measuring import Measures
+from quorate.control.outcomes.rules import RuleBook
+from quorate.control.outcomes.settling import Counted, settle
 from quorate.core.types import Decision
 from quorate.store import ledger
 from quorate.store.ledger import StoredOutcome

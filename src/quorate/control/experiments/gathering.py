@@ -24,7 +24,7 @@ from quorate.codecs.decision import Summary
 from quorate.control.experiments import metrics
 from quorate.control.experiments.counting import counting
 from quorate.control.experiments.registration import Registration, parse
-from quorate.control.joined import LOOKS_AWAY, Joined, Listener, Watcher
+from quorate.control.outcomes.joined import LOOKS_AWAY, Joined, Listener, Watcher
 from quorate.core.types import Decision
 from quorate.store import ledger
 from quorate.store.database import Database

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import sqlalchemy as sa
 
-from quorate.control.revisions import content, routes_of
+from quorate.control.revisions.publication import content, routes_of
 from quorate.errors import Conflict
 from quorate.store.audit import add_entry
 from quorate.store.experiments import ACTIVE, ENDED, Experiment, change_experiment, experiments
@@ -24,7 +24,7 @@ def held(connection: sa.Connection) -> dict[str, Experiment]:
 
 
 def base_content(connection: sa.Connection, experiment: Experiment) -> str:
-    """What the endpoint was before the experiment, as :func:`quorate.control.revisions.content` writes it today."""
+    """What the endpoint was before the experiment, as ``publication.content`` writes it today."""
     return content(*routes_of(revision(connection, experiment.endpoint, experiment.base_revision or 0)))
 
 

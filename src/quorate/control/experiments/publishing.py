@@ -6,7 +6,7 @@ import msgspec
 import sqlalchemy as sa
 
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute, Routing
-from quorate.control.revisions import content, published, record, routes_of
+from quorate.control.revisions.publication import content, published, record, routes_of
 from quorate.errors import Conflict, NotFound
 from quorate.home import Home
 from quorate.store.revisions import Publication, add_revision, revision

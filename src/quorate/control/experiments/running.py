@@ -22,8 +22,8 @@ from quorate.control.experiments.publishing import own
 from quorate.control.experiments.registration import parse
 from quorate.control.experiments.starting import pin_name
 from quorate.control.experiments.verdict import RESTORING, carried_out, verdict
-from quorate.control.pins import Pin, pin, pins, unpin
-from quorate.control.revisions import changing, repair
+from quorate.control.journal.pins import Pin, pin, pins, unpin
+from quorate.control.revisions.publication import changing, repair
 from quorate.errors import QuorateError
 from quorate.home import Home
 from quorate.store.audit import add_entry

@@ -14,8 +14,8 @@ from quorate.codecs.snapshot import EndpointRoute, PolicyRoute, PoolRoute
 from quorate.control.experiments import metrics
 from quorate.control.experiments.publishing import publish, served
 from quorate.control.experiments.registration import Registration, parse
-from quorate.control.pins import Pin, pin
-from quorate.control.revisions import changing, repair
+from quorate.control.journal.pins import Pin, pin
+from quorate.control.revisions.publication import changing, repair
 from quorate.core.types import Decision
 from quorate.errors import Conflict, InvalidInput, NotFound
 from quorate.home import Home

@@ -12,7 +12,7 @@ import msgspec
 from quorate.clock import Clock
 from quorate.codecs.lookup import COMPACTED, JournalReader, Segment
 from quorate.codecs.sidecar import Sidecar
-from quorate.control.pins import Pin, pin, unpin
+from quorate.control.journal.pins import Pin, pin, unpin
 from quorate.control.replay.asked import Files
 from quorate.control.replay.slices import Columns, Head, Records
 from quorate.errors import JournalError

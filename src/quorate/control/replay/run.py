@@ -10,13 +10,13 @@ import msgspec
 
 from quorate.clock import Clock
 from quorate.codecs import snapshot
+from quorate.control.learning.rewards import ACCURACY, ERROR, FROM_TRUTH
 from quorate.control.replay import reading, telling
 from quorate.control.replay.asked import Answer, Counts, Files, OffPolicyEstimate, Question
 from quorate.control.replay.asked import verdict as said
 from quorate.control.replay.joining import Outcomes
 from quorate.control.replay.tally import Tally
 from quorate.control.replay.targets import AS_NAMED, Target, target
-from quorate.control.rewards import ACCURACY, ERROR, FROM_TRUTH
 from quorate.core.outcomes import OutcomeRules
 from quorate.core.stats.influence import Estimate
 from quorate.core.stats.off_policy import NoOverlap, OffPolicy

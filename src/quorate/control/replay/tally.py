@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quorate.control.learning.rewards import ACCURACY, FROM_TRUTH, of_truths
 from quorate.control.replay.asked import Counts, Question
 from quorate.control.replay.joining import Found, Outcomes
 from quorate.control.replay.slices import SOURCES, Body, Head
 from quorate.control.replay.targets import Strategy, Target
-from quorate.control.rewards import ACCURACY, FROM_TRUTH, of_truths
 from quorate.core.stats.off_policy import OffPolicy
 from quorate.core.stats.paired import Paired
 from quorate.errors import InvalidInput, JournalError

@@ -15,7 +15,7 @@ from quorate.codecs import state as state_codec
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute, Routing, StrategyRoute
 from quorate.control.replay.asked import Question
 from quorate.control.replay.slices import Body
-from quorate.control.resolve import resolve
+from quorate.control.revisions.resolve import resolve
 from quorate.core.combine.base import Combiner
 from quorate.core.select.base import Policy
 from quorate.core.types import NOTHING, FloatArray, Scalar, State, Status, StatusArray

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from quorate.codecs.lookup import JournalReader
-from quorate.control.answering import ReadBlob
+from quorate.control.learning.answering import ReadBlob
 from quorate.control.switching import evidence
 from quorate.control.switching.estimates import Sums, combined, quantile, wilson
 from quorate.control.switching.evidence import ACCURACY, ERROR, By

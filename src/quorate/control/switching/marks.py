@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from quorate.codecs import learned
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute
-from quorate.control.revisions import routes_of
+from quorate.control.revisions.publication import routes_of
 from quorate.errors import QuorateError
 from quorate.store import learners
 from quorate.store import switches as store

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from quorate import plugins
 from quorate.codecs import learned
 from quorate.codecs.snapshot import EndpointRoute
-from quorate.control.learner import Learning
+from quorate.control.learning.learner import Learning
 from quorate.control.switching.evidence import By
 from quorate.control.switching.marks import Route
 from quorate.errors import QuorateError

@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from quorate.codecs.lookup import JournalReader
-from quorate.control.answering import LoggedStrategy, ReadBlob
-from quorate.control.outcome_rules import RuleBook
+from quorate.control.learning.answering import LoggedStrategy, ReadBlob
+from quorate.control.learning.rewards import ACCURACY, ERROR, of_truths
+from quorate.control.outcomes.rules import RuleBook
 from quorate.control.report import CALLER
-from quorate.control.rewards import ACCURACY, ERROR, of_truths
 from quorate.control.switching.estimates import paired
 from quorate.control.switching.marks import Route, answering
 from quorate.control.switching.mixture import Shares

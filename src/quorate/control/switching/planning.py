@@ -11,8 +11,8 @@ import msgspec
 
 from quorate.codecs.lookup import JournalReader
 from quorate.codecs.snapshot import PolicyRoute, Prices, Routing
-from quorate.control.resolve import resolve
-from quorate.control.revisions import content
+from quorate.control.revisions.publication import content
+from quorate.control.revisions.resolve import resolve
 from quorate.control.switching import evidence, mixture, telling
 from quorate.control.switching.expecting import evidence_of, latencies, outcomes, shares_known
 from quorate.control.switching.loading import Load, Running, load, run_seconds, running

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from quorate.codecs.lookup import JournalReader
 from quorate.codecs.snapshot import PoolRoute, Routing
-from quorate.control.revisions import routes_of
+from quorate.control.revisions.publication import routes_of
 from quorate.control.switching import evidence, telling
 from quorate.control.switching.marks import aim, record, targets
 from quorate.control.switching.planning import Plan

@@ -1,0 +1,1 @@
+"""Captured inputs: kept, written as data sets, erased."""

@@ -1,0 +1,1 @@
+"""What control does with the journals: ingest, compact, ship, delete."""

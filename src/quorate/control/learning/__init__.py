@@ -1,0 +1,1 @@
+"""What policies learn from joined decisions."""

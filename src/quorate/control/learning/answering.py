@@ -1,0 +1,80 @@
+"""What each strategy of a revision answers to members' logged outputs: exactly what it answers when it serves."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import sqlalchemy as sa
+
+from quorate import plugins
+from quorate.codecs import state as state_codec
+from quorate.codecs.snapshot import EndpointRoute, PoolRoute, StrategyRoute
+from quorate.control.revisions.publication import routes_of
+from quorate.core.combine.base import Combiner
+from quorate.core.types import FloatArray, State, Status, StatusArray
+from quorate.errors import QuorateError
+from quorate.store.revisions import revision
+
+log = logging.getLogger("quorate.control")
+
+ReadBlob = Callable[[str], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedStrategy:
+    """One strategy over the member axis of a revision's pool; without a combiner its fitted state is lost."""
+
+    name: str
+    columns: tuple[int, ...]
+    quorum: int
+    combiner: Combiner | None
+    state: State | None
+
+    @classmethod
+    def of(cls, route: StrategyRoute, members: tuple[str, ...], read: ReadBlob) -> LoggedStrategy:
+        """Build it; what keeps it from answering is logged."""
+        columns = tuple(members.index(name) for name in route.members)
+        state = None
+        try:
+            if route.state is not None:
+                state = state_codec.decode({name: read(digest) for name, digest in route.state.items()})
+        except (QuorateError, OSError) as error:
+            log.error("It is not known what strategy '%s' would answer: %s", route.name, error)
+            return cls(route.name, columns, route.quorum, None, None)
+        return cls(route.name, columns, route.quorum, plugins.build("combiners", route.kind, route.params), state)
+
+    def answer(self, outputs: FloatArray, status: StatusArray) -> FloatArray:
+        """Answers float32 ``[n, k]`` to logged ``outputs [n, m, k]`` under ``status [n, m]``.
+
+        Rows are NaN where it is not known what it would have answered: a member of it did not run, or too few of them
+        answered well, or its fitted state is lost.
+        """
+        columns = list(self.columns)
+        status = status[:, columns]
+        known = (status != Status.SKIPPED).all(axis=1) & ((status == Status.OK).sum(axis=1) >= self.quorum)
+        answer = np.full((len(outputs), outputs.shape[2]), np.nan, np.float32)
+        if self.combiner is not None and known.any():
+            answer[known] = self.combiner.combine(outputs[known][:, columns], status[known], self.state)
+        return answer
+
+
+class LoggedRevision:
+    """A revision of an endpoint as it is in the store, with its strategies ready to answer."""
+
+    def __init__(self, endpoint: EndpointRoute, pool: PoolRoute, read: ReadBlob) -> None:
+        self.endpoint = endpoint
+        self.pool = pool
+        self.members = tuple(member.name for member in pool.members)
+        self.strategies = tuple(LoggedStrategy.of(route, self.members, read) for route in endpoint.strategies)
+
+    @classmethod
+    def load(cls, connection: sa.Connection, endpoint: str, number: int, read: ReadBlob) -> LoggedRevision:
+        """From the store; :class:`~quorate.errors.NotFound`."""
+        return cls(*routes_of(revision(connection, endpoint, number)), read)
+
+    def answers(self, outputs: FloatArray, status: StatusArray) -> FloatArray:
+        """What every strategy answers, float32 ``[s, n, k]``; see :meth:`LoggedStrategy.answer`."""
+        return np.stack([strategy.answer(outputs, status) for strategy in self.strategies])

@@ -1,0 +1,119 @@
+"""The routes of learners on the control port: what a policy has learned, and having it forget."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Path, Request
+from numpy.typing import NDArray
+from pydantic import Field
+
+from quorate.clock import Clock
+from quorate.codecs import snapshot
+from quorate.codecs.snapshot import Routing
+from quorate.control import openapi
+from quorate.control.learning.learner import Learning, served
+from quorate.control.views import View
+from quorate.errors import NotFound
+from quorate.home import Home
+from quorate.spec.model import NAME
+from quorate.store import learners
+from quorate.store.audit import add_entry
+from quorate.store.database import Database
+from quorate.store.learners import StoredLearner
+
+_MOST = 1000
+Name = Annotated[str, Path(pattern=NAME)]
+
+
+class RewardView(View):
+    """What is learned from: ``low`` counts as 0 and ``high`` as 1."""
+
+    metric: str
+    low: float
+    high: float
+
+
+class LearnerView(View):
+    """What an endpoint's policy has learned. Times are Unix seconds."""
+
+    endpoint: str
+    policy: str
+    reward: RewardView
+    version: int = Field(description="Of the state; 0 before anything was learned. Decisions record it.")
+    since: float | None = Field(description="When learning began, for these strategies and settings.")
+    updated: float | None
+    rows: dict[str, int] = Field(description="Rows of which something became known, by what became of them.")
+    shares: dict[str, float] = Field(description="Probability of each strategy for a request without context.")
+    state: dict[str, Any] = Field(description="What the policy keeps; arrays of up to 1,000 numbers, else their shape.")
+
+
+def learner_router(home: Home, database: Database, clock: Clock) -> APIRouter:
+    """Routes below ``/v1/endpoints/{name}/learner``."""
+    router = APIRouter()
+
+    def routing() -> Routing:
+        return Routing(version=0) if snapshot.current_version(home.snapshot) is None else snapshot.read(home.snapshot)
+
+    def learning(name: str) -> Learning:
+        found = served(routing(), name)
+        if found is None:
+            raise NotFound(f"Endpoint '{name}' is not served, or its policy does not learn.", path="name")
+        return found
+
+    @router.get("/v1/endpoints/{name}/learner", tags=["endpoints"], responses=openapi.reading("not_found", "store"))
+    def learner(name: Name) -> LearnerView:
+        """What the endpoint's policy has learned."""
+        with database.read() as connection:
+            return view(learning(name), learners.learner(connection, name))
+
+    @router.post(
+        "/v1/endpoints/{name}/learner/reset", tags=["endpoints"], responses=openapi.reading("not_found", "store")
+    )
+    def reset(name: Name, request: Request) -> LearnerView:
+        """Have the policy forget what it learned; the workers follow within seconds."""
+        author = f"key {request.state.key_id}" if request.state.key_id else "control port"
+        return forget(database, learning(name), author, clock.now())
+
+    return router
+
+
+def forget(database: Database, learning: Learning, author: str, now: float) -> LearnerView:
+    """Begin anew, with an entry in the audit trail that has what was forgotten."""
+    with database.begin() as connection:
+        before = learners.learner(connection, learning.name)
+        fresh = learning.anew(before, now)
+        learners.put(connection, fresh)
+        lost = {} if before is None else {"version": before.version, "rows": dict(before.counts)}
+        add_entry(connection, at=now, actor=author, action="learner.reset", subject=learning.name, detail=lost)
+    return view(learning, fresh)
+
+
+def view(learning: Learning, stored: StoredLearner | None) -> LearnerView:
+    """A learner as it is shown; one of another policy than is served counts as none."""
+    mine = stored if stored is not None and stored.key == learning.key else None
+    state = learning.state(mine)
+    shares = learning.policy.distribution(state, {}, {}).tolist()
+    arrays = {name: _shown(array) for name, array in state.arrays.items()}
+    return LearnerView(
+        endpoint=learning.name,
+        policy=learning.policy.kind,
+        reward=RewardView(metric=learning.reward.metric, low=learning.reward.low, high=learning.reward.high),
+        version=0 if mine is None else mine.version,
+        since=None if mine is None else mine.since,
+        updated=None if mine is None else mine.updated,
+        rows={} if mine is None else dict(mine.counts),
+        shares=dict(zip(learning.policy.strategies, shares, strict=True)),
+        state={**state.meta, **arrays},
+    )
+
+
+def _shown(array: NDArray[Any]) -> Any:
+    """Its numbers, those that JSON has none for as None; of a large one the shape."""
+    if array.size > _MOST:
+        return f"{array.dtype} {list(array.shape)}"
+    plain = array.astype(object)
+    if array.dtype.kind == "f":
+        plain[~np.isfinite(array)] = None
+    return plain.tolist()

@@ -1,0 +1,102 @@
+"""Warm start: a policy learns from decisions that were made before it was there.
+
+Rows are learned that were answered by the same strategies, made of the same versions of the same members, whatever the
+policy was: with the probabilities they were drawn with, in the order they were made.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from quorate.codecs import learned
+from quorate.codecs.gather import gather
+from quorate.codecs.lookup import JournalReader
+from quorate.control.experiments.counting import counting
+from quorate.control.journal.ingest import INDEXES
+from quorate.control.learning.answering import LoggedRevision, ReadBlob
+from quorate.control.learning.feedback import OTHER_POLICY, feedback
+from quorate.control.learning.learner import Learning
+from quorate.control.learning.routes import LearnerView, view
+from quorate.control.outcomes.joined import Joined
+from quorate.core.select.base import Feedback
+from quorate.core.types import Decision
+from quorate.errors import NotFound
+from quorate.home import Home
+from quorate.store import learners, ledger
+from quorate.store.audit import add_entry
+from quorate.store.database import Database
+from quorate.store.ledger import TRUTH
+
+AT_ONCE = 2000
+"""Decisions in memory at a time."""
+
+
+def warm_start(
+    home: Home, database: Database, learning: Learning, read: ReadBlob, since: float, *, author: str, now: float
+) -> LearnerView:
+    """Forget what was learned, and learn from everything known of decisions made from ``since`` on (Unix seconds).
+
+    It is one transaction: outcomes that come meanwhile are ingested, and learned from, after it.
+    """
+    past = _Past(learning, read)
+    reader = JournalReader(home.journal, cached=INDEXES)
+    with database.begin() as connection:
+        before = learners.learner(connection, learning.name)
+        fresh = learning.anew(before, now)
+        state, counts = learning.state(fresh), Counter[str]()
+        for ids in ledger.joined_since(connection, since, AT_ONCE):
+            found = (decision for _, decision in gather(reader, ids))
+            mine = [d for d in found if isinstance(d, Decision) and d.endpoint == learning.name]
+            told = past.told(connection, [_all_new(each) for each in counting(connection, mine)], counts)
+            if told:
+                state = learning.policy.learn(state, sorted(told, key=lambda each: each.at)) or state
+        stored = learning.after(fresh, state, now).counting(counts)
+        learners.put(connection, stored)
+        detail = {"since": since, "rows": dict(stored.counts)}
+        add_entry(connection, at=now, actor=author, action="learner.warm_start", subject=learning.name, detail=detail)
+    return view(learning, stored)
+
+
+class _Past:
+    """Revisions that decisions were made under, each read once."""
+
+    def __init__(self, learning: Learning, read: ReadBlob) -> None:
+        self._learning = learning
+        self._read = read
+        self._known: dict[int, LoggedRevision | None] = {}
+
+    def told(self, connection: sa.Connection, joined: Sequence[Joined], counts: Counter[str]) -> list[Feedback]:
+        """What decisions tell the policy; the others are counted by why not."""
+        by: dict[int, list[Joined]] = defaultdict(list)
+        for each in joined:
+            by[each.decision.revision].append(each)
+        found: list[Feedback] = []
+        for number, some in by.items():
+            revision = self._revision(connection, number)
+            if revision is None:
+                counts[OTHER_POLICY] += sum(len(each.new) for each in some)
+            else:
+                found += feedback(revision, self._learning.reward, some, counts)
+        return found
+
+    def _revision(self, connection: sa.Connection, number: int) -> LoggedRevision | None:
+        if number not in self._known:
+            try:
+                found = LoggedRevision.load(connection, self._learning.name, number, self._read)
+            except NotFound:
+                self._known[number] = None
+            else:
+                same = learned.arms(found.endpoint, found.pool) == self._learning.arms
+                self._known[number] = found if same else None
+        return self._known[number]
+
+
+def _all_new(joined: Joined) -> Joined:
+    """Everything that is known counts as new to who knows nothing."""
+    new = {row: frozenset(rewards) for row, rewards in joined.rewards.items()}
+    for row in joined.truths:
+        new[row] = new.get(row, frozenset()) | {TRUTH}
+    return joined._replace(new=new, valued=frozenset(joined.values))

@@ -1,0 +1,1 @@
+"""What becomes known about decisions: imported, joined, settled, measured."""

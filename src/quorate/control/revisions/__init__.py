@@ -1,0 +1,1 @@
+"""From ``quorate.yaml`` to what workers serve: checked, compared, resolved, published."""

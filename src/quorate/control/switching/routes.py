@@ -1,0 +1,134 @@
+"""The routes of switches on the control port: what one would cost, and what those that there were cost."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from quorate.clock import Clock
+from quorate.codecs import snapshot
+from quorate.codecs.lookup import JournalReader
+from quorate.codecs.snapshot import Routing
+from quorate.control import openapi
+from quorate.control.revisions.submit import conflicts
+from quorate.control.switching.planning import Asked, Plan, plan
+from quorate.control.switching.report import SwitchReport, SwitchSummary, report, summaries
+from quorate.errors import InvalidInput, MalformedRequest, MethodNotAllowed, UnsupportedMediaType
+from quorate.home import Home
+from quorate.registry.registry import Registry
+from quorate.spec import load
+from quorate.spec.document import MAX_BYTES
+from quorate.spec.model import NAME
+from quorate.store.database import Database
+from quorate.web.limits import ClientDisconnected, read_body
+
+Name = Annotated[str, Path(pattern=NAME)]
+
+
+class PlanRequest(BaseModel):
+    """Which switch is planned: one of the two."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    to: Annotated[str | None, Field(pattern=NAME, description="A strategy of the endpoint, for every request.")] = None
+    config: Annotated[
+        str | None, Field(min_length=1, max_length=MAX_BYTES, description="A whole quorate.yaml, as text.")
+    ] = None
+
+
+_BODY: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": PlanRequest.model_json_schema()}}}
+}
+
+
+def switch_router(
+    home: Home, registry: Registry, database: Database, journal: JournalReader, clock: Clock
+) -> APIRouter:
+    """Routes below ``/v1/endpoints/{name}/switches``."""
+    router = APIRouter()
+
+    def served() -> Routing:
+        return Routing(version=0) if snapshot.current_version(home.snapshot) is None else snapshot.read(home.snapshot)
+
+    @router.get("/v1/endpoints/{name}/switches", tags=["endpoints"], responses=openapi.reading("not_found", "store"))
+    def switches(name: Name) -> list[SwitchSummary]:
+        """Every change of what answers at an endpoint, the newest first."""
+        return summaries(database, name)
+
+    @router.post(
+        "/v1/endpoints/{name}/switches/plan",
+        tags=["endpoints"],
+        responses=openapi.reading(
+            "not_found", "store", "conflict", "registry", "journal", "too_large", "unsupported_media_type"
+        ),
+        openapi_extra=_BODY,
+    )
+    async def plan_switch(name: Name, request: Request) -> Plan:
+        """What a switch would cost and bring; nothing is changed. The plan is kept beside the switch, if it is made."""
+        body = await _asked(request)
+        author = f"key {request.state.key_id}" if request.state.key_id else "control port"
+        if (body.to is None) == (body.config is None):
+            raise InvalidInput("A switch is planned to a strategy or to a configuration; give one of them.", path="to")
+        config = None if body.config is None else load(body.config, home.config.name)
+        asked = Asked(body.to, config)
+
+        def planned() -> Plan:
+            with conflicts():
+                return plan(
+                    database,
+                    registry,
+                    journal,
+                    home.telemetry,
+                    served(),
+                    name,
+                    asked,
+                    author=author,
+                    now=clock.now(),
+                )
+
+        return await run_in_threadpool(planned)
+
+    @router.get("/v1/endpoints/{name}/switches/plan", include_in_schema=False)
+    def no_plan(name: Name) -> Response:
+        """Without this, 'plan' would be taken for a number."""
+        raise MethodNotAllowed("GET is not possible here; expected POST.", allow=("POST",), path="method")
+
+    @router.get(
+        "/v1/endpoints/{name}/switches/{number}",
+        tags=["endpoints"],
+        responses=openapi.reading("not_found", "store", "journal"),
+    )
+    def switch(name: Name, number: Annotated[int, Path(ge=1, lt=10**9)]) -> SwitchReport:
+        """What a switch cost and brought: the same quantities before and after it, and what was promised."""
+        return report(database, journal, served(), name, number, now=clock.now())
+
+    return router
+
+
+async def _asked(request: Request) -> PlanRequest:
+    headers = dict(request.scope["headers"])
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise UnsupportedMediaType(
+            f"'{media_type[:64]}' is not read here; expected application/json.", path="Content-Type"
+        )
+    try:
+        body = await read_body(
+            request.receive,
+            limit=2 * MAX_BYTES,
+            content_length=headers.get(b"content-length"),
+            encoding=headers.get(b"content-encoding"),
+        )
+    except ClientDisconnected:
+        raise MalformedRequest("The body is not complete: the client went away.", path="body") from None
+    try:
+        return PlanRequest.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            raise MalformedRequest(f"The body is not JSON: {first['msg']}.", path="body") from None
+        name = ".".join(map(str, first["loc"])) or "body"
+        raise InvalidInput(f"The field '{name}' is wrong: {first['msg']}.", path=name) from None
