@@ -323,7 +323,7 @@ def test_a_process_that_was_killed_is_followed_by_another(books: Books) -> None:
 
 def test_a_process_ends_with_the_one_that_started_it_and_takes_no_processor_from_others() -> None:
     program = (
-        "import os, threading, time; from quorate.control import compacting as c; c.humbly();"
+        "import os, threading, time; from quorate.control.journal import compacting as c; c.humbly();"
         "idle = getattr(os, 'SCHED_IDLE', None);"
         "print(os.nice(0) == 19 if idle is None else os.sched_getscheduler(0) == idle, flush=True);"
         "threading.Thread(target=c._end_with_parent, daemon=True).start(); time.sleep(600)"
