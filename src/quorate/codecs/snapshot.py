@@ -307,6 +307,11 @@ def read(folder: Path) -> Routing:
     return msgspec.json.decode(raw, type=Routing)
 
 
+def read_or_empty(folder: Path) -> Routing:
+    """As :func:`read`, but a manifest of nothing (version 0) where nothing was published yet."""
+    return Routing(version=0) if current_version(folder) is None else read(folder)
+
+
 def write(folder: Path, routing: Routing, *, keep: int = 5) -> None:
     """Publish a manifest: file first, then ``CURRENT``, each by fsync and rename; old ones beyond ``keep`` go."""
     folder.mkdir(parents=True, exist_ok=True)

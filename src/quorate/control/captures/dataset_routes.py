@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from quorate.control import openapi
 from quorate.control.captures.exporting import DatasetDesk
-from quorate.control.views import View
+from quorate.control.view import View
 from quorate.spec.model import NAME
 from quorate.store.datasets import Exported
 

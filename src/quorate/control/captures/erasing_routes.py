@@ -12,7 +12,7 @@ from quorate.clock import Clock
 from quorate.control import openapi
 from quorate.control.captures.erasing import MOST_DECISIONS, ask, get
 from quorate.control.captures.keeping import held
-from quorate.control.views import View
+from quorate.control.view import View
 from quorate.home import Home
 from quorate.spec.model import CONTEXT_KEY, NAME
 from quorate.store.database import Database

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from quorate.control.experiments.desk import hidden
-from quorate.control.views import View
+from quorate.control.view import View
 from quorate.store.experiments import Experiment, Look
 
 State = Literal["registered", "running", "decided", "ended"]

@@ -18,7 +18,7 @@ from quorate.codecs.batch import FORMATS
 from quorate.control import openapi
 from quorate.control.jobs.desk import JobDesk, check_format
 from quorate.control.jobs.inputs import format_of
-from quorate.control.views import View
+from quorate.control.view import View
 from quorate.errors import InvalidInput, MalformedRequest, Overloaded, TooLarge, UnsupportedMediaType
 from quorate.spec.model import NAME
 from quorate.store.jobs import Job

@@ -11,10 +11,9 @@ from pydantic import Field
 
 from quorate.clock import Clock
 from quorate.codecs import snapshot
-from quorate.codecs.snapshot import Routing
 from quorate.control import openapi
 from quorate.control.learning.learner import Learning, served
-from quorate.control.views import View
+from quorate.control.view import View
 from quorate.errors import NotFound
 from quorate.home import Home
 from quorate.spec.model import NAME
@@ -53,11 +52,8 @@ def learner_router(home: Home, database: Database, clock: Clock) -> APIRouter:
     """Routes below ``/v1/endpoints/{name}/learner``."""
     router = APIRouter()
 
-    def routing() -> Routing:
-        return Routing(version=0) if snapshot.current_version(home.snapshot) is None else snapshot.read(home.snapshot)
-
     def learning(name: str) -> Learning:
-        found = served(routing(), name)
+        found = served(snapshot.read_or_empty(home.snapshot), name)
         if found is None:
             raise NotFound(f"Endpoint '{name}' is not served, or its policy does not learn.", path="name")
         return found

@@ -13,7 +13,6 @@ import msgspec
 
 from quorate.clock import Clock
 from quorate.codecs import snapshot
-from quorate.codecs.snapshot import Routing
 from quorate.control.alone import keep_doing
 from quorate.control.replay import process
 from quorate.control.replay.asked import Question
@@ -111,10 +110,7 @@ class ReplayDesk:
         return replace(found, state=CANCELLED, finished=now)
 
     def _resolve(self, question: Question) -> None:
-        home = self._home
-        routing = (
-            Routing(version=0) if snapshot.current_version(home.snapshot) is None else snapshot.read(home.snapshot)
-        )
+        routing = snapshot.read_or_empty(self._home.snapshot)
         with self._database.read() as connection:
             past = [msgspec.json.decode(each.content) for each in revisions(connection, question.endpoint)]
         logged = {each["name"] for content in past for each in content["endpoint"]["strategies"]}

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from quorate.control import openapi
 from quorate.control.replay.asked import Question
 from quorate.control.replay.desk import ReplayDesk
-from quorate.control.views import View
+from quorate.control.view import View
 from quorate.errors import InvalidInput, MalformedRequest, UnsupportedMediaType
 from quorate.spec.model import NAME
 from quorate.store.replays import StoredReplay

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,6 @@ import msgspec
 import numpy as np
 
 from quorate import plugins
-from quorate.codecs import state as state_codec
 from quorate.codecs.snapshot import (
     CacheRoute,
     CaptureRoute,
@@ -29,13 +28,14 @@ from quorate.codecs.snapshot import (
 )
 from quorate.control.learning.rewards import reward_route
 from quorate.control.revisions.capture_rules import capture_problems
+from quorate.control.revisions.references import ACCURACY, References
 from quorate.control.revisions.resolve_value import resolve_value
 from quorate.control.revisions.ruling import Fronts, notices, path_of, policy_problems
+from quorate.control.revisions.signatures import differences
 from quorate.core.combine.weighted import log_odds
 from quorate.core.outcomes import OutcomeRules
 from quorate.core.types import OutputKind, OutputSpec, Signature, State
-from quorate.errors import ConfigError, QuorateError, RegistryError
-from quorate.registry.manifest import Manifest
+from quorate.errors import ConfigError, QuorateError
 from quorate.registry.registry import Registry
 from quorate.runtimes.lookup import runtime_for
 from quorate.spec import Config, ConfigProblems, EndpointSpec, PolicySpec, PoolSpec, Spec, StrategySpec
@@ -48,9 +48,6 @@ from quorate.spec.rules import (
     strategy_members,
     strategy_quorum,
 )
-
-ACCURACY = "validation_accuracy"
-"""The metric of a model from which log-odds weights are computed."""
 
 _LEAST_ERROR = 1e-3
 _OUTPUT_KINDS: dict[str, OutputKind] = {"classification": "scores", "regression": "values"}
@@ -115,7 +112,7 @@ class _Pool:
 class _Resolver:
     def __init__(self, config: Config, registry: Registry) -> None:
         self.config = config
-        self.registry = registry
+        self._references = References(registry, self._report)
         self.problems: list[ConfigError] = []
         self.notices: list[str] = []
 
@@ -125,7 +122,7 @@ class _Resolver:
     def pool(self, name: str) -> _Pool | None:
         """The pool's members at the versions their references mean now; None if one of them is unusable."""
         spec = self.config.spec.pools[name]
-        found = [self._model(("pools", name, "members", i), ref) for i, ref in enumerate(spec.members)]
+        found = [self._references.model(("pools", name, "members", i), ref) for i, ref in enumerate(spec.members)]
         members = [(route, accuracy) for each in found if each is not None for route, accuracy in [each]]
         if len(members) < len(found):
             return None
@@ -140,7 +137,7 @@ class _Resolver:
             return None
         fits = True
         for i, (route, _) in enumerate(members[1:], 1):
-            for difference in _differences(first.signature, route.signature):
+            for difference in differences(first.signature, route.signature):
                 fits = False
                 self._report(
                     ("pools", name, "members", i),
@@ -287,7 +284,9 @@ class _Resolver:
         members = strategy_members(strategy, [member.name for member in pool.route.members])
         before = len(self.problems)
         params = self._params(path, strategy, members, pool)
-        files, state = (None, None) if strategy.state is None else self._state((*path, "state"), strategy.state)
+        files, state = (
+            (None, None) if strategy.state is None else self._references.state((*path, "state"), strategy.state)
+        )
         if members and len(self.problems) == before:
             self._check(path, strategy.kind, params, members, pool.route.signature.output, state)
         return StrategyRoute(
@@ -342,83 +341,8 @@ class _Resolver:
         weights: list[float] = log_odds(inside, classes).tolist()
         return weights
 
-    def _model(self, path: Path, ref: str) -> tuple[MemberRoute, float | None] | None:
-        manifest = self._manifest(path, ref, "model")
-        if manifest is None or manifest.signature is None:
-            return None
-        route = MemberRoute(
-            name=model_name(ref),
-            version=manifest.version,
-            format=manifest.format,
-            digest=manifest.digest,
-            files=manifest.files,
-            signature=manifest.signature,
-            tensors=manifest.tensors,
-            output_name=manifest.output_name,
-            preprocess=manifest.preprocess,
-            options=manifest.options,
-            sample=manifest.sample,
-        )
-        return route, manifest.metrics.get(ACCURACY)
-
-    def _state(self, path: Path, ref: str) -> tuple[dict[str, str] | None, State | None]:
-        manifest = self._manifest(path, ref, "state")
-        if manifest is None:
-            return None, None
-        try:
-            files = {name: self.registry.read_blob(digest) for name, digest in manifest.files.items()}
-            return manifest.files, state_codec.decode(files)
-        except QuorateError as error:
-            self._report(path, f"The state '{manifest.ref}' cannot be read: {error}")
-            return None, None
-
-    def _manifest(self, path: Path, ref: str, kind: str) -> Manifest | None:
-        try:
-            manifest = self.registry.manifest(ref)
-        except RegistryError as error:
-            self._report(path, str(error))
-            return None
-        if manifest.kind != kind:
-            is_a, wanted = ("a combiner's state", "a model") if kind == "model" else ("a model", "a combiner's state")
-            self._report(path, f"'{manifest.ref}' is {is_a}; expected {wanted} here.")
-            return None
-        lost = sorted(name for name, digest in manifest.files.items() if not self.registry.blobs.has(digest))
-        if lost:
-            self._report(
-                path,
-                f"'{manifest.ref}' has lost its file {', '.join(lost)}; restore the registry or register it again.",
-            )
-            return None
-        return manifest
-
     def _plugin_problem(self, path: Path, error: QuorateError | msgspec.ValidationError) -> None:
         named = error.path if isinstance(error, QuorateError) else None
         where = ".".join(str(part) for part in path)
         inner = f"{named}: " if named is not None and named.endswith(".when") else ""  # columns are of that text
         self._report((*path, *path_of(named or "")), f"{where}: {inner}{error}")
-
-
-def _differences(first: Signature, other: Signature) -> Iterator[str]:
-    """What differs between two signatures, in words."""
-    if first.input_kind != other.input_kind:
-        yield f"its input is {other.input_kind}, not {first.input_kind}"
-    elif first.inputs != other.inputs:
-        yield f"its input is {_listed(other.inputs)}, not {_listed(first.inputs)}"
-    expected, got = first.output, other.output
-    if expected.kind != got.kind:
-        yield f"it answers {got.kind}, not {expected.kind}"
-    elif expected.classes != got.classes:
-        how = "in another order" if set(expected.classes) == set(got.classes) else f"not {_listed(expected.classes)}"
-        yield f"its classes are {_listed(got.classes)}, {how}"
-    elif expected.names != got.names or expected.units != got.units:
-        yield f"its targets are {_targets(got)}, not {_targets(expected)}"
-
-
-def _targets(output: OutputSpec) -> str:
-    units = output.units or ("",) * len(output.names)
-    return _listed([f"{name} {unit}".strip() for name, unit in zip(output.names, units, strict=False)])
-
-
-def _listed(values: Sequence[object]) -> str:
-    shown = [str(value) for value in values[:12]]
-    return f"[{', '.join(shown)}{', …' if len(values) > 12 else ''}]"

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from quorate.clock import Clock
 from quorate.codecs import snapshot
 from quorate.codecs.lookup import JournalReader
-from quorate.codecs.snapshot import Routing
 from quorate.control import openapi
 from quorate.control.revisions.submit import conflicts
 from quorate.control.switching.planning import Asked, Plan, plan
@@ -50,9 +49,6 @@ def switch_router(
     """Routes below ``/v1/endpoints/{name}/switches``."""
     router = APIRouter()
 
-    def served() -> Routing:
-        return Routing(version=0) if snapshot.current_version(home.snapshot) is None else snapshot.read(home.snapshot)
-
     @router.get("/v1/endpoints/{name}/switches", tags=["endpoints"], responses=openapi.reading("not_found", "store"))
     def switches(name: Name) -> list[SwitchSummary]:
         """Every change of what answers at an endpoint, the newest first."""
@@ -82,7 +78,7 @@ def switch_router(
                     registry,
                     journal,
                     home.telemetry,
-                    served(),
+                    snapshot.read_or_empty(home.snapshot),
                     name,
                     asked,
                     author=author,
@@ -103,7 +99,7 @@ def switch_router(
     )
     def switch(name: Name, number: Annotated[int, Path(ge=1, lt=10**9)]) -> SwitchReport:
         """What a switch cost and brought: the same quantities before and after it, and what was promised."""
-        return report(database, journal, served(), name, number, now=clock.now())
+        return report(database, journal, snapshot.read_or_empty(home.snapshot), name, number, now=clock.now())
 
     return router
 
