@@ -16,7 +16,7 @@ from quorate.codecs import outcome as outcome_codec
 from quorate.codecs import snapshot
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
 from quorate.codecs.lookup import JournalReader
-from quorate.control import api, keys
+from quorate.control import keys, model_routes
 from quorate.control.access import Access
 from quorate.control.api import Services, create_app
 from quorate.control.journal.ingest import Ingest
@@ -180,7 +180,7 @@ def test_a_preview_needs_only_the_role_predict_and_a_picture(project: Any, port:
 def test_only_so_many_previews_are_made_at_a_time(project: Any, port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
     now: list[int] = []
     most = 0
-    together = threading.Barrier(api.PREVIEWS)
+    together = threading.Barrier(model_routes.PREVIEWS)
 
     def made(*_: Any, **__: Any) -> bytes:
         nonlocal most
@@ -193,13 +193,13 @@ def test_only_so_many_previews_are_made_at_a_time(project: Any, port: Port, monk
     async def send() -> list[httpx.Response]:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(port.app), base_url=port.base) as client:
             png = {"content-type": "image/png"}
-            asked = [client.post("/v1/models/a/preview", content=b"x", headers=png) for _ in range(4 * api.PREVIEWS)]
+            asked = [client.post("/v1/models/a/preview", content=b"x", headers=png) for _ in range(4 * model_routes.PREVIEWS)]
             return await asyncio.gather(*asked)
 
-    monkeypatch.setattr(api, "steps_of", lambda *_: ())
-    monkeypatch.setattr(api, "seen", made)
+    monkeypatch.setattr(model_routes, "steps_of", lambda *_: ())
+    monkeypatch.setattr(model_routes, "seen", made)
     assert {answer.content for answer in asyncio.run(send())} == {b"png"}
-    assert most == api.PREVIEWS
+    assert most == model_routes.PREVIEWS
 
 
 def test_metrics_are_every_process_s(project: Any, port: Port) -> None:
