@@ -193,8 +193,8 @@ def test_only_so_many_previews_are_made_at_a_time(project: Any, port: Port, monk
     async def send() -> list[httpx.Response]:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(port.app), base_url=port.base) as client:
             png = {"content-type": "image/png"}
-            asked = [client.post("/v1/models/a/preview", content=b"x", headers=png) for _ in range(4 * model_routes.PREVIEWS)]
-            return await asyncio.gather(*asked)
+            many = range(4 * model_routes.PREVIEWS)
+            return await asyncio.gather(*(client.post("/v1/models/a/preview", content=b"x", headers=png) for _ in many))
 
     monkeypatch.setattr(model_routes, "steps_of", lambda *_: ())
     monkeypatch.setattr(model_routes, "seen", made)
