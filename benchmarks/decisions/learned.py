@@ -26,7 +26,8 @@ from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.generation import Generation
 from quorate.serving.lanes import ThreadLane
 from quorate.serving.learned import LearnedStates
-from quorate.serving.pool import LoadedMember, LoadedPool
+from quorate.serving.member import LoadedMember
+from quorate.serving.pool import LoadedPool
 from quorate.serving.units import AbsentUnit, Unit
 
 ENDPOINTS = 1000

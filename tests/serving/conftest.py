@@ -29,12 +29,15 @@ from quorate.serving.execution import Execution
 from quorate.serving.feed import Feed
 from quorate.serving.journal import JournalCounters
 from quorate.serving.lanes import ThreadLane
+from quorate.serving.member import LoadedMember
 from quorate.serving.meters import Meters
 from quorate.serving.plane import Plane
-from quorate.serving.pool import LoadedMember, LoadedPool
+from quorate.serving.pool import LoadedPool
 from quorate.serving.units import AbsentUnit, GraphUnit, HostUnit, InProcessUnit, Unit
 from quorate.telemetry.counters import Counters
 from quorate.testing.clock import FakeClock
+
+from .sites import Site
 
 CLASSES = ("no", "yes")
 INPUT = (TensorSpec("input", "float32", (None, 2)),)
@@ -364,3 +367,12 @@ def house(tmp_path: Path) -> Iterator[House]:
     yield house
     house.lane.close()
     house.counters.close()
+
+
+@pytest.fixture
+def site(tmp_path):
+    site = Site(tmp_path)
+    yield site
+    site.loader.close()
+    site.lane.close()
+    site.counters.close()

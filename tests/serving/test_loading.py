@@ -5,169 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
 
 from quorate.clock import SystemClock
-from quorate.codecs.snapshot import EndpointRoute, MemberRoute, PolicyRoute, PoolRoute, PoolRun, Routing, StrategyRoute
-from quorate.core.types import OutputSpec, Signature, TensorSpec
+from quorate.codecs.snapshot import MemberRoute, PoolRoute, PoolRun
 from quorate.errors import NotReady, Overloaded
-from quorate.registry.blobs import BlobStore
 from quorate.runtimes.onnx import OnnxSession
 from quorate.serving.desired import Desired
-from quorate.serving.generation import Generation
-from quorate.serving.lanes import ThreadLane
-from quorate.serving.loading import Loader
-from quorate.serving.meters import Meters
 from quorate.serving.pool import LoadedPool
-from quorate.serving.tuning import SLOW_MS, Tuned, candidates, price
-from quorate.serving.units import HostUnit, SessionUnit
-from quorate.telemetry.counters import Counters
+from quorate.serving.units import HostUnit
 from quorate.telemetry.process import resident_bytes
-from quorate.testing.clock import FakeClock
 
-MIB = 2**20
-IN = (TensorSpec("input", "float32", (None, 4)),)
-SIGNATURE = Signature("array", IN, OutputSpec("scores", ("no", "yes")))
-
-
-def onnx_file(yes: float, mib: float = 0.0) -> bytes:
-    """A model that is that sure of "yes", whose file has so many MiB of weights."""
-    width = max(1, int(mib * MIB / 4 / 512))
-    rng = np.random.default_rng(0)
-    first = rng.normal(size=(4, 512)).astype(np.float32)
-    middle = rng.normal(size=(512, width)).astype(np.float32)
-    last = np.zeros((width, 2), np.float32)
-    bias = np.log(np.array([1 - yes, yes], np.float32))
-    graph = helper.make_graph(
-        [
-            helper.make_node("MatMul", ["input", "first"], ["hidden"]),
-            helper.make_node("MatMul", ["hidden", "middle"], ["wide"]),
-            helper.make_node("Gemm", ["wide", "last", "bias"], ["logits"]),
-            helper.make_node("Softmax", ["logits"], ["output"]),
-        ],
-        "constant",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [None, 4])],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [None, 2])],
-        [
-            helper.make_tensor(name, TensorProto.FLOAT, array.shape, array.tobytes(), raw=True)
-            for name, array in (("first", first), ("middle", middle), ("last", last), ("bias", bias))
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return bytes(model.SerializeToString())
-
-
-def heavy_file() -> bytes:
-    """A model with eight matrix products of 256 by 512 by 512 numbers a row: work that threads can share."""
-    rng = np.random.default_rng(0)
-    square = (rng.normal(size=(512, 512)) / 512**0.5).astype(np.float32)
-    first = rng.normal(size=(4, 512)).astype(np.float32)
-    last = np.zeros((512, 2), np.float32)
-    shape = np.array([1, 256, 1], np.int64)
-    nodes = [
-        helper.make_node("Unsqueeze", ["input", "axis"], ["thin"]),  # [n, 1, 4]
-        helper.make_node("Expand", ["thin", "shape"], ["long"]),  # [n, 256, 4]
-        helper.make_node("MatMul", ["long", "first"], ["h0"]),
-        *(helper.make_node("MatMul", [f"h{i}", "square"], [f"h{i + 1}"]) for i in range(8)),
-        helper.make_node("ReduceMean", ["h8"], ["mean"], axes=[1], keepdims=0),
-        helper.make_node("MatMul", ["mean", "last"], ["logits"]),
-        helper.make_node("Softmax", ["logits"], ["output"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "heavy",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [None, 4])],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [None, 2])],
-        [
-            helper.make_tensor(name, kind, array.shape, array.tobytes(), raw=True)
-            for name, kind, array in (
-                ("first", TensorProto.FLOAT, first),
-                ("square", TensorProto.FLOAT, square),
-                ("last", TensorProto.FLOAT, last),
-                ("shape", TensorProto.INT64, shape),
-                ("axis", TensorProto.INT64, np.array([1], np.int64)),
-            )
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return bytes(model.SerializeToString())
-
-
-class Site:
-    """A loader on files of its own, and a generation."""
-
-    def __init__(self, root: Path) -> None:
-        self.blobs = BlobStore(root / "registry")
-        self.clock = SystemClock()
-        self.counters = Counters(root / "worker-0.qt")
-        self.lane = ThreadLane(1, clock=self.clock)
-        self.loader = Loader(root / "registry", clock=self.clock, lane=self.lane, meters=Meters(self.counters), cores=4)
-        self.generation = Generation.empty()
-
-    def pool(
-        self, name: str, yes: float = 0.9, mib: float = 0.0, file: bytes | None = None, **options: Any
-    ) -> PoolRoute:
-        digest = self.blobs.put(file or onnx_file(yes, mib))
-        files = {"model.onnx": digest}
-        member = MemberRoute(f"{name}-1", 1, "onnx", digest, files, SIGNATURE, IN, "output", [], options)
-        return PoolRoute(name, "classification", SIGNATURE, (member,))
-
-    def routing(self, version: int, *pools: PoolRoute, **settings: Any) -> Routing:
-        endpoints = tuple(
-            EndpointRoute(
-                f"ask-{pool.name}",
-                1,
-                pool.name,
-                (StrategyRoute("one", "mean", (pool.members[0].name,), 1),),
-                PolicyRoute("fixed", {"strategy": "one"}),
-            )
-            for pool in pools
-        )
-        return Routing(version, pools, endpoints, **settings)
-
-    async def load(self, routing: Routing, desired: Desired | None = None) -> Generation:
-        fresh = await self.loader.load(routing, self.generation, desired or Desired())
-        old, self.generation = self.generation, fresh
-        old.release()
-        return fresh
-
-    def named(self, name: str) -> LoadedPool:
-        return next(pool for pool in self.generation.pools if pool.route.name == name)
-
-    @property
-    def resident(self) -> set[str]:
-        return {pool.route.name for pool in self.generation.pools if pool.resident}
-
-    async def bring(self, name: str) -> None:
-        pool = self.named(name)
-        await self.loader.residency.bring(pool, self.clock.monotonic() + 30.0)
-        pool.used = self.clock.monotonic()
-
-    async def answer(self, name: str) -> float:
-        """How sure the pool's member is of "yes"."""
-        await self.bring(name)
-        pool = self.named(name)
-        unit: Any = pool.members[0].unit
-        return float(unit.run({"input": np.ones((1, 4), np.float32)})[0, 0, 1])
-
-    def run(self, main: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run(main)
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    site = Site(tmp_path)
-    yield site
-    site.loader.close()
-    site.lane.close()
-    site.counters.close()
+from .sites import IN, MIB, SIGNATURE, Site
 
 
 def lazily(*names: str) -> dict[str, PoolRun]:
@@ -225,107 +80,6 @@ def test_a_snapshot_that_cannot_be_loaded_changes_nothing(site: Site) -> None:
         assert site.generation.version == 1
         assert site.loader.residency.budget == 100 * MIB
         assert site.resident == {"a", "b"}
-
-    site.run(main())
-
-
-def test_threads_and_lanes_can_be_said(site: Site) -> None:
-    runs = {"a": PoolRun(threads=2, lanes=3), "b": PoolRun(threads=3)}
-
-    async def main() -> None:
-        await site.load(site.routing(1, *(site.pool(name) for name in "abc"), runs=runs))
-        assert [(p.threads, p.lanes) for p in site.generation.pools] == [(2, 3), (3, 1), (1, 4)]  # of four cores
-        unit = site.named("a").members[0].unit
-        await site.load(site.routing(2, *(site.pool(name) for name in "abc"), runs={"a": PoolRun(lanes=1)}))
-        assert site.named("a").lanes == 1
-        assert site.named("a").members[0].unit is not unit  # it has another number of threads now
-
-    site.run(main())
-
-
-def threads_of(unit: Any) -> int:
-    """What ONNX Runtime was told when the unit's session was opened."""
-    return int(unit._session._session.get_session_options().intra_op_num_threads)
-
-
-@pytest.mark.parametrize(
-    ("times", "threads", "tried"),
-    [
-        ({1: 20.0, 2: 11.0, 4: 6.0}, 4, [1, 2, 4]),  # every doubling pays
-        ({1: 20.0, 2: 11.0, 4: 9.0}, 2, [1, 2, 4]),  # the second does not
-        ({1: 20.0, 2: 18.0, 4: 1.0}, 1, [1, 2]),  # nor does the first, and no more are tried
-        ({1: 4.0, 2: 1.0, 4: 1.0}, 1, [1]),  # quick enough
-    ],
-)
-def test_the_threads_that_a_timer_finds_fastest_run_the_graph(
-    site: Site, monkeypatch: pytest.MonkeyPatch, times: dict[int, float], threads: int, tried: list[int]
-) -> None:
-    clock, run = FakeClock(), SessionUnit.run
-
-    def timed(unit: Any, tensors: Any) -> Any:
-        clock.advance(times[threads_of(unit)] / 1000)
-        return run(unit, tensors)
-
-    monkeypatch.setattr(site.loader, "_clock", clock)
-    monkeypatch.setattr(SessionUnit, "run", timed)
-
-    async def main() -> None:
-        await site.load(site.routing(1, site.pool("a", 0.75)))
-        pool = site.named("a")
-        assert (pool.threads, threads_of(pool.members[0].unit), pool.lanes) == (threads, threads, 4 // threads)
-        assert pool.tried == pytest.approx({number: times[number] for number in tried})
-        assert await site.answer("a") == pytest.approx(0.75)
-
-    site.run(main())
-
-
-def test_real_graphs_get_the_threads_that_were_measured_to_pay(site: Site) -> None:
-    """What the machine is doing meanwhile may change the times; what follows from them holds in any case."""
-
-    async def main() -> None:
-        await site.load(site.routing(1, site.pool("heavy", file=heavy_file()), site.pool("tiny")))
-        for name, sure in (("heavy", 0.5), ("tiny", 0.9)):
-            pool = site.named(name)
-            tried = list(pool.tried)
-            assert tried == candidates(4)[: len(tried)]
-            assert (tried == [1]) == (pool.tried[1] < SLOW_MS)
-            assert pool.threads == min(tried, key=lambda n: (price(n, pool.tried[n]), -n))
-            assert threads_of(pool.members[0].unit) == pool.threads
-            assert pool.lanes == 4 // pool.threads
-            assert await site.answer(name) == pytest.approx(sure)
-
-    site.run(main())
-
-
-def test_a_member_s_own_threads_are_kept_and_leave_so_many_lanes(site: Site) -> None:
-    async def main() -> None:
-        await site.load(site.routing(1, site.pool("a", intra_op_threads=2), site.pool("b")))
-        pools = site.generation.pools
-        assert [(p.threads, p.lanes, threads_of(p.members[0].unit)) for p in pools] == [(2, 2, 2), (1, 4, 1)]
-        assert (site.named("a").tried, list(site.named("b").tried)) == ({}, [1])  # nothing was to be chosen
-
-    site.run(main())
-
-
-def test_more_threads_are_tried_and_the_unit_that_is_chosen_answers(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tried: list[int] = []
-
-    def takes_two(unit: Any, reopen: Any, cost: Any, cores: int) -> Any:
-        tried.append(cores)
-        other = reopen(2)
-        assert other is not unit
-        unit.close()
-        return Tuned(other, cost(other), 2, {1: 9.0, 2: 5.0})
-
-    monkeypatch.setattr("quorate.serving.loading.tune", takes_two)
-
-    async def main() -> None:
-        await site.load(site.routing(1, site.pool("a", 0.75), site.pool("b"), runs={"b": PoolRun(threads=1)}))
-        assert tried == [4]  # for the pool that says nothing itself
-        assert [(p.threads, p.lanes) for p in site.generation.pools] == [(2, 2), (1, 4)]
-        assert await site.answer("a") == pytest.approx(0.75)
 
     site.run(main())
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from quorate.clock import SystemClock
-from quorate.serving import loading
+from quorate.serving import measuring
 from quorate.serving.cost import Cost
 from quorate.serving.loading import Loader
 from quorate.serving.spreading import longest_first, side_by_side
@@ -83,11 +83,11 @@ def test_members_are_spread_where_the_cores_pay(
         asked.append(([unit.cost.fixed_ms for unit, _ in jobs], threads))
         return apart_ms
 
-    monkeypatch.setattr(loading, "side_by_side", measured)
+    monkeypatch.setattr(measuring, "side_by_side", measured)
     loader = Loader(tmp_path, clock=house.clock, lane=house.lane, meters=house.meters, cores=4)
 
     async def main() -> None:
-        await loader._spread(pool, lanes)
+        await loader._measurer._spread(pool, lanes)
 
     house.hung = True  # the loader's thread is not one of the house's
     house.run(main())

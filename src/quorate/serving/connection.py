@@ -11,13 +11,11 @@ Reference: RFC 9112, HTTP/1.1.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import AsyncIterator
-from http import HTTPStatus
+from contextlib import aclosing
 from math import inf
 from typing import cast
-from urllib.parse import unquote
 
 import httptools
 
@@ -25,9 +23,9 @@ from quorate.errors import MalformedRequest
 from quorate.serving.http import Headers, Reply, Request
 from quorate.serving.incoming import Incoming
 from quorate.serving.listening import Answering, Server
+from quorate.serving.message import framed, reply_head, target, without_offer
 from quorate.serving.turn import Turn
 from quorate.web.limits import ClientDisconnected
-from quorate.web.problem import problem
 
 MAX_HEAD = 64 * 1024
 UNREAD_BODY = 256 * 1024
@@ -35,7 +33,6 @@ UNREAD_BODY = 256 * 1024
 PIPELINED = 16
 """Requests that wait behind the one being answered; beyond them the connection is not read."""
 
-_STATUS = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 _BEGUN, _MORE = 1, 2
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _MESSAGE = (
@@ -132,14 +129,8 @@ class Connection(asyncio.Protocol):
         request = self._turns.pop().request
         assert request is not None  # noqa: S101 - it was just parsed
         self._coming = None
-        lines = [b"%b %b HTTP/1.1\r\n" % (request.method.encode(), self._url)]
-        for name, value in request.received:
-            if name == b"connection":
-                value = b"close" if b"close" in value.lower() else b"keep-alive"
-            if name not in (b"upgrade", b"http2-settings"):
-                lines.append(b"%b: %b\r\n" % (name, value))
         self._parser = httptools.HttpRequestParser(self)
-        return b"".join([*lines, b"\r\n", rest])
+        return without_offer(request, self._url) + rest
 
     def eof_received(self) -> bool:
         return False
@@ -176,7 +167,7 @@ class Connection(asyncio.Protocol):
         headers = self._headers
         if self._large and len(self._url) + sum([len(name) + len(value) for name, value in headers]) > MAX_HEAD:
             raise httptools.HttpParserError(_MESSAGE)
-        path, query = _target(self._url)
+        path, query = target(self._url)
         parser = self._parser
         body = Incoming(self._more)
         request = Request(parser.get_method().decode("ascii"), path, query, headers, body.receive, self._server.wall())
@@ -298,14 +289,12 @@ class Connection(asyncio.Protocol):
 
     async def _reply(self, turn: Turn) -> Reply:
         if turn.request is None:
-            assert turn.error is not None  # noqa: S101 - one of the two
-            found = problem(turn.error, request_id=os.urandom(16).hex())
-            return found.status, found.headers, found.body
+            return turn.refusal()
         return await self._server.handle(turn.request)
 
     def _send_whole(self, turn: Turn, status: int, headers: Headers, body: bytes) -> None:
         turn.keep_alive = turn.keep_alive and turn.complete and not self._server.draining
-        self.send(self._head(turn, status, headers) + (b"" if turn.head_only else body))
+        self.send(reply_head(turn, status, headers, self._server.date()) + (b"" if turn.head_only else body))
 
     async def _send_pieces(self, turn: Turn, status: int, headers: Headers, body: AsyncIterator[bytes]) -> None:
         if self._server.draining:
@@ -318,33 +307,15 @@ class Connection(asyncio.Protocol):
         if turn.body is not None and turn.body.expects:  # it may be read only later, which is too late to say so
             turn.body.expects = False
             self.send(_CONTINUE)
-        self.send(self._head(turn, status, headers))
-        try:
-            async for piece in body:
+        self.send(reply_head(turn, status, headers, self._server.date()))
+        async with aclosing(framed(body, chunked=chunked)) as pieces:
+            async for piece in pieces:
                 if self._full is not None:
                     await self._full
                 if self._lost:
                     return
-                if piece:
-                    self.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
-            if chunked:
-                self.send(b"0\r\n\r\n")
-            turn.keep_alive = turn.keep_alive and turn.complete
-        finally:
-            close = getattr(body, "aclose", None)
-            if close is not None:
-                await close()
-
-    def _head(self, turn: Turn, status: int, headers: Headers) -> bytes:
-        lines = [_STATUS[status], self._server.date()]
-        for name, value in headers:
-            lines += (name, b": ", value, b"\r\n")
-        if not turn.keep_alive:
-            lines.append(b"connection: close\r\n")
-        elif turn.http10:
-            lines.append(b"connection: keep-alive\r\n")
-        lines.append(b"\r\n")
-        return b"".join(lines)
+                self.send(piece)
+        turn.keep_alive = turn.keep_alive and turn.complete
 
     def send(self, data: bytes) -> None:
         """Write bytes, unless the client is gone."""
@@ -426,14 +397,3 @@ class Connection(asyncio.Protocol):
         if self._paused and not self._lost:
             self._paused = False
             self._transport.resume_reading()
-
-
-def _target(url: bytes) -> tuple[str, bytes]:
-    """The decoded path and the query of a request target."""
-    if not url.startswith(b"/"):
-        parsed = httptools.parse_url(url)
-        raw, query = parsed.path or b"/", parsed.query or b""
-    else:
-        raw, _, query = url.partition(b"?")
-    path = raw.decode("ascii")
-    return (unquote(path) if "%" in path else path), query

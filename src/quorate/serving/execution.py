@@ -15,11 +15,11 @@ from quorate.clock import Clock
 from quorate.core.types import FloatArray, MemberRun, Status, StatusArray
 from quorate.errors import CircuitOpen, MemberCrashed, MemberError, MemberTimeout, SignatureViolation
 from quorate.serving.batch import FAILED, Batch, Part
-from quorate.serving.batcher import Awaited, NotRun
 from quorate.serving.breaker import Circuit
 from quorate.serving.feed import Feed
 from quorate.serving.pool import LoadedPool
 from quorate.serving.units import GraphUnit, HostUnit, InProcessUnit, Unit
+from quorate.serving.work import Awaited, NotRun
 
 SKIPPED = int(Status.SKIPPED)
 

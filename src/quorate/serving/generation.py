@@ -10,7 +10,8 @@ from quorate.core.types import Signature
 from quorate.errors import NotFound
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.fronts import LoadedFront
-from quorate.serving.pool import LoadedMember, LoadedPool
+from quorate.serving.member import LoadedMember
+from quorate.serving.pool import LoadedPool
 from quorate.web.auth import Keyring
 
 

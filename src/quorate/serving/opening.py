@@ -19,8 +19,8 @@ from quorate.runtimes.graph import GraphSession
 from quorate.runtimes.host import MemberHost
 from quorate.runtimes.lookup import runtime_for
 from quorate.serving.breaker import Breaker
+from quorate.serving.member import LoadedMember
 from quorate.serving.parts import GraphInParts, SessionInParts
-from quorate.serving.pool import LoadedMember
 from quorate.serving.units import AbsentUnit, GraphUnit, HostUnit, InProcessUnit, SessionUnit, Unit
 
 log = logging.getLogger("quorate.serving")

@@ -6,20 +6,18 @@ import asyncio
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from quorate.clock import Clock
 from quorate.codecs import decision as decision_codec
 from quorate.codecs.journal import RecordKind
 from quorate.core.types import Decision, FloatArray, Source
 from quorate.errors import InvalidInput, MemberError, NoQuorum, NotFound, Overloaded
-from quorate.serving import blind
 from quorate.serving.cache import Key as CacheKey
 from quorate.serving.call import Call
 from quorate.serving.capture import CaptureDesk
 from quorate.serving.cost import INLINE_MS
 from quorate.serving.deciding import decision as decision_of
-from quorate.serving.endpoint import Choice, LoadedEndpoint, LoadedStrategy, reserve
+from quorate.serving.endpoint import Choice, LoadedEndpoint
 from quorate.serving.execution import Execution
 from quorate.serving.feed import Feed, prepare_all
 from quorate.serving.fronts import LoadedFront, Seen, Sent
@@ -30,19 +28,13 @@ from quorate.serving.meters import Meters
 from quorate.serving.pace import Pace
 from quorate.serving.pool import LoadedPool
 from quorate.serving.residency import Residency, unloaded
+from quorate.serving.strategies import Served, no_quorum, serve
 from quorate.serving.units import Unit
 
 HEAVY_BYTES = 64 * 1024
 HEAVY_ROWS = 64
 MODEL_DEADLINE = 1.0
 """Seconds for a model that is called by itself; endpoints declare their own deadline."""
-
-
-@dataclass(slots=True)
-class _Served:
-    strategy: LoadedStrategy | None
-    answer: FloatArray | None
-    degraded: bool
 
 
 class Plane:
@@ -166,9 +158,9 @@ class Plane:
             execution = self._execution(endpoint.pool, feed, call, limit, endpoint.deadline / 2, endpoint.name)
             try:
                 if feed is not None:
-                    served = await self._serve(endpoint, choice, execution, call.started, limit)
+                    served = await serve(endpoint, choice, execution, self.clock, call.started, limit)
                 else:
-                    served = _Served(None, None, True)
+                    served = Served(None, None, True)
             finally:
                 execution.give_up()
         finally:
@@ -176,7 +168,7 @@ class Plane:
         decision = self._decide(endpoint, choice, execution, served, call)
         await self._keep(endpoint, call, decision)
         if served.answer is None:
-            raise NoQuorum(self._why_not(endpoint, choice, execution, limit))
+            raise no_quorum(endpoint, choice, execution, limit)
         if endpoint.cache is not None and not served.degraded:
             endpoint.cache.put(_cache_key(choice, call), served.answer)
         return decision
@@ -260,7 +252,7 @@ class Plane:
         """The decision of an answer that was kept: no member runs."""
         pool = endpoint.pool
         execution = self._execution(pool, None, call, 0.0, 0.0, endpoint.name)
-        served = _Served(choice.strategy, answer, False)
+        served = Served(choice.strategy, answer, False)
         decision = self._decide(endpoint, choice, execution, served, call, source="cache")
         await self._keep(endpoint, call, decision)
         return decision
@@ -308,75 +300,12 @@ class Plane:
             raise NoQuorum(f"Model '{model.member.name}' gave no answer within {limit * 1000:g} ms ({reason}); retry.")
         return execution.values[:, model.position]
 
-    async def _serve(
-        self, endpoint: LoadedEndpoint, choice: Choice, execution: Execution, started: float, limit: float
-    ) -> _Served:
-        deadline = started + limit
-        if endpoint.blind:
-            return await self._serve_blind(endpoint, choice, execution, deadline)
-        strategy = choice.strategy
-        whole, rows = endpoint.falls_back, execution.rows
-        prompt = endpoint.pool.prompt(rows)  # what runs in the next turn of the loop leaves nothing to reserve
-        soft = deadline if prompt else deadline - reserve(endpoint.fallback, endpoint.pool, rows, limit)
-        answer = await self._run(strategy, execution, soft, deadline, whole=whole)
-        if answer is not None and not whole:
-            execution.give_up()
-            return _Served(strategy, answer, bool(strategy.missing(execution)))
-        if answer is not None and not strategy.missing(execution):
-            return _Served(strategy, answer, False)
-        for other in endpoint.fallback:
-            if other is strategy:
-                continue
-            answer = await self._run(other, execution, deadline, deadline)
-            if answer is not None:
-                return _Served(other, answer, True)
-        execution.give_up()
-        answer = strategy.answer(execution)  # with what came since, or at least without what is missing
-        return _Served(strategy if answer is not None else None, answer, True)
-
-    async def _run(
-        self, strategy: LoadedStrategy, execution: Execution, soft: float, hard: float, *, whole: bool = False
-    ) -> FloatArray | None:
-        """Run a strategy's plan: up to ``soft`` while its quorum is not met, up to ``hard`` once it is.
-
-        With ``whole`` only an answer of all its members counts. Members under way at the end stay so: a strategy
-        that comes next may want them.
-        """
-        members = strategy.positions
-        hopeless = strategy.missing if whole else strategy.hopeless
-        for _ in members:  # a plan has at most as many stages as there are members
-            wanted = strategy.next(execution, (hard - self.clock.monotonic()) * 1000)
-            if not wanted:
-                break
-            execution.start(wanted)
-            if not execution.waiting_for(members):
-                continue
-            await execution.wait(soft, members, lambda: bool(hopeless(execution)))
-            if execution.part is not None:
-                break
-            if execution.waiting_for(members):
-                if whole or strategy.answer(execution) is None:
-                    return None
-                await execution.wait(hard, members)
-                if execution.waiting_for(members):
-                    break
-        return strategy.answer(execution)
-
-    async def _serve_blind(
-        self, endpoint: LoadedEndpoint, choice: Choice, execution: Execution, deadline: float
-    ) -> _Served:
-        """All arms' members run and all arms' answers are computed, so that no time tells which arm was assigned."""
-        execution.start(endpoint.everyone)
-        await execution.wait(deadline, endpoint.everyone)
-        execution.give_up()
-        return _Served(*blind.settle(endpoint, choice, execution))
-
     def _decide(
         self,
         endpoint: LoadedEndpoint,
         choice: Choice,
         execution: Execution,
-        served: _Served,
+        served: Served,
         call: Call,
         source: Source | None = None,
     ) -> Decision:
@@ -431,20 +360,6 @@ class Plane:
         for observe in self.observers:
             for decision in decisions:
                 observe(decision)
-
-    def _why_not(self, endpoint: LoadedEndpoint, choice: Choice, execution: Execution, limit: float) -> str:
-        strategy = choice.strategy
-        missing = ", ".join(
-            f"{endpoint.pool.members[p].name} ({execution.reasons[p] or 'member_timeout'})"
-            for p in strategy.positions
-            if (execution.status[:, p] != 0).any()
-        )
-        if endpoint.blind:
-            return f"Endpoint '{endpoint.name}' had no answer within {limit * 1000:g} ms; retry, or raise the deadline."
-        return (
-            f"Strategy '{strategy.name}' needs {strategy.quorum} members within {limit * 1000:g} ms and no fallback "
-            f"could answer; missing: {missing}. Retry, or raise the deadline."
-        )
 
 
 def _too_long(name: str, backlog: float, limit: float) -> Overloaded:

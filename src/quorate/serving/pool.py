@@ -1,56 +1,30 @@
-"""A pool in memory: its members, what runs them, their circuits, and the probes that close these again."""
+"""A pool in memory: its members, what runs them, and their circuits."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from quorate.clock import Clock
-from quorate.codecs.snapshot import Limits, MemberRoute, PoolRoute
-from quorate.core.types import Artifact, FloatArray, MemberRun, Status, Tensors
-from quorate.errors import MemberCrashed, MemberTimeout, QuorateError, SignatureViolation
+from quorate.codecs.snapshot import Limits, PoolRoute
+from quorate.core.types import MemberRun, Status, Tensors
+from quorate.errors import MemberCrashed
 from quorate.preprocess.pipeline import Pipeline
-from quorate.runtimes.signature import usable
 from quorate.serving.batch import Batch
 from quorate.serving.batcher import Batcher, OnRun
 from quorate.serving.breaker import Breaker, Circuit
 from quorate.serving.lanes import ThreadLane
-from quorate.serving.replicas import Replica
+from quorate.serving.member import LoadedMember
+from quorate.serving.probing import Prober
 from quorate.serving.spreading import longest_first
 from quorate.serving.units import AbsentUnit, GraphUnit, HostUnit, InProcessUnit, Unit
 
-log = logging.getLogger("quorate.serving")
-
-PROBE_TIMEOUT = 5.0
 _RECENT = 0.05  # the weight of the newest measurement
 
 
 def _uncounted(member: str, won: bool) -> None:
     """What is called where nobody counts."""
-
-
-class LoadedMember:
-    """A member, the unit that runs it by itself, and its circuit."""
-
-    __slots__ = ("artifact", "breaker", "name", "route", "unit", "version", "weights")
-
-    def __init__(self, route: MemberRoute, artifact: Artifact, unit: Unit, breaker: Breaker) -> None:
-        self.artifact = artifact
-        self.name = route.name
-        self.version = route.version
-        self.route = route
-        self.unit = unit
-        self.breaker = breaker
-        self.weights = 0
-        """Bytes of its files, set by the loader."""
-
-    @property
-    def available(self) -> bool:
-        """Whether requests may run it now."""
-        return self.breaker.state is Circuit.CLOSED
 
 
 class LoadedPool:
@@ -108,7 +82,6 @@ class LoadedPool:
         """Threads of one run; the most of any unit."""
         self.tried: Mapping[int, float] = {}
         """Milliseconds of one row by the number of threads, of the slowest unit whose threads were measured."""
-        self.samples = tuple(samples)
         self.clock = clock
         self._lane = lane
         self._on_fault = on_fault
@@ -122,8 +95,9 @@ class LoadedPool:
         self._batchers: dict[Unit, Batcher] = {}
         self._rank: dict[Unit, int] = {}
         """The order in which members are started where they run side by side."""
-        self._probes: set[asyncio.Task[None]] = set()
-        self._closed = False
+        self.prober = Prober(self.members, samples, self.output, lane)
+        self.closed = False
+        """Whether its last user has gone."""
 
     # --- what runs ---
 
@@ -227,110 +201,25 @@ class LoadedPool:
 
     def hung(self, unit: HostUnit, limit: float) -> None:
         """Kill member processes whose oldest run is older than ``limit`` seconds; a probe restarts them."""
-        self._kill(unit, unit.replicas.hung(limit))
-
-    def _kill(self, unit: HostUnit, replicas: Sequence[Replica]) -> None:
-        for replica in replicas:
-            replica.host.kill()
-        if replicas and not unit.ready:
-            self.members[unit.members[0]].breaker.trip()
+        self.prober.kill(unit, unit.replicas.hung(limit))
 
     def tick(self) -> None:
-        """Start the probes that are due; called a few times a second on the event loop."""
+        """Start the probes and runs that are due; called a few times a second on the event loop."""
         if not self.resident:
             return
-        for member in self.members:
-            if isinstance(member.unit, HostUnit):
-                self._tend(member.unit, member.breaker)
-            if member.breaker.probe_due():
-                self._spawn(self._probe(member.unit, member.breaker))
+        self.prober.tick()
         for batcher in self._batchers.values():
             batcher.pump()
         if self.graph is not None and self.graph_breaker.probe_due():
-            self._spawn(self._probe(self.graph, self.graph_breaker))
-
-    def _tend(self, unit: HostUnit, breaker: Breaker) -> None:
-        """Kill processes that hang, and restart dead ones beside those that answer; alone, the member's probe does."""
-        self._kill(unit, unit.replicas.overdue())
-        if not unit.ready:
-            breaker.trip()
-        if len(unit.replicas.all) == 1:
-            return
-        for replica in unit.replicas.all:
-            if not replica.host.ready:
-                replica.breaker.trip()
-            if replica.breaker.probe_due():
-                self._spawn(self._probe_replica(unit, replica))
-
-    def _spawn(self, probe: Any) -> None:
-        task = asyncio.ensure_future(probe)
-        self._probes.add(task)
-        task.add_done_callback(self._probes.discard)
-
-    async def _probe(self, unit: Unit, breaker: Breaker) -> None:
-        ok = await self._passes(unit, self.check(unit), lambda: unit.close() if isinstance(unit, HostUnit) else None)
-        if not self._closed:
-            breaker.probed(ok)
-
-    async def _probe_replica(self, unit: HostUnit, replica: Replica) -> None:
-        ok = await self._passes(unit, self._check_replica(unit, replica), replica.host.kill)
-        if not self._closed and not ok:
-            replica.breaker.probed(False)
-
-    async def _passes(self, unit: Unit, check: Awaitable[None], fails: Callable[[], None]) -> bool:
-        try:
-            await check
-            return True
-        except (QuorateError, OSError) as error:
-            log.warning("Member %s failed a probe; its circuit stays open: %s", self.names(unit), error)
-            fails()
-        except Exception:
-            log.exception("Member %s failed a probe in a way it must not", self.names(unit))
-        return False
+            self.prober.probe(self.graph, self.graph_breaker)
 
     def names(self, unit: Unit) -> str:
         """The members of a unit, for messages."""
-        return ", ".join(f"'{self.members[position].name}'" for position in unit.members)
+        return self.prober.names(unit)
 
     async def check(self, unit: Unit) -> None:
-        """Run a unit on held-out rows, loading it or starting its processes if need be; raises what is wrong with it.
-
-        Of several processes one must pass; the others are tried again while that one answers.
-        """
-        if isinstance(unit, AbsentUnit):
-            unit = self.members[unit.members[0]].unit = await self._lane.submit(unit.load)
-        if not isinstance(unit, HostUnit):
-            self._expect_good(unit, await self._run_in_process(unit, self.samples[unit.feed]))
-            return
-        replicas = unit.replicas.all
-        results = await asyncio.gather(*(self._check_replica(unit, one) for one in replicas), return_exceptions=True)
-        failed = [(one, error) for one, error in zip(replicas, results, strict=True) if error is not None]
-        if len(failed) == len(replicas):
-            raise failed[0][1]
-        for one, error in failed:
-            log.warning("A process of member %s failed a probe and is restarted: %s", self.names(unit), error)
-            one.host.kill()
-
-    async def _check_replica(self, unit: HostUnit, replica: Replica) -> None:
-        await replica.revive()
-        self._expect_good(unit, await unit.ask(replica.host, self.samples[unit.feed], timeout=PROBE_TIMEOUT))
-        unit.replicas.passed(replica)
-
-    def _expect_good(self, unit: Unit, values: FloatArray) -> None:
-        for column, position in enumerate(unit.members):
-            if not usable(values[:, column], self.output).all():
-                name = self.members[position].name
-                raise SignatureViolation(f"Member '{name}' does not answer held-out rows as it declares.")
-
-    async def _run_in_process(self, unit: Unit, sample: Tensors) -> FloatArray:
-        assert isinstance(unit, InProcessUnit)  # noqa: S101 - the only kind left
-        run = self._lane.submit(lambda: unit.run(sample), limit=PROBE_TIMEOUT)
-        try:
-            return await asyncio.wait_for(run, PROBE_TIMEOUT)
-        except TimeoutError:
-            raise MemberTimeout(
-                f"Member {self.names(unit)} did not answer held-out rows within {PROBE_TIMEOUT:g} s."
-            ) from None
+        """Run a unit on held-out rows; see :meth:`Prober.check`."""
+        await self.prober.check(unit)
 
     # --- life ---
 
@@ -348,11 +237,6 @@ class LoadedPool:
         self.users -= 1
         if self.users == 0:
             self.close()
-
-    @property
-    def closed(self) -> bool:
-        """Whether its last user has gone."""
-        return self._closed
 
     @property
     def units(self) -> list[Unit]:
@@ -373,7 +257,7 @@ class LoadedPool:
 
     def fill(self, loaded: LoadedPool) -> None:
         """Take over what was loaded from the same route; ``loaded`` is not used any more."""
-        self.members, self.pipelines, self.samples = loaded.members, loaded.pipelines, loaded.samples
+        self.members, self.pipelines, self.prober = loaded.members, loaded.pipelines, loaded.prober
         self.graph, self.graph_breaker = loaded.graph, loaded.graph_breaker
         self.memory, self.footprint = loaded.memory, loaded.footprint
         self._rank = loaded._rank
@@ -386,23 +270,22 @@ class LoadedPool:
     def vacate(self) -> list[Unit]:
         """Let go of the members; returns the units that are to be closed. No request may be under way."""
         units = self.units
-        for task in self._probes:
-            task.cancel()
+        self.prober.close()
         self.resident = False
         self.members = tuple(
             LoadedMember(member.route, member.artifact, AbsentUnit(position, 0, away), Breaker(self.clock))
             for position, member in enumerate(self.members)
         )
-        self.graph, self.samples, self.memory = None, (), None
+        self.prober = Prober(self.members, (), self.output, self._lane)
+        self.graph, self.memory = None, None
         self._batchers = {}
         return units
 
     def close(self) -> None:
         """Stop probes, kill member processes, give memory back."""
-        self._closed = True
+        self.closed = True
         self._batchers.clear()
-        for task in self._probes:
-            task.cancel()
+        self.prober.close()
         for unit in self.units:
             unit.close()
 

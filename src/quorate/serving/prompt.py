@@ -19,12 +19,13 @@ from functools import partial
 from quorate.core.types import NOTHING, Decision, FloatArray, MemberRun, Scalar
 from quorate.errors import Overloaded
 from quorate.serving.batch import Part
-from quorate.serving.batcher import Batcher, Work
+from quorate.serving.batcher import Batcher
 from quorate.serving.call import Call
 from quorate.serving.deciding import decision
 from quorate.serving.endpoint import Choice, LoadedEndpoint
 from quorate.serving.feed import Feed
 from quorate.serving.plane import Plane
+from quorate.serving.work import Work
 
 Told = tuple[Decision, bytes] | Overloaded | None
 """What becomes of a prompt request: its decision and how that is shown, that it was shed, or None: it is to go the

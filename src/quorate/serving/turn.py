@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 from quorate.errors import QuorateError
-from quorate.serving.http import Request
+from quorate.serving.http import Reply, Request
 from quorate.serving.incoming import Incoming
+from quorate.web.problem import problem
 
 
 class Turn:
@@ -28,3 +31,9 @@ class Turn:
     def head_only(self) -> bool:
         """Whether the reply has no body, whatever its headers say."""
         return self.request is not None and self.request.method == "HEAD"
+
+    def refusal(self) -> Reply:
+        """The reply of the error that stands in its place."""
+        assert self.error is not None  # noqa: S101 - where there is no request, there is an error
+        found = problem(self.error, request_id=os.urandom(16).hex())
+        return found.status, found.headers, found.body
