@@ -1,6 +1,6 @@
 """A trained digits project, and servers on copies of it: real processes on free ports of 127.0.0.1.
 
-Tests that share a module's server carry one ``xdist_group``; those that start their own need none.
+A file's tests run in one process (`make test`), so a module's server is started once.
 """
 
 from __future__ import annotations
