@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +23,33 @@ from quorate.store.database import Database
 from quorate.testing.clock import FakeClock
 
 SOURCE = b"def predict(input):\n    return {'output': input}\n"
+
+
+DIGITS = Path(__file__).parents[1] / "examples" / "digits"
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The digits example after ``quorate train`` and ``quorate apply``, once a test run; copy it, never change it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = shared / "trained-digits"
+    with (shared / "trained-digits.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            fresh = shared / "training-digits"
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.copytree(DIGITS, fresh, ignore=shutil.ignore_patterns(".quorate", "__pycache__"))
+            for words in (["train", str(fresh)], ["apply", "--project", str(fresh)]):
+                run = subprocess.run(
+                    [sys.executable, "-P", "-c", "from quorate.cli import main; main()", *words],
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+                assert run.returncode == 0, run.stdout + run.stderr
+            fresh.rename(folder)
+    return folder
 
 
 NewStore = Callable[[str], Database]

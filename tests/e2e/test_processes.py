@@ -10,7 +10,6 @@ import subprocess
 import threading
 
 import psutil
-import pytest
 
 from quorate.home import Home
 
@@ -32,6 +31,13 @@ def gone(processes: list[psutil.Process]) -> bool:
     return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
 
 
+def ends(running, number: signal.Signals) -> None:
+    """The signal stops everything, and it says that all went well."""
+    processes = tree(running)
+    assert running.stop(number) == 0
+    assert gone(processes)
+
+
 def test_killing_control_leaves_serving_untouched_and_it_comes_back(digits, server):
     running = server(digits)
     control = running.pid("control")
@@ -51,6 +57,7 @@ def test_killing_control_leaves_serving_untouched_and_it_comes_back(digits, serv
 
     running.until(answers, within=30, what=lambda: f"control answers again\n{running.log()}")
     assert running.pid("worker 0") == worker
+    ends(running, signal.SIGHUP)
 
 
 def test_a_killed_worker_comes_back(digits, server):
@@ -63,16 +70,8 @@ def test_a_killed_worker_comes_back(digits, server):
     assert running.pid("worker 0") != old
     for _ in range(20):
         predict(running)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_stops_everything(digits, server, number):
-    running = server(digits, "--workers", "2")
-    predict(running)
-    processes = tree(running)
-    assert len(processes) == 4
-    assert running.stop(number) == 0
-    assert gone(processes)
+    assert len(tree(running)) == 4
+    ends(running, signal.SIGTERM)
 
 
 def test_a_killed_supervisor_takes_everything_with_it(digits, server):
@@ -178,11 +177,13 @@ def quorate(digits, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_a_project_is_served_once(digits, server):
+def test_a_project_is_served_once_until_ctrl_c(digits, server):
     running = server(digits)
     done = quorate(digits, "--port", "0", "--control-port", "0")
     assert done.returncode == 2
     assert f"is being served already (process {running.process.pid})" in done.stderr
+    predict(running)
+    ends(running, signal.SIGINT)
 
 
 def test_a_port_in_use_is_named_with_its_setting(digits):
