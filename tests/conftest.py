@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from quorate.codecs import state as state_codec
 from quorate.control.revisions.apply import Applied, apply, apply_if_changed
@@ -21,6 +22,9 @@ from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
 from quorate.store.database import Database
 from quorate.testing.clock import FakeClock
+
+settings.register_profile("house", deadline=None)  # no test says how long something may take
+settings.load_profile("house")
 
 SOURCE = b"def predict(input):\n    return {'output': input}\n"
 
