@@ -35,7 +35,8 @@ train: $(VENV)/.serve  ## Train the pool anew where data or code changed.
 # slow ones of tests/e2e do not come last. Bytecode is kept even where the environment says otherwise: hundreds of
 # processes start, and each would compile the package anew.
 test test-fast: export PYTHONDONTWRITEBYTECODE :=
-PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+JOBS ?= auto
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.dev  ## Run the whole test suite.
 	$(PYTEST) $(ARGS)

@@ -96,8 +96,6 @@ def corrupt(digits: Path, name: str) -> None:
 
 
 def test_a_start_with_a_damaged_member_serves_degraded(digits, server):
-    first = server(digits)
-    first.stop()
     corrupt(digits, "mlp")
     running = server(digits)
     answer = running.http.post(
