@@ -31,11 +31,18 @@ serve: $(VENV)/.serve  ## Train the digits pool if it is not there, then serve i
 train: $(VENV)/.serve  ## Train the pool anew where data or code changed.
 	$(BIN)/quorate train $(PROJECT)
 
+# A file's tests run in one process, in which they share what the file starts; files in their order, so that the
+# slow ones of tests/e2e do not come last. Bytecode is kept even where the environment says otherwise: hundreds of
+# processes start, and each would compile the package anew.
+test test-fast: export PYTHONDONTWRITEBYTECODE :=
+JOBS ?= auto
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.dev  ## Run the whole test suite.
-	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-fast: $(VENV)/.dev  ## Run what takes seconds.
-	$(BIN)/python -m pytest -n auto --dist loadgroup -m 'not slow' $(ARGS)
+	$(PYTEST) -m 'not slow' $(ARGS)
 
 lint: $(VENV)/.dev  ## Lint and check the format.
 	$(BIN)/ruff check .

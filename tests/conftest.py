@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from quorate.codecs import state as state_codec
 from quorate.control.revisions.apply import Applied, apply, apply_if_changed
@@ -17,18 +23,69 @@ from quorate.registry.registry import Registry
 from quorate.store.database import Database
 from quorate.testing.clock import FakeClock
 
+settings.register_profile("house", deadline=None)  # no test says how long something may take
+settings.load_profile("house")
+
 SOURCE = b"def predict(input):\n    return {'output': input}\n"
+
+
+DIGITS = Path(__file__).parents[1] / "examples" / "digits"
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The digits example after ``quorate train`` and ``quorate apply``, once a test run; copy it, never change it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = shared / "trained-digits"
+    with (shared / "trained-digits.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            fresh = shared / "training-digits"
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.copytree(DIGITS, fresh, ignore=shutil.ignore_patterns(".quorate", "__pycache__"))
+            for words in (["train", str(fresh)], ["apply", "--project", str(fresh)]):
+                run = subprocess.run(
+                    [sys.executable, "-P", "-c", "from quorate.cli import main; main()", *words],
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+                assert run.returncode == 0, run.stdout + run.stderr
+            fresh.rename(folder)
+    return folder
+
+
+NewStore = Callable[[str], Database]
+
+
+@pytest.fixture(scope="session")
+def new_store(tmp_path_factory: pytest.TempPathFactory) -> NewStore:
+    """``new_store(url)`` is what migrating a new SQLite store gives: a copy of one that was, in a tenth of the time."""
+    made = tmp_path_factory.mktemp("store") / "store.db"
+    database = Database(f"sqlite:///{made}")
+    database.migrate()
+    database.close()  # the last connection to close puts the write-ahead log into the file
+
+    def new_store(url: str) -> Database:
+        database = Database(url)
+        assert database.file is not None
+        assert not database.file.exists()
+        database.file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(made, database.file)
+        return database
+
+    return new_store
 
 
 class Project:
     """A project folder with a registry and a store of its own, on a fake clock."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, new_store: NewStore) -> None:
         self.home = Home(root)
         self.clock = FakeClock()
         self.registry = Registry(self.home.registry, self.clock)
-        self.database = Database(self.home.store_url)
-        self.database.migrate()
+        self.database = new_store(self.home.store_url)
 
     def model(
         self,
@@ -71,9 +128,9 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
+def project(tmp_path: Path, new_store: NewStore) -> Iterator[Project]:
     """A project whose registry holds the models ``a``, ``b`` and ``c``, with a configuration that is right."""
-    project = Project(tmp_path)
+    project = Project(tmp_path, new_store)
     for name, accuracy in (("a", 0.9), ("b", 0.8), ("c", 0.6)):
         project.model(name, accuracy=accuracy)
     project.write(CONFIG)

@@ -40,10 +40,9 @@ class Hearing(Listener):
 class Books:
     """A project's journal, written by hand, and its ledger."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, new_store: Callable[[str], Database]) -> None:
         self.home = Home(root)
-        self.database = Database(self.home.store_url)
-        self.database.migrate()
+        self.database = new_store(self.home.store_url)
         self.joined: list[Joined] = []
         hearing = Hearing(lambda _, joined: self.joined.extend(joined))
         self.ingest = Ingest(JournalReader(self.home.journal), self.database, listener=hearing)
@@ -141,19 +140,19 @@ class Books:
 
 
 @pytest.fixture
-def books(tmp_path: Path) -> Iterator[Books]:
-    books = Books(tmp_path)
+def books(tmp_path: Path, new_store: Callable[[str], Database]) -> Iterator[Books]:
+    books = Books(tmp_path, new_store)
     yield books
     books.database.close()
 
 
 @pytest.fixture
-def more_books(tmp_path: Path) -> Iterator[Any]:
+def more_books(tmp_path: Path, new_store: Callable[[str], Database]) -> Iterator[Any]:
     """Makes one more project with a journal and a ledger."""
     made: list[Books] = []
 
     def make() -> Books:
-        made.append(Books(tmp_path / f"more-{len(made)}"))
+        made.append(Books(tmp_path / f"more-{len(made)}", new_store))
         return made[-1]
 
     yield make

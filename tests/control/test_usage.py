@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,10 +24,9 @@ START = MINUTE * 60.0
 class Site:
     """A telemetry folder with one worker's file, a store, a clock at the beginning of a minute."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, new_store: Callable[[str], Database]) -> None:
         self.folder = root / "telemetry"
-        self.database = Database(f"sqlite:///{root / 'store.db'}")
-        self.database.migrate()
+        self.database = new_store(f"sqlite:///{root / 'store.db'}")
         self.clock = FakeClock(now=START)
         self.sampler = Sampler(self.folder, self.database, self.clock)
         self.worker = Counters(self.folder / "worker-0.qt")
@@ -45,8 +44,8 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    site = Site(tmp_path)
+def site(tmp_path: Path, new_store: Callable[[str], Database]) -> Iterator[Site]:
+    site = Site(tmp_path, new_store)
     yield site
     site.worker.close()
     site.database.close()

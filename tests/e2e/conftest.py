@@ -1,11 +1,10 @@
 """A trained digits project, and servers on copies of it: real processes on free ports of 127.0.0.1.
 
-Tests that share a module's server carry one ``xdist_group``; those that start their own need none.
+A file's tests run in one process (`make test`), so a module's server is started once.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -23,7 +22,6 @@ import httpx
 import psutil
 import pytest
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 QUORATE = (sys.executable, "-P", "-c", "from quorate.cli import main; main()")
 READY_WITHIN = 60.0
 STOPPED_WITHIN = 20.0
@@ -124,24 +122,6 @@ class Server:
 
 
 Serve = Callable[..., Server]
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The digits example after ``quorate train``, once a test run; copy it, never change it."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    folder = shared / "trained-digits"
-    with (shared / "trained-digits.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            fresh = shared / "training-digits"
-            shutil.rmtree(fresh, ignore_errors=True)
-            shutil.copytree(EXAMPLE, fresh, ignore=shutil.ignore_patterns(".quorate", "__pycache__"))
-            run = subprocess.run([*QUORATE, "train", str(fresh)], capture_output=True, text=True, check=False)
-            assert run.returncode == 0, run.stdout + run.stderr
-            fresh.rename(folder)
-    return folder
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from quorate.home import Home
 from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
 
-pytestmark = [pytest.mark.xdist_group("e2e-bad-input"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 SAMPLES = Path(__file__).parents[2] / "examples" / "digits" / "samples"
 PNG = (SAMPLES / "7.png").read_bytes()

@@ -25,7 +25,7 @@ from quorate.client import AsyncClient, AsyncJobs, Client, Job, Jobs, RequestRef
 
 from .test_client import add_table
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e-batch")]
+pytestmark = pytest.mark.slow
 
 SAMPLES = Path(__file__).parents[2] / "examples" / "digits" / "samples"
 QUORATE = [sys.executable, "-P", "-c", "from quorate.cli import main; main()"]

@@ -27,8 +27,6 @@ from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.training.register import register_model
 
-pytestmark = pytest.mark.xdist_group("e2e-blind")
-
 ARMS = {"arm-one", "arm-vote", "arm-stack"}
 REQUESTS = 1500
 PICTURES = np.random.default_rng(3).integers(0, 256, (12, 8, 8), np.uint8)

@@ -31,7 +31,7 @@ from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.training.register import register_model
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e-client")]
+pytestmark = pytest.mark.slow
 
 SAMPLES = Path(__file__).parents[2] / "examples" / "digits" / "samples"
 COMMAND = [sys.executable, "-P", "-c", "from quorate.cli import main; main()"]

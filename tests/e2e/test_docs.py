@@ -20,7 +20,7 @@ from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.training.register import register_model
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e-docs")]
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "client.md").read_text("utf-8")

@@ -34,7 +34,8 @@ def test_every_answered_decision_survives_twenty_kills(digits, server):
                 try:
                     answer = client.post(f"{running.url}/v1/endpoints/digits/predict", json=BODY)
                 except httpx.TransportError:
-                    continue  # the worker died; nothing was answered
+                    stop.wait(0.02)  # the worker died; nothing was answered, and it needs the processor to come back
+                    continue
                 assert answer.status_code == 200
                 seen.add(answer.json()["id"])
                 fresh.release()

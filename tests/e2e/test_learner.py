@@ -30,6 +30,7 @@ def test_a_policy_learns_survives_kills_and_all_workers_draw_by_it(digits: Path,
     (digits / "quorate.yaml").write_text(POLICY)
     running = server(digits, "--workers", "2")
     http, images = running.http, load_digits().images[:200].tolist()
+    new = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))  # a connection each time
 
     def learner() -> dict[str, Any]:
         found: dict[str, Any] = http.get(f"{running.control}/v1/endpoints/digits/learner").json()
@@ -56,7 +57,7 @@ def test_a_policy_learns_survives_kills_and_all_workers_draw_by_it(digits: Path,
         """The slot and state version of new decisions; a new connection may be taken by either worker."""
         found = set()
         for _ in range(12):
-            answer = httpx.post(f"{running.url}/v1/endpoints/digits/predict", json={"instances": [images[0]]}).json()
+            answer = new.post(f"{running.url}/v1/endpoints/digits/predict", json={"instances": [images[0]]}).json()
             made = http.get(f"{running.control}/v1/decisions/{answer['id']}").json()
             found.add((DecisionId.parse(answer["id"]).slot, made["state_version"]))
         return found
@@ -85,3 +86,4 @@ def test_a_policy_learns_survives_kills_and_all_workers_draw_by_it(digits: Path,
     http.post(f"{running.control}/v1/endpoints/digits/learner/reset").raise_for_status()
     assert learner()["shares"] == {"good": 0.5, "one": 0.5}
     running.until(lambda: {v for _, v in workers()} == {version + 1}, within=30, what=running.log)
+    new.close()

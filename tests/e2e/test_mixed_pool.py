@@ -124,7 +124,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home.root
 
 
-@pytest.mark.xdist_group("mixed-pool")
 def test_four_libraries_are_one_graph(project: Path) -> None:
     home = Home(project)
     registry = Registry(home.registry, SystemClock())
@@ -146,7 +145,6 @@ def test_four_libraries_are_one_graph(project: Path) -> None:
     assert spoilt.tolist() == [[False] * 4, [False, False, False, True], [False] * 4, [False] * 4]
 
 
-@pytest.mark.xdist_group("mixed-pool")
 def test_a_member_that_answers_nan_loses_that_row_only(project: Path, server: Any) -> None:
     started = server(project, "--workers", "1")
     url = f"{started.url}/v1/endpoints/main/predict"

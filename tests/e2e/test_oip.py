@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytestmark = pytest.mark.xdist_group("e2e-oip")
-
 SAMPLES = Path(__file__).parents[2] / "examples" / "digits" / "samples"
 FILES = [(SAMPLES / name).read_bytes() for name in ("0.png", "3.png", "7.png")]
 PIXELS = np.stack([np.asarray(Image.open(SAMPLES / name).convert("L")) for name in ("0.png", "3.png", "7.png")])

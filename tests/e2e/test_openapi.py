@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("e2e-openapi")
-
 PORTS = ("inference", "control")
 METHODS = {"get", "put", "post", "delete", "patch", "options"}
 PIXELS = [[0] * 8] * 8

@@ -13,8 +13,6 @@ from typing import Any
 import httpx
 import pytest
 
-pytestmark = pytest.mark.xdist_group("e2e-outcomes")
-
 SAMPLES = Path(__file__).parents[2] / "examples" / "digits" / "samples"
 UNKNOWN = "01a1fbbc-5837-7000-8000-000000000000"  # nobody's decision: of 2026, from a boot that never was
 ENDPOINT = """

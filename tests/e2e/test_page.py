@@ -18,8 +18,6 @@ from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.training.register import register_model
 
-pytestmark = pytest.mark.xdist_group("e2e-page")
-
 SAMPLES = Path(__file__).parents[2] / "examples" / "digits" / "samples"
 LABEL = "[data-testid=label]"
 FLAT = """

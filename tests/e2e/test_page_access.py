@@ -18,8 +18,6 @@ SEVEN = Path(__file__).parents[2] / "examples" / "digits" / "samples" / "7.png"
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 LABEL = "[data-testid=label]"
 
-pytestmark = pytest.mark.xdist_group("e2e-page-access")
-
 
 def key(project: Path, role: str) -> str:
     line = [*COMMAND, "keys", "create", f"for {role}", "--role", role, "--json", "--project", str(project)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,33 +117,38 @@ def test_a_file_that_is_damaged_on_disk(digits: Path, server: Callable[..., Any]
     board.locator('[data-member="forest"]').get_by_text("ok", exact=True).wait_for()
 
 
-def test_control_is_killed_while_the_page_is_open(
-    digits: Path, server: Callable[..., Any], visit: Callable[..., Any]
-) -> None:
-    running = server(digits, "--console-port", "0")
+@pytest.fixture(scope="module")
+def running(module_server: Callable[..., Any], module_digits: Path) -> Iterator[Any]:
+    """Serves the page, and ends well; who kills a part of it waits until it is back."""
+    started = module_server(module_digits, "--console-port", "0")
+    yield started
+    assert started.stop() == 0
+
+
+def test_control_is_killed_while_the_page_is_open(running: Any, visit: Callable[..., Any]) -> None:
     page, board = visit(f"{running.console}/"), visit(f"{running.console}/overview")
+    board.locator(STATUS, has_text="Live").wait_for()
+    before = int(board.locator(".tile dd").first.inner_text())
     upload(page)
     page.get_by_text("of 5 members say 7").wait_for()
-    board.locator(STATUS, has_text="Live").wait_for()
-    board.wait_for_function("document.querySelector('.tile dd').textContent === '1'")
+    board.wait_for_function(f"document.querySelector('.tile dd').textContent === '{before + 1}'")
     os.kill(running.pid("control"), signal.SIGSTOP)  # alive, but silent: the supervisor does not help yet
     board.locator(STATUS, has_text="Control is not reachable since").wait_for()
-    assert board.locator(".tile dd").first.inner_text() == "1"  # the last figures stay
+    assert board.locator(".tile dd").first.inner_text() == str(before + 1)  # the last figures stay
     page.get_by_role("button", name="Ask again").click()
     asked(page, 2)
     page.locator("[data-testid=votes-note]", has_text="control is not reachable").wait_for(timeout=30_000)
     assert page.locator(LABEL).inner_text() == "7"
     os.kill(running.pid("control"), signal.SIGKILL)
     board.locator(STATUS, has_text="Live").wait_for(timeout=30_000)
-    board.wait_for_function("document.querySelector('.tile dd').textContent === '2'")
+    board.wait_for_function(f"document.querySelector('.tile dd').textContent === '{before + 2}'")
     page.get_by_role("button", name="Ask again").click()
     page.get_by_text("of 5 members say 7").wait_for()
 
 
 def test_a_page_that_is_opened_while_control_is_down_answers_and_learns_the_rest_later(
-    digits: Path, server: Callable[..., Any], visit: Callable[..., Any]
+    running: Any, visit: Callable[..., Any]
 ) -> None:
-    running = server(digits, "--console-port", "0")
     os.kill(running.pid("control"), signal.SIGSTOP)
     page = visit(f"{running.console}/")
     upload(page)
@@ -154,8 +159,7 @@ def test_a_page_that_is_opened_while_control_is_down_answers_and_learns_the_rest
     page.get_by_role("button", name="7").click()
 
 
-def test_the_console_is_killed(digits: Path, server: Callable[..., Any], visit: Callable[..., Any]) -> None:
-    running = server(digits, "--console-port", "0")
+def test_the_console_is_killed(running: Any, visit: Callable[..., Any]) -> None:
     page = visit(f"{running.console}/")
     upload(page)
     page.get_by_text("of 5 members say 7").wait_for()
@@ -167,17 +171,13 @@ def test_the_console_is_killed(digits: Path, server: Callable[..., Any], visit: 
     upload(page)
     page.get_by_text("of 5 members say 7").wait_for()
     assert running.pid("worker 0") == worker
-    assert running.stop() == 0
 
 
 def test_a_console_that_cannot_start_stops_nothing(digits: Path, server: Callable[..., Any]) -> None:
-    running = server(digits, "--console-port", "0", "--host", "127.0.0.1")
-    port = int(running.console.rpartition(":")[2])
-    running.stop()
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", port))
+        taken.bind(("127.0.0.1", 0))
         taken.listen()
-        again = server(digits, "--console-port", str(port))
-        assert "There is no page. Cannot listen on" in again.log()
-        assert "console" not in again.pids()
-        assert again.http.post(f"{again.url}/v1/endpoints/digits/predict", json=BODY).status_code == 200
+        running = server(digits, "--console-port", str(taken.getsockname()[1]))
+        assert "There is no page. Cannot listen on" in running.log()
+        assert "console" not in running.pids()
+        assert running.http.post(f"{running.url}/v1/endpoints/digits/predict", json=BODY).status_code == 200

@@ -16,8 +16,6 @@ from PIL import Image
 
 from quorate.ids import DecisionId
 
-pytestmark = pytest.mark.xdist_group("e2e-predict")
-
 SAMPLES = Path(__file__).parents[2] / "examples" / "digits" / "samples"
 SEVEN = (SAMPLES / "7.png").read_bytes()
 LABELS = [str(digit) for digit in range(10)]

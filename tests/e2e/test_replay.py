@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("e2e-replay")
-
 SAMPLES = Path(__file__).parents[2] / "examples" / "digits" / "samples"
 ENDPOINT = """
   replayed:

@@ -14,8 +14,6 @@ from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.training.register import register_model
 
-pytestmark = pytest.mark.xdist_group("e2e-rules")
-
 MODEL = """
 import numpy as np
 def predict(input):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,11 +17,23 @@ from benchmarks.faults.disk import configure, run  # noqa: E402
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 
 
+@pytest.fixture(scope="module")
+def configured(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The digits project with an endpoint that sheds and one that drops, applied; copy it, never change it."""
+    project = tmp_path_factory.mktemp("configured") / "digits"
+    shutil.copytree(trained, project)
+    configure(project)
+    return project
+
+
 @pytest.mark.parametrize("endpoint", ["shed", "drop"])
 @pytest.mark.parametrize("fault", ["full", "fail", "stall", "both", "small"])
-def test_what_is_lost_is_counted_and_nothing_else_is_lost(digits: Path, fault: str, endpoint: str) -> None:
-    configure(digits)
-    found = run(digits, fault, endpoint, root=ROOT, seconds=1.5, clients=3)
+def test_what_is_lost_is_counted_and_nothing_else_is_lost(
+    configured: Path, tmp_path: Path, fault: str, endpoint: str
+) -> None:
+    project = tmp_path / "digits"
+    shutil.copytree(configured, project)
+    found = run(project, fault, endpoint, root=ROOT, seconds=1.0, clients=2)
     if found is None:
         pytest.skip("no file system may be mounted here")
     assert found.faults == []

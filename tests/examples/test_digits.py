@@ -110,10 +110,9 @@ def test_the_script_trains_what_the_configuration_serves_and_reports_it(
 
 
 @pytest.mark.slow
-def test_the_real_pool_is_onnx_small_and_good(project: Path) -> None:
+def test_the_real_pool_is_onnx_small_and_good(trained: Path, project: Path) -> None:
     train = import_module("train")
-    home = Home(project)
-    train.train(home, progress)
+    home = Home(trained)
     registered = Registry(home.registry, SystemClock())
     for name in train.MEMBERS:
         manifest = registered.manifest(name)

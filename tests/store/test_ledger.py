@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,9 +17,8 @@ KEY = TrafficKey("digits", 100, 1, "mean", "policy")
 
 
 @pytest.fixture
-def connection(tmp_path: Path) -> Iterator[sa.Connection]:
-    database = Database(f"sqlite:///{tmp_path / 'store.db'}")
-    database.migrate()
+def connection(tmp_path: Path, new_store: Callable[[str], Database]) -> Iterator[sa.Connection]:
+    database = new_store(f"sqlite:///{tmp_path / 'store.db'}")
     with database.begin() as connection:
         yield connection
     database.close()

@@ -41,10 +41,9 @@ DAY = 86_400.0
 class Books:
     """A project with a journal, a ledger and a keeper."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, new_store: Callable[[str], Database]) -> None:
         self.home = Home(root)
-        self.database = Database(self.home.store_url)
-        self.database.migrate()
+        self.database = new_store(self.home.store_url)
         self.clock = FakeClock()
         self.events: list[tuple[str, int]] = []
         self.version = 0
@@ -81,9 +80,9 @@ class Books:
 
 
 @pytest.fixture
-def books(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Books]:
+def books(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_store: Callable[[str], Database]) -> Iterator[Books]:
     monkeypatch.setattr(compact, "SMALL", 0)
-    books = Books(tmp_path)
+    books = Books(tmp_path, new_store)
     yield books
     books.database.close()
 

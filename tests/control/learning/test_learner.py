@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +84,11 @@ class Adding(Policy):
 class Project:
     """An endpoint over two members, and strategies ``a``, ``b`` and ``both``; decisions made by hand."""
 
-    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch, new_store: Callable[[str], Database]) -> None:
         load = plugins.load
         monkeypatch.setattr(plugins, "load", lambda f, n: Adding if (f, n) == ("policies", "adding") else load(f, n))
         self.home = Home(root)
-        self.database = Database(self.home.store_url)
-        self.database.migrate()
+        self.database = new_store(self.home.store_url)
         members = tuple(MemberRoute(name, 1, "onnx", name, {}, SIGNATURE, (), "y", []) for name in "ab")
         self.pool = PoolRoute("pool", "classification", SIGNATURE, members)
         self.revision = 0
@@ -170,8 +169,8 @@ def rewarded(decision: Decision, **rewards: float) -> Joined:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    return Project(tmp_path, monkeypatch)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_store: Callable[[str], Database]) -> Project:
+    return Project(tmp_path, monkeypatch, new_store)
 
 
 def test_with_the_truth_every_strategy_has_a_reward(project: Project) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +22,8 @@ EACH = 400
 
 
 @pytest.fixture
-def connection(tmp_path: Path) -> Iterator[sa.Connection]:
-    database = Database(f"sqlite:///{tmp_path / 'store.db'}")
-    database.migrate()
+def connection(tmp_path: Path, new_store: Callable[[str], Database]) -> Iterator[sa.Connection]:
+    database = new_store(f"sqlite:///{tmp_path / 'store.db'}")
     with database.begin() as connection:
         yield connection
     database.close()

@@ -16,7 +16,7 @@ import pytest
 
 from quorate.serving.grpc import open_inference_pb2 as messages
 
-pytestmark = [pytest.mark.xdist_group("e2e-grpc-bad-input"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 GENEROUS = 30.0
 LIMIT = 1 << 20

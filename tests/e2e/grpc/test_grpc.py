@@ -20,8 +20,6 @@ from PIL import Image
 from quorate.serving.grpc import open_inference_pb2 as messages
 from quorate.serving.grpc.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-pytestmark = [pytest.mark.xdist_group("e2e-grpc")]
-
 GENEROUS = 30.0
 SAMPLES = Path(__file__).parents[3] / "examples" / "digits" / "samples"
 PIXELS = np.stack([np.asarray(Image.open(SAMPLES / name).convert("L")) for name in ("0.png", "3.png", "7.png")])
