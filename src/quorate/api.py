@@ -36,6 +36,7 @@ from quorate.training.register import register_model
 
 if TYPE_CHECKING:
     from quorate.client.experiments import Experiments
+    from quorate.client.learners import Learners
 
 START_TIMEOUT = 60.0
 _MARK = "# Written by quorate.Endpoint from Python; it is written again at the next serve()."
@@ -317,6 +318,12 @@ class Server:
         from quorate.client.experiments import Experiments
 
         return Experiments(self.control_url, api_key)
+
+    def learners(self, api_key: str | None = None) -> Learners:
+        """What its policies have learned: look, reset, warm-start. Needs the extra ``client``; close what you get."""
+        from quorate.client.learners import Learners
+
+        return Learners(self.control_url, api_key)
 
     def __enter__(self) -> Server:
         return self

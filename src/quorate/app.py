@@ -56,13 +56,17 @@ def _worker(args: argparse.Namespace) -> None:
 
 def _control(args: argparse.Namespace) -> None:
     from quorate.control.server import serve
+    from quorate.explaining import explainer
+    from quorate.registry.registry import Registry
 
+    home, clock = Home(args.home), SystemClock()
     serve(
-        Home(args.home),
+        home,
+        explain=explainer(home, Registry(home.registry, clock), clock),
         host=args.host,
         port=args.port,
         insecure=args.insecure,
-        clock=SystemClock(),
+        clock=clock,
         workers=args.workers,
         inference=args.inference,
         life_fd=args.life_fd,

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 from sklearn.datasets import load_digits
 
+from quorate.client import Learners
 from quorate.ids import DecisionId
 
 POLICY = """
@@ -80,6 +81,14 @@ def test_a_policy_learns_survives_kills_and_all_workers_draw_by_it(digits: Path,
             return 0
 
     running.until(lambda: learned() == 80, within=30, what=running.log)
+    version = learner()["version"]
+    running.until(lambda: {v for _, v in workers()} == {version}, within=30, what=running.log)
+
+    with Learners(running.control) as learners:
+        learners.warm_start("digits", since=0.0)
+        begun = learners.wait("digits")
+        assert (begun.state, begun.learned) == ("done", {"learned": 80, "not_drawn": 5}), begun
+        assert learners.get("digits").rows == begun.learned
     version = learner()["version"]
     running.until(lambda: {v for _, v in workers()} == {version}, within=30, what=running.log)
 

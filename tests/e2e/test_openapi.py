@@ -27,7 +27,7 @@ TRIAL = {
 }
 LEFT_OUT = {
     "apply", "cancel_job", "cancel_replay", "withdraw_experiment", "dataset_file", "delete_dataset", "switch",
-    "learner", "reset",
+    "learner", "reset", "warm_start", "newest_warm_start", "shares_over_time",
 }  # fmt: skip
 CHANGING = {f"/v1/experiments/{name}" for name in ("plan", "selftest")}  # these need traffic with outcomes
 CHANGING |= {f"/v1/experiments/{{id}}/{name}" for name in ("start", "stop", "promote", "keep")}
@@ -41,6 +41,7 @@ BODIES: dict[str, Any] = {
     "repositoryIndex": {},
     "write_dataset": {"endpoint": "digits"},
     "erase": {"endpoint": "digits", "unit": "nobody"},
+    "explain_example": {"context": {"tier": "gold"}, "facts": {"input.rows": 2}},
     "plan_switch": {"to": "stacking"},
     "submit_replay": {"endpoint": "digits", "strategy": "svm"},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -51,6 +52,7 @@ fronts:
       - {when: input.kind == "columns", to: table}
       - {when: context.secret, to: hidden}
     otherwise: main
+  inside: {rules: [{when: 'input.missing > 0 or endpoint.main.distance > 50', to: hidden}], otherwise: main}
   alike: {rules: [{when: context.secret == "yes", to: hidden}], otherwise: main}
 """
 
@@ -128,6 +130,11 @@ def test_a_front_sends_requests_on(ask: Any, decision: Any) -> None:
     assert decision(plain)["facts"]["front.rule"] == "otherwise"
 
 
+def test_a_front_looks_into_the_input(ask: Any) -> None:
+    assert ask("inside", [[1, 2]]).json()["endpoint"] == "main"
+    assert ask("inside", [[1, 2], [9e6, 0]]).json()["endpoint"] == "hidden"
+
+
 def test_what_does_not_fit_is_the_endpoints_422(ask: Any) -> None:
     wrong = ask("door", [{"y": 5}])
     assert (wrong.status_code, wrong.json()["path"]) == (422, "instances[0].y")
@@ -161,11 +168,29 @@ def test_the_protocol_serves_fronts_over_one_signature(site: Any) -> None:
     assert "door" not in index
 
 
-def test_batches_go_to_endpoints(site: Any) -> None:
+def test_batches_and_jobs_go_through_a_front(site: Any, decision: Any) -> None:
     url = f"{site.url}/v1/endpoints/door/batch"
-    refused = site.http.post(url, content=b"[1,2]\n", headers={"content-type": "application/x-ndjson"})
-    assert refused.status_code == 404
-    assert "ask one of: table, hidden, main" in refused.json()["detail"]
+    body = b'[1, 2]\n{"x": 5}\n{"instance": [1, 2], "context": {"secret": true}}\n'
+    headers = {"content-type": "application/x-ndjson"}
+    answered = site.http.post(url, content=body, headers=headers)
+    rows = [json.loads(line) for line in answered.text.splitlines()]
+    assert [row.get("endpoint") for row in rows[:3]] == ["main", "table", "hidden"]
+    assert rows[2].keys() == {"row", "prediction", "decision", "decision_row", "revision", "endpoint"}
+    assert rows[3]["summary"] == {"rows": 3, "answered": 3, "failed": 0, "complete": True}
+    found = site.http.get(f"{site.control}/v1/decisions/{rows[1]['decision']}").json()
+    assert (found["endpoint"], found["facts"]) == ("table", {"front": "door", "front.rule": "1"})
+    table = site.http.post(url, content=b"x", headers={"content-type": "application/vnd.apache.parquet"})
+    assert table.status_code == 415
+    job = site.http.post(f"{site.control}/v1/jobs?endpoint=door", content=body, headers=headers)
+    assert job.status_code == 202, job.text
+    where = f"{site.control}/v1/jobs/{job.json()['id']}"
+    site.until(
+        lambda: site.http.get(where).json()["state"] not in ("queued", "running"),
+        within=30,
+        what=lambda: f"the job has ended: {site.http.get(where).text}",
+    )
+    ended = site.http.get(where).json()
+    assert (ended["state"], ended["rows_done"], ended["rows_failed"]) == ("done", 3, 0)
 
 
 def test_the_control_port_and_the_metrics_show_them(site: Any, ask: Any) -> None:
@@ -174,6 +199,7 @@ def test_the_control_port_and_the_metrics_show_them(site: Any, ask: Any) -> None
     assert [(front["name"], front["revision"], front["otherwise"]) for front in listed["fronts"]] == [
         ("alike", 1, "main"),
         ("door", 1, "main"),
+        ("inside", 1, "main"),
     ]
     history = site.http.get(f"{site.control}/v1/endpoints/door").json()
     assert (history["served"], history["front"]["name"], len(history["revisions"])) == (None, "door", 1)
@@ -182,3 +208,45 @@ def test_the_control_port_and_the_metrics_show_them(site: Any, ask: Any) -> None
     assert 'quorate_front_requests_total{endpoint="main",front="door"}' in metrics or (
         'quorate_front_requests_total{front="door",endpoint="main"}' in metrics
     )
+
+
+def test_the_rules_and_what_an_example_would_fire_are_told(site: Any, ask: Any) -> None:
+    ask("main", [[1, 2]], tier="gold", divisor=1)
+    where = f"{site.control}/v1/endpoints"
+    main = site.http.get(f"{where}/main/rules").json()
+    assert [(rule["number"], rule["then"], rule["never"]) for rule in main["rules"]] == [
+        (1, {"high": 1.0}, False),
+        (2, {"low": 1.0, "high": 0.0}, False),
+    ]
+    assert main["rules"][0]["fired"] >= 1
+    assert (main["kind"], main["otherwise"], main["keys"]) == ("endpoint", {"low": 1.0}, ["divisor", "tier"])
+    assert [fact["name"] for fact in main["facts"]] == ["input.distance", "input.rows"]
+    door = site.http.get(f"{where}/door/rules").json()
+    assert (door["kind"], door["rules"][0]["then"], door["rules"][0]["fired"]) == ("front", {"table": 1.0}, None)
+    assert site.http.get(f"{where}/hidden/rules").json()["rules"] == []
+    assert site.http.get(f"{where}/nobody/rules").status_code == 404
+
+    def tried(name: str, **example: Any) -> Any:
+        return site.http.post(f"{where}/{name}/rules/explain", json=example)
+
+    gold = tried("main", context={"tier": "gold", "divisor": 0}, instances=[[1, 2], [1, 2], [1, 2]]).json()
+    assert (gold["fires"], gold["then"]) == (2, {"low": 1.0, "high": 0.0})
+    assert gold["rules"][0]["why"] == "division by zero"
+    assert gold["rules"][0]["parts"][0]["text"] == "1 / context.divisor > 0"
+    assert 0 < gold["facts"]["input.distance"] < 10
+    assert tried("inside", instances=[[9e6, 0]]).json()["then"] == {"hidden": 1.0}
+    assert tried("inside", instances=[[1, 2]]).json()["fires"] is None
+    assert tried("door", facts={"input.kind": "columns"}).json()["fires"] == 1
+    assert tried("door").json()["unknown"] == ["input.kind"]
+    assert tried("hidden").json()["then"] == {"low": 0.5, "high": 0.5}
+    for wrong, path in (
+        ({"facts": {"input.row": 1}}, "facts.input.row"),
+        ({"facts": {"input.rows": "x"}}, "facts.input.rows"),
+        ({"context": [1]}, "context"),
+        ({"instances": [[1]]}, "instances"),
+        ({"rows": 1}, "rows"),
+    ):
+        refused = tried("main", **wrong)
+        assert (refused.status_code, refused.json()["path"]) == (422, path), refused.text
+    assert tried("nobody").status_code == 404
+    assert site.http.post(f"{where}/main/rules/explain", content=b"x").status_code == 415

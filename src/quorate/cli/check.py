@@ -8,9 +8,10 @@ import typer
 
 from quorate.cli._config import HERE, WRONG, Json, Project, home_of, problems_shown, registry_of
 from quorate.cli._output import note, print_json
+from quorate.clock import SystemClock
 from quorate.control.revisions.apply import read_config
 from quorate.control.revisions.resolve import resolve
-from quorate.errors import ConfigError
+from quorate.errors import ConfigError, NotFound
 from quorate.home import Home
 from quorate.spec import ConfigProblems
 
@@ -54,20 +55,24 @@ def command(
 
 
 def _explain(home: Home, path: str, endpoint: str | None, *, json: bool) -> None:
-    from quorate.cli import _explain as explaining  # imports what serves, which the plain check does without
+    from quorate.cli._explain import lines, read_example  # imports what serves, which the plain check does without
+    from quorate.explaining import explain
 
-    example = explaining.read_example(path)
+    example = read_example(path)
     with problems_shown():
         config, _ = read_config(home)
         resolved = resolve(config, registry_of(home))
-    found = explaining.explain(home, registry_of(home), resolved.routing, example, endpoint)
+    try:
+        found = explain(home, registry_of(home), resolved.routing, example, endpoint, SystemClock())
+    except NotFound as error:
+        raise ConfigError(error.message, path="--endpoint") from None
     if json:
         print_json(found)
         return
     if not found:
         typer.echo("No endpoint has rules, and there is no front; --endpoint NAME explains any policy.")
     for index, each in enumerate(found):
-        typer.echo(("\n" if index else "") + "\n".join(explaining.lines(each)))
+        typer.echo(("\n" if index else "") + "\n".join(lines(each)))
 
 
 def _count(number: int, what: str) -> str:

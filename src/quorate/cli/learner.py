@@ -13,7 +13,8 @@ from quorate.clock import SystemClock
 from quorate.codecs import snapshot
 from quorate.control.audit import local_user
 from quorate.control.learning.learner import Learning, served
-from quorate.control.learning.routes import LearnerView, forget, view
+from quorate.control.learning.routes import forget
+from quorate.control.learning.views import LearnerView, view
 from quorate.control.listening import ingest_now
 from quorate.errors import NotFound
 from quorate.home import Home

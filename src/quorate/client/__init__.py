@@ -12,6 +12,9 @@ from quorate.client.experiments_asynchronous import AsyncExperiments
 from quorate.client.job_requests import Job
 from quorate.client.jobs import Jobs
 from quorate.client.jobs_asynchronous import AsyncJobs
+from quorate.client.learner_requests import Learned, WarmStart
+from quorate.client.learners import Learners
+from quorate.client.learners_asynchronous import AsyncLearners
 from quorate.client.sync import Client
 
 __all__ = [
@@ -19,6 +22,7 @@ __all__ = [
     "AsyncClient",
     "AsyncExperiments",
     "AsyncJobs",
+    "AsyncLearners",
     "BatchRow",
     "Client",
     "EndpointInfo",
@@ -27,6 +31,8 @@ __all__ = [
     "Item",
     "Job",
     "Jobs",
+    "Learned",
+    "Learners",
     "OutcomeReceipt",
     "Prediction",
     "QuorateClientError",
@@ -37,4 +43,5 @@ __all__ = [
     "ServerUnavailable",
     "Shed",
     "Tensor",
+    "WarmStart",
 ]

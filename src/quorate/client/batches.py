@@ -37,6 +37,7 @@ class BatchRow:
     """One result of ``batch``: ``row`` is its number in the input, and either ``prediction`` or ``error`` is set.
 
     Outcomes are told about ``decision`` and ``decision_row``. ``strategy`` and ``degraded`` are None where blind.
+    ``endpoint`` is who answered, where a front was asked.
     """
 
     row: int
@@ -47,6 +48,7 @@ class BatchRow:
     revision: int | None = None
     strategy: str | None = None
     degraded: bool | None = None
+    endpoint: str | None = None
 
     @property
     def label(self) -> str | None:
@@ -57,7 +59,9 @@ class BatchRow:
         """This row as an answer of its own."""
         if self.prediction is None or self.decision is None:
             return None
-        return Answer(self.decision, endpoint, (self.prediction,), strategy=self.strategy, degraded=self.degraded)
+        return Answer(
+            self.decision, self.endpoint or endpoint, (self.prediction,), strategy=self.strategy, degraded=self.degraded
+        )
 
 
 class _Error(msgspec.Struct):
@@ -75,6 +79,7 @@ class _Line(msgspec.Struct):
     revision: int | None = None
     strategy: str | None = None
     degraded: bool | None = None
+    endpoint: str | None = None
 
 
 class _Summary(msgspec.Struct):

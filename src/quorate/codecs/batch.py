@@ -1,7 +1,7 @@
 """Rows of a batch's answer, as NDJSON lines, an Arrow stream or a Parquet file, piece by piece; then a summary.
 
-A row is ``{"row", "id"?, "prediction", "decision", "decision_row", "revision", "strategy"?, "degraded"?}`` or
-``{"row", "id"?, "error": {"code", "detail", "path"?}}``. Tables have one column for each of these, flattened.
+A row is ``{"row", "id"?, "endpoint"?, "prediction", "decision", "decision_row", "revision", "strategy"?, "degraded"?}``
+or ``{"row", "id"?, "error": {"code", "detail", "path"?}}``. Tables have one column for each of these, flattened.
 """
 
 from __future__ import annotations
@@ -126,6 +126,7 @@ def schema() -> Any:
             ("error_code", pa.string()),
             ("error", pa.string()),
             ("error_path", pa.string()),
+            ("endpoint", pa.string()),
         ]
     )
 

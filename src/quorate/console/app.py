@@ -23,6 +23,7 @@ from quorate.console.pages.login import login_page, waiting_page
 from quorate.console.pages.overview import Watch
 from quorate.console.pages.try_it import Desk
 from quorate.console.parts.frame import frame
+from quorate.console.policies.routes import policy_pages
 from quorate.console.session import Session, Sessions
 from quorate.console.settings import ConsoleSettings
 from quorate.console.style import HEAD
@@ -138,6 +139,7 @@ def create_app(settings: ConsoleSettings, *, on_ready: Callable[[], None]) -> Ga
                 _nothing()
         return None
 
+    policy_pages(apis, open_page, reloading, _nothing)
     ui.run_with(
         app,
         title="Quorate",

@@ -28,6 +28,7 @@ from quorate.control.health import Files, readings
 from quorate.control.jobs.desk import JobDesk
 from quorate.control.jobs.routes import jobs_router
 from quorate.control.learning.routes import learner_router
+from quorate.control.learning.warm_starts import WarmStarts
 from quorate.control.model_routes import models_router
 from quorate.control.outcomes.routes import outcomes_router
 from quorate.control.overview import Overview, overview
@@ -37,6 +38,7 @@ from quorate.control.replay.desk import ReplayDesk
 from quorate.control.replay.routes import replays_router
 from quorate.control.report import Report, report
 from quorate.control.revisions.submit import preview, submit
+from quorate.control.rule_routes import Explain, rules_router
 from quorate.control.switching.routes import switch_router
 from quorate.control.why import route_of, why
 from quorate.errors import (
@@ -69,7 +71,8 @@ PREVIEWS = 2
 class Services:
     """What the handlers call; ``workers`` is how many there should be, 0 where that is not known.
 
-    Without ``jobs`` and ``replays`` those there are can be looked at, but none is taken in.
+    Without ``jobs``, ``replays`` and ``warm_starts`` those there are can be looked at, but none is taken in; without
+    ``explain`` no example is tried.
     """
 
     home: Home
@@ -80,6 +83,8 @@ class Services:
     workers: int = 0
     jobs: JobDesk | None = None
     replays: ReplayDesk | None = None
+    warm_starts: WarmStarts | None = None
+    explain: Explain | None = None
 
 
 def create_app(services: Services, access: Access) -> FastAPI:
@@ -101,7 +106,8 @@ def create_app(services: Services, access: Access) -> FastAPI:
     app.include_router(outcomes_router(services.database, services.clock))
     desk = services.jobs or JobDesk(services.home, services.database, services.clock, None)
     app.include_router(jobs_router(desk, lambda: snapshot.read_or_empty(services.home.snapshot).limits.batch_bytes))
-    app.include_router(learner_router(services.home, services.database, services.clock))
+    app.include_router(learner_router(services.home, services.database, services.clock, services.warm_starts))
+    app.include_router(rules_router(services.home, services.explain))
     app.include_router(erasing_router(services.home, services.database, services.clock))
     app.include_router(dataset_router(DatasetDesk(services.home, services.database, services.clock)))
     s = services

@@ -27,9 +27,11 @@ from quorate.control.jobs.desk import JobDesk
 from quorate.control.journal.compacting import CompactProcess
 from quorate.control.journal.ingest import follow
 from quorate.control.journal.keeping import Keeper, keep_shipping
+from quorate.control.learning.warm_starts import Stopped, WarmStarts
 from quorate.control.listening import listeners
 from quorate.control.outcomes.joined import Listener
 from quorate.control.replay.desk import ReplayDesk
+from quorate.control.rule_routes import Explain
 from quorate.control.usage import sample_usage
 from quorate.home import Home
 from quorate.registry.registry import Registry
@@ -46,6 +48,7 @@ DRAIN_S = 5
 BACKLOG = 128
 READINGS_S = 1.0
 DATASETS_S = 2.0
+REST_S = 0.002
 NICE = 10
 """What of the processor ingesting and shipping leave to others (nice value; Linux has it for each thread)."""
 
@@ -61,11 +64,12 @@ def serve(
     ready_fd: int,
     workers: int = 0,
     inference: str | None = None,
+    explain: Explain | None = None,
 ) -> None:
     """Serve the control port until SIGTERM, or until ``life_fd`` ends because the supervisor is gone.
 
     ``ready_fd`` gets one byte when the port is open; ``workers`` is how many processes should answer,
-    ``inference`` the URL that jobs ask. Raises
+    ``inference`` the URL that jobs ask, ``explain`` what tries examples of requests against rules. Raises
     :class:`~quorate.errors.ConfigError` for an address that needs keys where there are none, and
     :class:`~quorate.errors.StoreError`.
     """
@@ -79,10 +83,11 @@ def serve(
         jobs = JobDesk(home, database, clock, inference)
         registry = Registry(home.registry, clock)
         replays = ReplayDesk(home, registry, database, clock)
-        services = Services(home, registry, database, journal, clock, workers, jobs, replays)
+        warm = WarmStarts(home, database, registry.blobs.read, clock)
+        services = Services(home, registry, database, journal, clock, workers, jobs, replays, warm, explain)
         app = create_app(services, access)
         listener = listeners(home, database, registry, clock)
-        with _ingesting(home, database, clock, counters, listener), _working(jobs, replays):
+        with _ingesting(home, database, clock, counters, listener, warm), _working(jobs, replays):
             asyncio.run(_run(app, listen(host, port, BACKLOG), counters, life_fd=life_fd, ready_fd=ready_fd))
     finally:
         counters.close()
@@ -97,7 +102,9 @@ def _humbly(work: Callable[..., None], *arguments: Any, **more: Any) -> None:
 
 
 @contextmanager
-def _ingesting(home: Home, database: Database, clock: Clock, counters: Counters, listener: Listener) -> Iterator[None]:
+def _ingesting(
+    home: Home, database: Database, clock: Clock, counters: Counters, listener: Listener, warm: WarmStarts
+) -> Iterator[None]:
     """Ingest, learn and keep the journals in threads of their own while the block runs."""
     stop = threading.Event()
 
@@ -108,7 +115,13 @@ def _ingesting(home: Home, database: Database, clock: Clock, counters: Counters,
     keeper = Keeper(home, database, clock, count=count, process=compacting)
     deleted = counters.counter("quorate_capture_files_total")
     eraser = Eraser(home, database, clock, busy=lambda: keeper.compacting)
+
+    def rest() -> None:
+        if stop.wait(REST_S):
+            raise Stopped("Control stops; nothing was learned. Ask again.")
+
     more: dict[str, Callable[[], object]] = {
+        "A policy cannot be warm-started": lambda: warm.work(rest),
         "A subject cannot be erased": eraser.work,
         "Captured inputs cannot be deleted": CaptureKeeper(home, clock, count=deleted.add).tidy,
     }

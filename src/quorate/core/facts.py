@@ -71,7 +71,6 @@ CATALOGUE: tuple[Fact, ...] = (
         "the request",
         "share",
         1.0,
-        askers=POLICY,
     ),
     _number(
         "input.distance",
@@ -80,18 +79,15 @@ CATALOGUE: tuple[Fact, ...] = (
         "robust standard deviations",
         askers=POLICY,
     ),
-    _number("image.width", "Width, before any preprocessing.", _PICTURE, "pixels", low=1.0, whole=True, askers=POLICY),
-    _number(
-        "image.height", "Height, before any preprocessing.", _PICTURE, "pixels", low=1.0, whole=True, askers=POLICY
-    ),
-    _number("image.brightness", "Mean of its grey levels.", _PICTURE, "share of white", 1.0, askers=POLICY),
-    _number("image.contrast", "Standard deviation of its grey levels.", _PICTURE, "share of white", 1.0, askers=POLICY),
+    _number("image.width", "Width, before any preprocessing.", _PICTURE, "pixels", low=1.0, whole=True),
+    _number("image.height", "Height, before any preprocessing.", _PICTURE, "pixels", low=1.0, whole=True),
+    _number("image.brightness", "Mean of its grey levels.", _PICTURE, "share of white", 1.0),
+    _number("image.contrast", "Standard deviation of its grey levels.", _PICTURE, "share of white", 1.0),
     _number(
         "image.sharpness",
         "Standard deviation of the Laplacian of its grey levels; a blurred picture has little.",
         _PICTURE,
         "share of white",
-        askers=POLICY,
     ),
     Fact(
         "request.interpretable",
@@ -158,6 +154,22 @@ CATALOGUE: tuple[Fact, ...] = (
         "milliseconds",
         askers=FRONT,
     ),
+    _number(
+        "endpoint.NAME.distance",
+        "Distance from the held-out rows of that endpoint's models, as `input.distance`; not known where the input is "
+        "not one that it takes.",
+        "the request's numbers, against the models' held-out rows",
+        "robust standard deviations",
+        askers=FRONT,
+    ),
+    Fact(
+        "endpoint.NAME.drift",
+        "text",
+        "What monitors say of that endpoint's input; not known where no monitor runs.",
+        "`.quorate/run/drift.json`",
+        values=("stable", "warning", "drift"),
+        askers=FRONT,
+    ),
     Fact(
         "endpoint.NAME.healthy",
         "boolean",
@@ -199,7 +211,7 @@ def need(name: str, asker: Asker) -> Fact:
         return fact
     known = [each.name for each in available(asker)]
     if fact is not None:
-        instead = "a front, which chooses before the input is read" if asker == "front" else "an endpoint's own policy"
+        instead = "a front, which has no pool of its own" if asker == "front" else "an endpoint's own policy"
         raise ConfigError(f"the fact '{name}' is not known to {instead}; expected one of {', '.join(known)}.")
     near = get_close_matches(name, known, 1)
     hint = f"; did you mean '{near[0]}'?" if near else "."

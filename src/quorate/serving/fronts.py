@@ -1,33 +1,27 @@
-"""Fronts: names that send each request on to an endpoint, by rules over what is known before its input is read."""
+"""Fronts: names that send each request on to an endpoint, by rules over what is seen of it before that reads it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from typing import NamedTuple
 
-import msgspec
-
 from quorate.clock import Clock
-from quorate.codecs.snapshot import FrontRoute, Limits
+from quorate.codecs.snapshot import FrontRoute
 from quorate.core import facts as catalogue
+from quorate.core.distance import Reference
 from quorate.core.rules.ruleset import Ruleset
-from quorate.core.types import InputKind, Scalar, Signature
+from quorate.core.types import Scalar, Signature
+from quorate.errors import MemberError
 from quorate.serving.endpoint import LoadedEndpoint
-from quorate.serving.facts import Surroundings, interpretable, time_facts
-from quorate.serving.forms import FormReader, query_options
-from quorate.serving.inputs import Context
+from quorate.serving.facts import HEAVY_BYTES, PIXELS, Surroundings, distance, interpretable, time_facts
+from quorate.serving.lanes import ThreadLane
 from quorate.serving.pool import LoadedPool
-from quorate.web import json
+from quorate.serving.sight import Seen, Sight
 
-
-class Seen(NamedTuple):
-    """What is known of a request before it is known which endpoint reads it; ``kind`` is that of its first row."""
-
-    kind: InputKind | None
-    rows: int
-    size: int
-    arrived: float
-    context: Mapping[str, Scalar]
+log = logging.getLogger("quorate.serving")
 
 
 class Sent(NamedTuple):
@@ -37,63 +31,36 @@ class Sent(NamedTuple):
     facts: Mapping[str, Scalar]
 
 
-class _Fields(msgspec.Struct):
-    """What a front reads of a JSON body; the endpoint reads all of it, and says what is wrong with it."""
-
-    instances: list[msgspec.Raw]
-    context: Context = {}
-
-
-_FIELDS = msgspec.json.Decoder(_Fields)
-
-
-def look(body: bytes, media_type: str, content_type: bytes, query: bytes, arrived: float, limits: Limits) -> Seen:
-    """What a front sees of a request to predict; client errors name the field."""
-    size = len(body)
-    if media_type in ("application/json", ""):
-        read: _Fields = json.decode(body, depth=limits.json_depth, decoder=_FIELDS)
-        kind = _kind(bytes(read.instances[0])) if read.instances else None
-        return Seen(kind, len(read.instances), size, arrived, read.context)
-    if media_type == "multipart/form-data":
-        images, context, _ = FormReader(content_type, limits).read(body)
-        return Seen("image", len(images), size, arrived, context)
-    _, context = query_options(query)
-    return Seen("image", 1, size, arrived, context)
-
-
-def _kind(row: bytes) -> InputKind | None:
-    """What a row of JSON is: an object is a picture if it has ``b64``, else columns; lists are numbers (or pixels)."""
-    if row.startswith(b"["):
-        return "array"
-    if not row.startswith(b"{"):
-        return None
-    try:
-        keys = msgspec.json.decode(row, type=dict[str, msgspec.Raw]).keys()
-    except msgspec.DecodeError:
-        return None
-    return "image" if keys == {"b64"} else "columns"
-
-
 class LoadedFront:
-    """A front in memory. ``targets`` are all names it may send requests to, fronts among them.
+    """A front in memory; ``on_fact_failure()`` counts what could not be found out because of an error.
 
-    ``in_flight()`` are the requests that the worker answers now.
+    ``references`` are the numbers that are usual for an endpoint's models, by its name; set by the loader for those of
+    :attr:`measured`.
     """
 
-    def __init__(self, route: FrontRoute, clock: Clock, surroundings: Surroundings) -> None:
+    def __init__(
+        self,
+        route: FrontRoute,
+        clock: Clock,
+        surroundings: Surroundings,
+        on_fact_failure: Callable[[], None] = lambda: None,
+    ) -> None:
         self.route = route
+        self.references: dict[str, Reference | None] = {}
         self.name = route.name
         self._ruleset = Ruleset([rule.when for rule in route.rules], "front")
         self._around = surroundings
         self._clock = clock
         self._endpoints: Mapping[str, LoadedEndpoint] = {}
         self._fronts: Mapping[str, LoadedFront] = {}
+        self._on_failure = on_fact_failure
+        self._failed = False
 
     def join(self, endpoints: Mapping[str, LoadedEndpoint], fronts: Mapping[str, LoadedFront]) -> None:
         """Know what else there is; before any request."""
         self._endpoints, self._fronts = endpoints, fronts
 
-    @property
+    @cached_property
     def targets(self) -> tuple[LoadedEndpoint, ...]:
         """All endpoints that a request may come to, by way of other fronts too."""
         found: dict[str, LoadedEndpoint] = {}
@@ -104,7 +71,7 @@ class LoadedFront:
                 found[name] = self._endpoints[name]
         return tuple(found.values())
 
-    @property
+    @cached_property
     def signature(self) -> Signature | None:
         """The signature that all its endpoints share; None where they differ."""
         first, *others = (target.pool.route.signature for target in self.targets)
@@ -125,6 +92,34 @@ class LoadedFront:
         """Whether none of its endpoints answers."""
         return all(target.unloaded for target in self.targets)
 
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The endpoints whose distance its rules look at."""
+        return tuple(name.split(".", 1)[1].rpartition(".")[0] for name in self._ruleset.facts if _is_distance(name))
+
+    @cached_property
+    def _looks_inside(self) -> bool:
+        """Whether it, or a front it sends to, measures pixels or reads rows."""
+        named = self._ruleset.facts
+        if "input.missing" in named or not named.isdisjoint(PIXELS) or any(map(_is_distance, named)):
+            return True
+        targets = [*(rule.to for rule in self.route.rules), self.route.otherwise]
+        return any(self._fronts[name]._looks_inside for name in targets if name in self._fronts)
+
+    async def send_aside(self, seen: Seen, in_flight: int, lane: ThreadLane) -> Sent:
+        """:meth:`send`, in a thread where finding facts out would hold the event loop up.
+
+        What takes longer than half of the shortest deadline of its endpoints is not known.
+        """
+        if seen.size <= HEAVY_BYTES or not self._looks_inside:
+            return self.send(seen, in_flight)
+        seconds = min(target.deadline for target in self.targets) / 2
+        try:
+            return await asyncio.wait_for(lane.submit(partial(self.send, seen, in_flight)), seconds)
+        except (TimeoutError, MemberError):
+            self._on_failure()
+            return self.send(seen._replace(sight=None), in_flight)
+
     def send(self, seen: Seen, in_flight: int) -> Sent:
         """The endpoint that a request goes to."""
         facts = {name: self._fact(name, seen, in_flight) for name in self._ruleset.facts if name[:5] != "time."}
@@ -140,9 +135,19 @@ class LoadedFront:
         return Sent(self._endpoints[name], {"front": self.name, "front.rule": rule})
 
     def _fact(self, name: str, seen: Seen, in_flight: int) -> Scalar:
-        about = catalogue.parts(name)
-        if about is not None:
-            return self._of_endpoint(self._endpoints[about[1]], about[2])
+        """One fact; None where it is not known, or an error keeps it."""
+        try:
+            about = catalogue.parts(name)
+            if about is not None:
+                return self._of_endpoint(self._endpoints[about[1]], about[2], seen.sight)
+            if name == "input.missing" or name.startswith("image."):
+                return None if seen.sight is None else self._inside(name, seen.sight)
+        except Exception:
+            self._on_failure()
+            if not self._failed:
+                self._failed = True
+                log.exception("Facts of the front '%s' could not be found out; this is logged once", self.name)
+            return None
         match name:
             case "input.kind":
                 return seen.kind
@@ -160,21 +165,42 @@ class LoadedFront:
                 return self._around.memory()
         return None
 
-    @staticmethod
-    def _of_endpoint(endpoint: LoadedEndpoint, what: str) -> Scalar:
+    def _inside(self, name: str, sight: Sight) -> Scalar:
+        if name == "input.missing":
+            return sight.missing(self.signature)
+        if name in PIXELS:
+            return None if sight.pixels is None else sight.pixels[PIXELS.index(name)]
+        return None if sight.size is None else sight.size[0 if name == "image.width" else 1]
+
+    def _of_endpoint(self, endpoint: LoadedEndpoint, what: str, sight: Sight | None) -> Scalar:
         pool = endpoint.pool
-        if what == "in_flight":
-            return endpoint.in_flight
-        if what == "healthy":
-            return not (endpoint.unloaded or pool.unloaded) and pool.sound
+        match what:
+            case "in_flight":
+                return endpoint.in_flight
+            case "healthy":
+                return not (endpoint.unloaded or pool.unloaded) and pool.sound
+            case "drift":
+                return self._around.drift(endpoint.name)
+            case "distance":
+                signature = pool.route.signature
+                raw = None if sight is None else sight.raw(signature)
+                return None if raw is None else distance(self.references.get(endpoint.name), raw, signature)
         return pool.backlog_ms(pool.units_for(pool.everyone))
 
 
+def _is_distance(name: str) -> bool:
+    return name.startswith("endpoint.") and name.endswith(".distance")
+
+
 def loaded(
-    routes: Sequence[FrontRoute], endpoints: Mapping[str, LoadedEndpoint], clock: Clock, around: Surroundings
+    routes: Sequence[FrontRoute],
+    endpoints: Mapping[str, LoadedEndpoint],
+    clock: Clock,
+    around: Surroundings,
+    failing: Callable[[str], Callable[[], None]] = lambda _: lambda: None,
 ) -> dict[str, LoadedFront]:
-    """All fronts of a manifest."""
-    fronts = {route.name: LoadedFront(route, clock, around) for route in routes}
+    """All fronts of a manifest; ``failing(name)`` counts the facts that an error kept from one."""
+    fronts = {route.name: LoadedFront(route, clock, around, failing(route.name)) for route in routes}
     for front in fronts.values():
         front.join(endpoints, fronts)
     return fronts

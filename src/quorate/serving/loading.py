@@ -21,6 +21,7 @@ from quorate.serving.breaker import Breaker
 from quorate.serving.desired import Desired
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.facts import Surroundings, reference_of
+from quorate.serving.fronts import LoadedFront
 from quorate.serving.generation import Generation, Model
 from quorate.serving.lanes import ThreadLane
 from quorate.serving.measuring import Measurer
@@ -111,6 +112,7 @@ class Loader:
                 if loaded.facts is not None and loaded.facts.measures_distance:
                     loaded.facts.reference = await self._background.submit(self._reference, loaded.pool.route)
                 endpoints[endpoint.name] = loaded
+            known = await self._fronts(routing, endpoints)
         except BaseException:
             self._runs, self.residency.budget = before, budget
             for pool in built:
@@ -130,7 +132,7 @@ class Loader:
             endpoints,
             models,
             Keyring(routing.keys, secret=routing.secret),
-            fronts.loaded(routing.fronts, endpoints, self._clock, self._surroundings),
+            known,
         )
         desired.mark(generation)
         generation.acquire()
@@ -176,6 +178,14 @@ class Loader:
                     raise
                 log.error("Strategy '%s' of '%s' cannot answer: %s", strategy.name, route.name, error)
         return states
+
+    async def _fronts(self, routing: Routing, endpoints: Mapping[str, LoadedEndpoint]) -> Mapping[str, LoadedFront]:
+        found = fronts.loaded(routing.fronts, endpoints, self._clock, self._surroundings, self._meters.fact_failure)
+        for front in found.values():
+            for name in front.measured:
+                route = endpoints[name].pool.route
+                front.references[name] = await self._background.submit(self._reference, route)
+        return found
 
     def _reference(self, route: PoolRoute) -> Reference | None:
         found = reference_of(self._opener.sample(route), route.signature)

@@ -14,10 +14,11 @@ from quorate.errors import InvalidInput, NotFound
 from quorate.serving import oip_responses
 from quorate.serving.call import Call
 from quorate.serving.endpoint import LoadedEndpoint
-from quorate.serving.fronts import LoadedFront, Seen
+from quorate.serving.fronts import LoadedFront
 from quorate.serving.generation import Generation, Model
 from quorate.serving.plane import Plane
 from quorate.serving.residency import unloaded
+from quorate.serving.sight import RawSight, Seen
 from quorate.web import json
 
 Target = LoadedEndpoint | Model | LoadedFront
@@ -127,7 +128,8 @@ async def answer(plane: Plane, found: Target, call: Call) -> Answered:
         return Answered(found.member.name, str(found.member.version), output, {})
     if isinstance(found, LoadedFront):
         kind = found.pool.route.signature.input_kind
-        sent = plane.send(found, Seen(kind, call.rows, call.size, call.arrived, call.context))
+        sight = RawSight(call.raw, plane.generation.limits)
+        sent = await plane.send(found, Seen(kind, call.rows, call.size, call.arrived, call.context, sight))
         decision = await plane.predict(sent.endpoint, replace(call, facts=sent.facts))
     else:
         decision = await plane.predict(found, call)

@@ -20,7 +20,7 @@ from quorate.serving.deciding import decision as decision_of
 from quorate.serving.endpoint import Choice, LoadedEndpoint
 from quorate.serving.execution import Execution
 from quorate.serving.feed import Feed, prepare_all
-from quorate.serving.fronts import LoadedFront, Seen, Sent
+from quorate.serving.fronts import LoadedFront, Sent
 from quorate.serving.generation import Generation, Model
 from quorate.serving.journal import Journal
 from quorate.serving.lanes import ThreadLane
@@ -28,6 +28,7 @@ from quorate.serving.meters import Meters
 from quorate.serving.pace import Pace
 from quorate.serving.pool import LoadedPool
 from quorate.serving.residency import Residency, unloaded
+from quorate.serving.sight import Seen
 from quorate.serving.strategies import Served, no_quorum, serve
 from quorate.serving.units import Unit
 
@@ -85,17 +86,21 @@ class Plane:
             if front is not None:
                 targets = ", ".join(target.name for target in front.targets)
                 raise NotFound(
-                    f"'{name}' is a front: it sends single requests on to an endpoint, and has nothing of its own to "
-                    f"answer this; ask one of: {targets}.",
+                    f"'{name}' is a front: it sends requests on to an endpoint, and has nothing of its own to answer "
+                    f"this; ask one of: {targets}.",
                     path="endpoint",
                 )
             known = ", ".join(sorted({*self.generation.endpoints, *self.generation.fronts})) or "none"
             raise NotFound(f"There is no endpoint '{name[:64]}'; expected one of: {known}.", path="endpoint")
         return found
 
-    def send(self, front: LoadedFront, seen: Seen) -> Sent:
+    async def way(self, front: LoadedFront, seen: Seen) -> Sent:
+        """Where a front would send a request."""
+        return await front.send_aside(seen, self._waiting, self.lane)
+
+    async def send(self, front: LoadedFront, seen: Seen) -> Sent:
         """Where a front sends a request, counted."""
-        sent = front.send(seen, self._waiting)
+        sent = await self.way(front, seen)
         self.meters.fronted(front.name, sent.endpoint.name)
         return sent
 

@@ -23,7 +23,6 @@ from quorate.serving.bulk.desk import BatchRequest, BulkDesk
 from quorate.serving.call import Call
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.forms import FormReader, query_options
-from quorate.serving.fronts import Seen, look
 from quorate.serving.gate import Gate
 from quorate.serving.http import HTML, JSON, Body, Headers, Reply, Request, allow, no_route
 from quorate.serving.idempotency import IdempotencyTable
@@ -34,6 +33,7 @@ from quorate.serving.outcomes import OutcomeDesk
 from quorate.serving.plane import Plane
 from quorate.serving.prompt import Asked, PromptDesk, Told
 from quorate.serving.repository import Repository
+from quorate.serving.sight import Seen, look
 from quorate.web import headers as header
 from quorate.web.limits import ClientDisconnected
 from quorate.web.openapi import docs_html
@@ -225,7 +225,7 @@ class RestApp:
         if front is None:
             endpoint, way = self._plane.endpoint(name), NOTHING
         else:
-            endpoint, way = self._plane.send(front, self._seen(request, body))
+            endpoint, way = await self._plane.send(front, self._seen(request, body))
         call = self._call(request, endpoint, body, key, way)
 
         async def answer() -> Reply:

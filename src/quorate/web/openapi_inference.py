@@ -95,6 +95,7 @@ def _batch_schemas() -> Schema:
                 revision=count,
                 strategy={**STRING, "description": "What answered; absent where blind."},
                 degraded={**BOOLEAN, "description": "Whether a member that was asked failed; absent where blind."},
+                endpoint={**STRING, "description": "Who answered, where a front was asked."},
             ),
         },
         "BatchSummary": {

@@ -30,7 +30,8 @@ from quorate.codecs.snapshot import (
 )
 from quorate.control.journal.ingest import ingest_lock
 from quorate.control.learning.learner import Learner, served
-from quorate.control.learning.routes import forget, view
+from quorate.control.learning.routes import forget
+from quorate.control.learning.views import view
 from quorate.control.listening import catch_up
 from quorate.control.outcomes.joined import Joined
 from quorate.control.revisions.publication import content

@@ -114,6 +114,18 @@ def test_what_is_hardly_meant_is_a_notice(ruled: Any) -> None:
     assert always == "fronts.inner: rule 1 fires for every request; what follows is not reached."
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ('context.tier == "gold"', "drift.state == 'drift'", "endpoints.main.policy: rule 2"),
+        ("input.rows > 3", "endpoint.main.drift == 'drift'", "fronts.inner: rule 1"),
+    ],
+)
+def test_a_rule_that_waits_for_a_monitor_is_a_notice(ruled: Any, old: str, new: str, where: str) -> None:
+    (waits,) = notices(ruled, old, new)
+    assert waits.startswith(f"{where} looks at drift, which is unknown until a monitor writes")
+
+
 def test_fronts_have_revisions_as_endpoints_have(ruled: Any) -> None:
     applied = ruled.apply()
     assert applied.revisions == {"main": 1, "values": 1, "front": 1, "inner": 1}

@@ -61,10 +61,11 @@ def test_what_cannot_mean_anything_is_an_error_at_its_column(text, column, says)
     assert says in caught.value.message
 
 
-def test_a_front_does_not_know_what_is_in_the_input():
+def test_a_front_knows_the_input_but_no_pool_of_its_own():
     check(parse("input.kind == 'image' and endpoint.digits.in_flight < 9"), "front")
-    for text in ("input.missing > 0.5", "member.svm.healthy", "load.queue_ms > 1"):
-        with pytest.raises(ConfigError, match="is not known to a front, which chooses before"):
+    check(parse("input.missing > 0.5 and image.sharpness < 0.1 and endpoint.digits.distance > 3"), "front")
+    for text in ("input.distance > 3", "member.svm.healthy", "load.queue_ms > 1"):
+        with pytest.raises(ConfigError, match="is not known to a front, which has no pool of its own"):
             check(parse(text), "front")
     with pytest.raises(ConfigError, match="not known to an endpoint's own policy"):
         check(parse("endpoint.digits.healthy"), "policy")

@@ -9,7 +9,7 @@ from nicegui.context import context
 
 from quorate.console.elements import Node, put
 
-PLACES = (("/", "Try it"), ("/overview", "Overview"))
+PLACES = (("/", "Try it"), ("/overview", "Overview"), ("/rules", "Rules"), ("/learner", "Learner"))
 
 CHOOSE = "(event) => { location.search = '?endpoint=' + encodeURIComponent(event.target.value); }"
 

@@ -74,7 +74,8 @@ class JobDesk:
         """Refuse what cannot be run: :class:`NotFound`, :class:`NotReady`, :class:`Overloaded`."""
         if self._inference is None:
             raise NotReady("This control process was not told where the inference port is; it runs no jobs.")
-        known = [route.name for route in self._routing().endpoints]
+        routing = self._routing()
+        known = [*(endpoint.name for endpoint in routing.endpoints), *(front.name for front in routing.fronts)]
         if endpoint not in known:
             shown = ", ".join(known) or "none"
             raise NotFound(f"There is no endpoint '{endpoint[:64]}'; expected one of: {shown}.", path="endpoint")

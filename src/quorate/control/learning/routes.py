@@ -2,54 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
-from fastapi import APIRouter, Path, Request
-from numpy.typing import NDArray
-from pydantic import Field
+from fastapi import APIRouter, Path, Query, Request
 
 from quorate.clock import Clock
 from quorate.codecs import snapshot
 from quorate.control import openapi
+from quorate.control.experiments.hiding import require_shown
+from quorate.control.learning.history import SharesView, shares
 from quorate.control.learning.learner import Learning, served
-from quorate.control.view import View
-from quorate.errors import NotFound
+from quorate.control.learning.views import LearnerView, WarmStartView, view
+from quorate.control.learning.warm_starts import WarmStarts
+from quorate.errors import NotFound, NotReady
 from quorate.home import Home
 from quorate.spec.model import NAME
 from quorate.store import learners
 from quorate.store.audit import add_entry
 from quorate.store.database import Database
-from quorate.store.learners import StoredLearner
 
-_MOST = 1000
+DEFAULT_S = 30 * 86400.0
+"""How far back a warm start looks where it is not said."""
+
+_WARM = "/v1/endpoints/{name}/learner/warm-start"
 Name = Annotated[str, Path(pattern=NAME)]
 
 
-class RewardView(View):
-    """What is learned from: ``low`` counts as 0 and ``high`` as 1."""
-
-    metric: str
-    low: float
-    high: float
-
-
-class LearnerView(View):
-    """What an endpoint's policy has learned. Times are Unix seconds."""
-
-    endpoint: str
-    policy: str
-    reward: RewardView
-    version: int = Field(description="Of the state; 0 before anything was learned. Decisions record it.")
-    since: float | None = Field(description="When learning began, for these strategies and settings.")
-    updated: float | None
-    rows: dict[str, int] = Field(description="Rows of which something became known, by what became of them.")
-    shares: dict[str, float] = Field(description="Probability of each strategy for a request without context.")
-    state: dict[str, Any] = Field(description="What the policy keeps; arrays of up to 1,000 numbers, else their shape.")
-
-
-def learner_router(home: Home, database: Database, clock: Clock) -> APIRouter:
-    """Routes below ``/v1/endpoints/{name}/learner``."""
+def learner_router(home: Home, database: Database, clock: Clock, warm_starts: WarmStarts | None = None) -> APIRouter:
+    """Routes below ``/v1/endpoints/{name}/learner``; without ``warm_starts`` none is done."""
     router = APIRouter()
 
     def learning(name: str) -> Learning:
@@ -64,15 +44,61 @@ def learner_router(home: Home, database: Database, clock: Clock) -> APIRouter:
         with database.read() as connection:
             return view(learning(name), learners.learner(connection, name))
 
+    @router.get(
+        "/v1/endpoints/{name}/learner/shares",
+        tags=["endpoints"],
+        responses=openapi.reading("not_found", "store", "conflict"),
+    )
+    def shares_over_time(
+        name: Name,
+        hours: Annotated[float, Query(gt=0, le=24 * 366, description="How far back.")] = 24,
+    ) -> SharesView:
+        """How many requests the policy gave each strategy, over time."""
+        mine = learning(name)
+        with database.read() as connection:
+            require_shown(connection, name)
+            return shares(connection, name, list(mine.policy.strategies), hours, clock.now())
+
     @router.post(
         "/v1/endpoints/{name}/learner/reset", tags=["endpoints"], responses=openapi.reading("not_found", "store")
     )
     def reset(name: Name, request: Request) -> LearnerView:
         """Have the policy forget what it learned; the workers follow within seconds."""
-        author = f"key {request.state.key_id}" if request.state.key_id else "control port"
-        return forget(database, learning(name), author, clock.now())
+        return forget(database, learning(name), _author(request), clock.now())
+
+    @router.post(
+        _WARM, tags=["endpoints"], status_code=202, responses=openapi.reading("not_found", "store", "conflict")
+    )
+    def warm_start(
+        name: Name,
+        request: Request,
+        since: Annotated[
+            float | None,
+            Query(ge=0, le=1e11, description="Learn from decisions made from then on, Unix seconds; 30 days back."),
+        ] = None,
+    ) -> WarmStartView:
+        """Have the policy begin anew with what is known of decisions that the same strategies made.
+
+        It is done in the background, one at a time; what was learned is replaced at its end, at once.
+        """
+        mine = learning(name)
+        if warm_starts is None:
+            raise NotReady("This control process does no warm starts; try again in a moment.")
+        return warm_starts.ask(mine, clock.now() - DEFAULT_S if since is None else since, _author(request))
+
+    @router.get(_WARM, tags=["endpoints"], responses=openapi.reading("not_found", "store"))
+    def newest_warm_start(name: Name) -> WarmStartView:
+        """The warm start that was asked for last, since control started."""
+        found = None if warm_starts is None else warm_starts.newest(name)
+        if found is None:
+            raise NotFound(f"No warm start of '{name}' was asked for since control started.", path="name")
+        return found
 
     return router
+
+
+def _author(request: Request) -> str:
+    return f"key {request.state.key_id}" if request.state.key_id else "control port"
 
 
 def forget(database: Database, learning: Learning, author: str, now: float) -> LearnerView:
@@ -84,32 +110,3 @@ def forget(database: Database, learning: Learning, author: str, now: float) -> L
         lost = {} if before is None else {"version": before.version, "rows": dict(before.counts)}
         add_entry(connection, at=now, actor=author, action="learner.reset", subject=learning.name, detail=lost)
     return view(learning, fresh)
-
-
-def view(learning: Learning, stored: StoredLearner | None) -> LearnerView:
-    """A learner as it is shown; one of another policy than is served counts as none."""
-    mine = stored if stored is not None and stored.key == learning.key else None
-    state = learning.state(mine)
-    shares = learning.policy.distribution(state, {}, {}).tolist()
-    arrays = {name: _shown(array) for name, array in state.arrays.items()}
-    return LearnerView(
-        endpoint=learning.name,
-        policy=learning.policy.kind,
-        reward=RewardView(metric=learning.reward.metric, low=learning.reward.low, high=learning.reward.high),
-        version=0 if mine is None else mine.version,
-        since=None if mine is None else mine.since,
-        updated=None if mine is None else mine.updated,
-        rows={} if mine is None else dict(mine.counts),
-        shares=dict(zip(learning.policy.strategies, shares, strict=True)),
-        state={**state.meta, **arrays},
-    )
-
-
-def _shown(array: NDArray[Any]) -> Any:
-    """Its numbers, those that JSON has none for as None; of a large one the shape."""
-    if array.size > _MOST:
-        return f"{array.dtype} {list(array.shape)}"
-    plain = array.astype(object)
-    if array.dtype.kind == "f":
-        plain[~np.isfinite(array)] = None
-    return plain.tolist()

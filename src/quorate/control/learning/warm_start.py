@@ -7,27 +7,29 @@ policy was: with the probabilities they were drawn with, in the order they were 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
-from quorate.codecs import learned
+from quorate.clock import Clock
+from quorate.codecs import learned, snapshot
 from quorate.codecs.gather import gather
 from quorate.codecs.lookup import JournalReader
 from quorate.control.experiments.counting import counting
 from quorate.control.journal.ingest import INDEXES
 from quorate.control.learning.answering import LoggedRevision, ReadBlob
 from quorate.control.learning.feedback import OTHER_POLICY, feedback
-from quorate.control.learning.learner import Learning
-from quorate.control.learning.routes import LearnerView, view
+from quorate.control.learning.learner import Learning, served
+from quorate.control.learning.views import LearnerView, view
 from quorate.control.outcomes.joined import Joined
 from quorate.core.select.base import Feedback
 from quorate.core.types import Decision
-from quorate.errors import NotFound
+from quorate.errors import Conflict, NotFound
 from quorate.home import Home
 from quorate.store import learners, ledger
 from quorate.store.audit import add_entry
 from quorate.store.database import Database
+from quorate.store.learners import StoredLearner
 from quorate.store.ledger import TRUTH
 
 AT_ONCE = 2000
@@ -41,23 +43,76 @@ def warm_start(
 
     It is one transaction: outcomes that come meanwhile are ingested, and learned from, after it.
     """
-    past = _Past(learning, read)
-    reader = JournalReader(home.journal, cached=INDEXES)
     with database.begin() as connection:
         before = learners.learner(connection, learning.name)
-        fresh = learning.anew(before, now)
-        state, counts = learning.state(fresh), Counter[str]()
-        for ids in ledger.joined_since(connection, since, AT_ONCE):
-            found = (decision for _, decision in gather(reader, ids))
-            mine = [d for d in found if isinstance(d, Decision) and d.endpoint == learning.name]
-            told = past.told(connection, [_all_new(each) for each in counting(connection, mine)], counts)
-            if told:
-                state = learning.policy.learn(state, sorted(told, key=lambda each: each.at)) or state
-        stored = learning.after(fresh, state, now).counting(counts)
-        learners.put(connection, stored)
-        detail = {"since": since, "rows": dict(stored.counts)}
-        add_entry(connection, at=now, actor=author, action="learner.warm_start", subject=learning.name, detail=detail)
+        stored = learned_from(home, connection, learning, read, since, before, now=now)
+        _keep(connection, stored, since, author, now)
     return view(learning, stored)
+
+
+def warm_start_beside(
+    home: Home,
+    database: Database,
+    learning: Learning,
+    read: ReadBlob,
+    since: float,
+    *,
+    author: str,
+    clock: Clock,
+    rest: Callable[[], None],
+) -> LearnerView:
+    """The same without keeping others from writing to the store; hold the ingest lock, or rows that become known
+    meanwhile are lost. ``rest()`` is called now and then, and may raise to end it.
+
+    :class:`~quorate.errors.Conflict` where the learner was changed, or its policy, while it was being made.
+    """
+    with database.read() as connection:
+        before = learners.learner(connection, learning.name)
+        stored = learned_from(home, connection, learning, read, since, before, now=clock.now(), rest=rest)
+    with database.begin() as connection:
+        found = learners.learner(connection, learning.name)
+        served_now = None if snapshot.current_version(home.snapshot) is None else snapshot.read(home.snapshot)
+        same = served_now is not None and getattr(served(served_now, learning.name), "key", None) == learning.key
+        if not same or (found and found.version) != (before and before.version):
+            raise Conflict(
+                f"The learner of '{learning.name}' was reset, or its policy changed, during the warm start; nothing of "
+                "that was kept. Ask again.",
+                path="name",
+            )
+        _keep(connection, stored, since, author, clock.now())
+    return view(learning, stored)
+
+
+def learned_from(
+    home: Home,
+    connection: sa.Connection,
+    learning: Learning,
+    read: ReadBlob,
+    since: float,
+    before: StoredLearner | None,
+    *,
+    now: float,
+    rest: Callable[[], None] = lambda: None,
+) -> StoredLearner:
+    """The learner that follows ``before``, with what is known of decisions from ``since`` on; nothing is written."""
+    past = _Past(learning, read)
+    reader = JournalReader(home.journal, cached=INDEXES)
+    fresh = learning.anew(before, now)
+    state, counts = learning.state(fresh), Counter[str]()
+    for ids in ledger.joined_since(connection, since, AT_ONCE):
+        found = (decision for _, decision in gather(reader, ids))
+        mine = [d for d in found if isinstance(d, Decision) and d.endpoint == learning.name]
+        told = past.told(connection, [_all_new(each) for each in counting(connection, mine)], counts)
+        if told:
+            state = learning.policy.learn(state, sorted(told, key=lambda each: each.at)) or state
+        rest()
+    return learning.after(fresh, state, now).counting(counts)
+
+
+def _keep(connection: sa.Connection, stored: StoredLearner, since: float, author: str, now: float) -> None:
+    learners.put(connection, stored)
+    detail = {"since": since, "rows": dict(stored.counts)}
+    add_entry(connection, at=now, actor=author, action="learner.warm_start", subject=stored.endpoint, detail=detail)
 
 
 class _Past:

@@ -11,6 +11,7 @@ from quorate.core import facts
 from quorate.core.rules.analyse import implies
 from quorate.core.rules.parse import parse
 from quorate.core.rules.ruleset import Ruleset, said
+from quorate.core.rules.syntax import names
 from quorate.core.select.base import Policy
 from quorate.core.select.rules import Rules, Use
 from quorate.errors import ConfigError
@@ -78,6 +79,7 @@ def notices(endpoint: str, spec: EndpointSpec, policy: Policy, *, blind: bool) -
                         f"{where}: rule {index + 1} is for callers who ask for an answer that people can follow, and "
                         f"uses '{name}', which is not declared interpretable."
                     )
+    yield from (f"{where}: {told}" for told in _of_drift(policy.ruleset))
     if blind:
         yield (
             f"{where} is blind, but who knows the rules and a request knows which rule fires; only what a rule draws "
@@ -87,6 +89,16 @@ def notices(endpoint: str, spec: EndpointSpec, policy: Policy, *, blind: bool) -
 
 def _used(use: Use) -> list[str]:
     return [use] if isinstance(use, str) else [name for name, weight in use.items() if weight > 0]
+
+
+def _of_drift(ruleset: Ruleset) -> Iterator[str]:
+    """Rules that wait for a monitor: what they look at is unknown where none writes it."""
+    for index, node in enumerate(ruleset.nodes):
+        if any(name == "drift.state" or (name[:9] == "endpoint." and name[-6:] == ".drift") for name in names(node)):
+            yield (
+                f"rule {index + 1} looks at drift, which is unknown until a monitor writes .quorate/run/drift.json; "
+                "this release has no monitor of its own."
+            )
 
 
 class Fronts:
@@ -180,3 +192,4 @@ class Fronts:
                 self.notices.append(f"fronts.{name}: {said(finding)}")
             else:
                 self._report((*path, "rules", finding.rule), f"fronts.{name}: {said(finding)}")
+        self.notices += [f"fronts.{name}: {told}" for told in _of_drift(ruleset)]

@@ -6,13 +6,14 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from quorate.codecs import batch as rows_codec
 from quorate.codecs.batch import ARROW, NDJSON, PARQUET, RowWriter
+from quorate.core.types import Signature
 from quorate.errors import MemberError, NotReady, Overloaded, QuorateError, UnsupportedMediaType
 from quorate.serving.bulk.feed import Feed
 from quorate.serving.bulk.meters import BulkMeters
@@ -93,14 +94,12 @@ class BulkDesk:
         if {form, answer} != {NDJSON}:
             await self._in_thread(load_arrow)
         options, context = query_options(request.query)
-        with self._plane.pinned():
-            endpoint = self._plane.endpoint(request.endpoint)
-            if options.strategy is not None:
-                endpoint.choose(options.strategy, context, lambda: 0.0)
-            signature = endpoint.pool.route.signature
+        signature = self._signature(request.endpoint, form, options.strategy, context)
         if self._streams >= STREAMS:
             raise Overloaded(f"This worker has {STREAMS} batches under way already; retry later.", retry_after=5.0)
-        wish = Wish(endpoint.name, options.strategy, options.max_ms, context, request.request_id, request.traceparent)
+        wish = Wish(
+            request.endpoint, options.strategy, options.max_ms, context, request.request_id, request.traceparent
+        )
         limits = self._plane.generation.limits
         feed = Feed(request.source, total=limits.batch_bytes, encoding=request.encoding)
         self._count(1)
@@ -118,6 +117,23 @@ class BulkDesk:
             raise
         writer = rows_codec.writer(answer)
         return [(b"content-type", answer.encode())], self._answer(feed, source, wish, writer)
+
+    def _signature(self, name: str, form: str, strategy: str | None, context: Mapping[str, Any]) -> Signature:
+        """What rows are read as; of a front, what all its endpoints take, which lines of NDJSON need not be."""
+        with self._plane.pinned():
+            front = self._plane.generation.fronts.get(name)
+            if front is None:
+                endpoint = self._plane.endpoint(name)
+                if strategy is not None:
+                    endpoint.choose(strategy, context, lambda: 0.0)
+                return endpoint.pool.route.signature
+            if front.signature is None and form != NDJSON:
+                raise UnsupportedMediaType(
+                    f"'{name}' is a front over endpoints of different inputs or outputs, so its rows are not one "
+                    f"table; send them as {NDJSON}.",
+                    path="Content-Type",
+                )
+            return front.pool.route.signature
 
     def _count(self, step: int) -> None:
         self._streams += step

@@ -15,6 +15,7 @@ from quorate.errors import InvalidInput, QuorateError, TooLarge
 from quorate.serving.bulk.feed import Feed
 from quorate.serving.bulk.parts import Id, Part, about_row
 from quorate.serving.inputs import Context, InputReader, check_context
+from quorate.serving.sight import JsonSight, Seen, kind_of
 from quorate.web import json
 
 MAX_ID = 256
@@ -137,6 +138,11 @@ class JsonPart:
     def digest(self, indices: Sequence[int]) -> bytes:
         """See :class:`~quorate.serving.bulk.parts.Part`."""
         return hashlib.sha256(b"\n".join(self._items[i].row for i in indices)).digest()
+
+    def seen(self, index: int, arrived: float, limits: Limits) -> Seen:
+        """See :class:`~quorate.serving.bulk.parts.Part`."""
+        row = self._items[index].row
+        return Seen(kind_of(row), 1, len(row), arrived, self.context, JsonSight([row], limits))
 
 
 class NdjsonSource:

@@ -10,6 +10,7 @@ from quorate.codecs.snapshot import Limits
 from quorate.core.types import Scalar
 from quorate.errors import MalformedRequest, QuorateError
 from quorate.serving.inputs import InputReader
+from quorate.serving.sight import Seen
 
 _ROW = re.compile(r"^Row \d+")
 _INDEX = re.compile(r"instances\[(\d+)\]")
@@ -43,6 +44,9 @@ class Part(Protocol):
 
     def digest(self, indices: Sequence[int]) -> bytes:
         """SHA-256 of some of its rows."""
+
+    def seen(self, index: int, arrived: float, limits: Limits) -> Seen:
+        """One of its rows as a front sees it, as a request of its own; the context is :attr:`context`."""
 
 
 class Source(Protocol):

@@ -23,6 +23,7 @@ from quorate.errors import (
 )
 from quorate.serving import answers
 from quorate.serving.bulk.parts import Part, about_row, place
+from quorate.serving.bulk.ways import Way, ways
 from quorate.serving.call import Call
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.inputs import InputReader
@@ -53,7 +54,10 @@ Aside = Callable[[int, Callable[[], Any]], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What was asked of all rows of a batch; ``context`` holds where a row has no such key itself."""
+    """What was asked of all rows of a batch; ``context`` holds where a row has no such key itself.
+
+    ``endpoint`` may be a front.
+    """
 
     endpoint: str
     strategy: str | None
@@ -83,33 +87,43 @@ class Scorer:
         retried: Callable[[], None],
         rng: random.Random,
     ) -> None:
-        self.rows_per_call = FIRST_ROWS
+        self._sizes: dict[str, int] = {}
         self._plane = plane
         self._wish = wish
         self._turn = turn
         self._aside = aside
         self._retried = retried
         self._rng = rng
-        self._reader: InputReader | None = None
+        self._readers: dict[str, InputReader] = {}
+
+    @property
+    def rows_per_call(self) -> int:
+        """How many rows a part should have: as many as all endpoints that rows went to take at once."""
+        return min(MOST_ROWS, sum(self._sizes.values())) or FIRST_ROWS
 
     async def score(self, part: Part) -> list[Row]:
         """The part's rows, in order."""
         found: dict[int, Row] = {i: self._failed(part, i, error) for i, error in part.faults.items()}
-        groups = [[i for i in range(part.count) if i not in part.faults]]
+        groups = await self._groups(part, [i for i in range(part.count) if i not in part.faults])
         while groups:
-            group = groups.pop(0)
+            way, group = groups.pop(0)
             if not group:
                 continue
             try:
                 async with self._turn:
-                    found |= await self._call(part, group)
+                    found |= await self._call(part, way, group)
             except _OF_ROWS as error:
-                groups = [*await self._around(part, group, error, found), *groups]
+                groups = [*((way, some) for some in await self._around(part, way, group, error, found)), *groups]
             except _TooSlow:
-                self.rows_per_call = max(1, len(group) // 2)
-                groups = [*_halves(group), *groups]
-            except (NotFound, Forbidden):
-                raise
+                self._sizes[way.endpoint] = max(1, len(group) // 2)
+                groups = [*((way, some) for some in _halves(group)), *groups]
+            except (NotFound, Forbidden) as error:
+                if not way.facts or self._wish.endpoint not in self._plane.generation.fronts:
+                    raise
+                if way.endpoint in self._plane.generation.endpoints:  # it is about what was asked of that endpoint
+                    found |= {i: self._failed(part, i, error) for i in group}
+                else:
+                    groups = [*await self._groups(part, group), *groups]  # the front sends them elsewhere now
             except Exception as error:
                 if not isinstance(error, QuorateError):
                     log.exception("A micro-batch of %s failed (%s)", self._wish.endpoint, self._wish.request_id)
@@ -117,14 +131,22 @@ class Scorer:
             await asyncio.sleep(0)  # inline members leave the loop no gap by themselves
         return [found[i] for i in range(part.count)]
 
-    async def _call(self, part: Part, group: Sequence[int]) -> dict[int, Row]:
+    async def _groups(self, part: Part, indices: Sequence[int]) -> list[tuple[Way, list[int]]]:
+        """Rows that are scored together; of a front's, no more than their endpoint takes at once."""
+        found: list[tuple[Way, list[int]]] = []
+        for way, some in await ways(self._plane, self._wish.endpoint, part, indices, self._wish.context):
+            size = self._sizes.get(way.endpoint, FIRST_ROWS) if way.facts else max(1, len(some))
+            found += [(way, some[first : first + size]) for first in range(0, len(some), size)]
+        return found
+
+    async def _call(self, part: Part, way: Way, group: Sequence[int]) -> dict[int, Row]:
         """One micro-batch as one decision; a shed one is tried again."""
         clock = self._plane.clock
         until = clock.monotonic() + RETRY_FOR_S
         pause = _FIRST_PAUSE
         while True:
             try:
-                return await self._decide(part, group)
+                return await self._decide(part, way, group)
             except Overloaded as error:
                 wait = max(pause, min(error.retry_after, _LONGEST_PAUSE)) * self._rng.uniform(0.5, 1.0)
                 if clock.monotonic() + wait >= until:
@@ -133,10 +155,10 @@ class Scorer:
             self._retried()
             await asyncio.sleep(wait)
 
-    async def _decide(self, part: Part, group: Sequence[int]) -> dict[int, Row]:
+    async def _decide(self, part: Part, way: Way, group: Sequence[int]) -> dict[int, Row]:
         plane, wish = self._plane, self._wish
         with plane.pinned():  # for each micro-batch anew: a long batch must not keep an old revision alive
-            endpoint = plane.endpoint(wish.endpoint)
+            endpoint = plane.endpoint(way.endpoint)
             reader = self._reader_of(endpoint)
             limits = plane.generation.limits
             raw = await self._aside(part.size, lambda: part.raw(group, reader, limits))
@@ -154,6 +176,7 @@ class Scorer:
                 request_id=wish.request_id,
                 traceparent=wish.traceparent,
                 priority="bulk",
+                facts=way.facts,
             )
             try:
                 decision = await plane.predict(endpoint, call)
@@ -163,23 +186,28 @@ class Scorer:
                     raise _TooSlow(error.message) from None
                 raise
             self._adapt(len(group), plane.clock.monotonic() - started, endpoint, limits.rows)
-        return dict(zip(group, _rows(part, group, decision, blind=endpoint.blind), strict=True))
+            if way.facts:
+                plane.meters.fronted(wish.endpoint, endpoint.name)
+        rows = _rows(part, group, decision, blind=endpoint.blind, named=bool(way.facts))
+        return dict(zip(group, rows, strict=True))
 
     def _reader_of(self, endpoint: LoadedEndpoint) -> InputReader:
         signature = endpoint.pool.route.signature
-        if self._reader is None or self._reader.signature is not signature:
-            self._reader = InputReader(signature)
-        return self._reader
+        known = self._readers.get(endpoint.name)
+        if known is None or known.signature is not signature:
+            known = self._readers[endpoint.name] = InputReader(signature)
+        return known
 
     def _adapt(self, rows: int, seconds: float, endpoint: LoadedEndpoint, most: int) -> None:
         """Follow the time a row takes; growth only where the batch was full, twice as many at most."""
         target = min(TARGET_S, endpoint.deadline / 4)
         wanted = int(rows * target / max(seconds, 1e-6))
-        if wanted < rows or rows >= self.rows_per_call:
-            self.rows_per_call = max(1, min(wanted, 2 * self.rows_per_call, MOST_ROWS, most))
+        size = self._sizes.setdefault(endpoint.name, FIRST_ROWS)
+        if wanted < rows or rows >= size:
+            self._sizes[endpoint.name] = max(1, min(wanted, 2 * size, MOST_ROWS, most))
 
     async def _around(
-        self, part: Part, group: list[int], error: QuorateError, found: dict[int, Row]
+        self, part: Part, way: Way, group: list[int], error: QuorateError, found: dict[int, Row]
     ) -> list[list[int]]:
         """Take out the rows an error is about; what is left is to be scored."""
         if len(group) == 1:
@@ -189,7 +217,7 @@ class Scorer:
         if at is None and (error.path or "").startswith(("context", "options")):
             found |= {i: self._failed(part, i, error) for i in group}
             return []
-        wrong = await self._aside(part.size, lambda: self._wrong(part, group))
+        wrong = await self._aside(part.size, lambda: self._wrong(part, way, group))
         if wrong:
             found |= {i: self._failed(part, i, one) for i, one in wrong.items()}
             return [[i for i in group if i not in wrong]]
@@ -199,9 +227,8 @@ class Scorer:
         found[group[at]] = self._failed(part, group[at], error)
         return [group[:at], group[at + 1 :]]
 
-    def _wrong(self, part: Part, group: Sequence[int]) -> dict[int, QuorateError]:
-        reader, limits = self._reader, self._plane.generation.limits
-        assert reader is not None  # noqa: S101 - a call was tried
+    def _wrong(self, part: Part, way: Way, group: Sequence[int]) -> dict[int, QuorateError]:
+        reader, limits = self._readers[way.endpoint], self._plane.generation.limits
         wrong: dict[int, QuorateError] = {}
         for i in group:
             try:
@@ -229,8 +256,10 @@ def _halves(group: list[int]) -> list[list[int]]:
     return [group[:middle], group[middle:]]
 
 
-def _rows(part: Part, group: Sequence[int], decision: Decision, *, blind: bool) -> list[Row]:
+def _rows(part: Part, group: Sequence[int], decision: Decision, *, blind: bool, named: bool) -> list[Row]:
     more = {} if blind else {"strategy": decision.served, "degraded": decision.degraded}
+    if named:
+        more["endpoint"] = decision.endpoint
     rows: list[Row] = []
     for k, (i, prediction) in enumerate(zip(group, answers.predictions(decision, blind=blind), strict=True)):
         row: Row = {"row": part.first + i}

@@ -19,6 +19,7 @@ from quorate.serving.bulk.feed import Feed
 from quorate.serving.bulk.messages import BATCH, DICTIONARY, SCHEMA, MessageReader
 from quorate.serving.bulk.parts import Id, Part
 from quorate.serving.inputs import InputReader
+from quorate.serving.sight import Seen, Sight
 
 T = TypeVar("T")
 Aside = Callable[[Callable[[], T]], Awaitable[T]]
@@ -73,6 +74,12 @@ class TablePart:
         self._columns = columns
         self._ids = columns.ids(batch)
 
+    @property
+    def signature(self) -> Signature:
+        """What its columns are read as."""
+        signature: Signature = self._columns.signature
+        return signature
+
     def id(self, index: int) -> Id:
         """See :class:`~quorate.serving.bulk.parts.Part`."""
         return None if self._ids is None else self._ids[index]
@@ -87,6 +94,30 @@ class TablePart:
     def digest(self, indices: Sequence[int]) -> bytes:
         """SHA-256 of these rows as an Arrow record batch."""
         return hashlib.sha256(rows_of(self._batch, indices).serialize()).digest()
+
+    def seen(self, index: int, arrived: float, limits: Limits) -> Seen:
+        """See :class:`~quorate.serving.bulk.parts.Part`; all endpoints of the front take the same columns."""
+        size = self.size // self.count
+        kind = self._columns.signature.input_kind
+        return Seen(kind, 1, size, arrived, self.context, _RowSight(self, index, limits))
+
+
+class _RowSight(Sight):
+    """One row of a part."""
+
+    def __init__(self, part: TablePart, index: int, limits: Limits) -> None:
+        super().__init__(limits)
+        self._part = part
+        self._index = index
+
+    @property
+    def picture(self) -> Any:
+        """See :class:`~quorate.serving.sight.Sight`."""
+        raw = self.raw(self._part.signature)
+        return None if raw is None or "image" not in raw else raw["image"][0]
+
+    def _as(self, signature: Signature) -> Mapping[str, Any] | None:
+        return self._part.raw([self._index], InputReader(signature), self._limits)
 
 
 class _Table:
