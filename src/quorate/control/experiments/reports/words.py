@@ -48,6 +48,19 @@ def sentence(report: Mapping[str, Any]) -> str:
     }[kind]
 
 
+def warnings(report: Mapping[str, Any]) -> list[str]:
+    """What speaks against acting on the verdict without looking closer, in sentences."""
+    return [_WARNINGS[warning] for warning in (report["verdict"] or {}).get("warnings", ())]
+
+
+_WARNINGS = {
+    "missing_differs": (
+        "Outcomes are missing in one arm more often than in the other; ask a statistician before acting."
+    ),
+    "guard_rail_unknown": "Not every guard rail is shown to be within its margin yet; look at the table below.",
+}
+
+
 def _invalid(verdict: Mapping[str, Any]) -> str:
     if verdict.get("reason") == "values":
         return f"The experiment is invalid: {verdict.get('problem')}"
