@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from quorate.console import words
@@ -14,7 +14,7 @@ class PlanAnswer:
     """How large the experiment must be and how long it takes, and what that rests on."""
 
     def __init__(self) -> None:
-        with Node("div", "", role="status", data_testid="plan"):
+        with Node("div", "answer-plan", role="status", data_testid="plan"):
             self._hint = Node(
                 "p", "quiet note", "Says how many units and days it takes, from the endpoint's own traffic."
             )
@@ -25,20 +25,20 @@ class PlanAnswer:
                 self._null = _Figure("Without one")
                 self._power = _Figure("Finds it with")
             self._basis = Node("p", "quiet note", "")
-        with Node(
-            "div", "scroll", tabindex="0", role="region", aria_label="Other differences", hidden=True
-        ) as self._also, Node("table"):
+        with (
+            Node(
+                "div", "scroll", tabindex="0", role="region", aria_label="Other differences", hidden=True
+            ) as self._also,
+            Node("table"),
+        ):
             Node("caption", "quiet", "If another difference mattered")
             with Node("thead"), Node("tr"):
                 for title, kind in (("Difference", ""), ("Units, at most", "figure"), ("Time", "figure")):
                     Node("th", kind, title, scope="col")
             self._body = Node("tbody")
-        self._answer: Mapping[str, Any] = {}
 
     def show(self, answer: Mapping[str, Any]) -> None:
         """Fill in a plan as control gives it."""
-        self._answer = answer
-        self._also.put(hidden=True)
         self._hint.put(hidden=True)
         self._figures.put(hidden=False)
         history = answer["history"]
@@ -62,14 +62,15 @@ class PlanAnswer:
             f"was {number(history['baseline'])}, its standard deviation {number(history['standard_deviation'])}. One "
             f"look at the end would take {words.counted(answer['fixed'], 'unit')}."
         )
+        self._others(answer)
 
-    def others(self, answers: Sequence[Mapping[str, Any]]) -> None:
-        """What other differences would take, beside the one that was planned."""
-        self._also.put(hidden=not answers)
+    def _others(self, answer: Mapping[str, Any]) -> None:
+        """What other differences would take, beside the one that is planned."""
+        self._also.put(hidden=not answer["alternatives"])
         self._body.clear()
         with self._body:
-            for each in sorted([*answers, self._answer], key=lambda one: float(one["minimum_effect"])):
-                with Node("tr", "planned" if each is self._answer else ""):
+            for each in sorted([*answer["alternatives"], answer], key=lambda one: float(one["minimum_effect"])):
+                with Node("tr", "planned" if each is answer else ""):
                     Node("th", "", number(each["minimum_effect"]), scope="row")
                     Node("td", "figure", f"{each['maximum']:,}")
                     days = each["maximum_days"]

@@ -89,8 +89,10 @@ def _draw(shape: Shape, seen: Sequence[Point], names: tuple[str, str], effect: f
     band = [(x(p.units), y(p.high)) for p in seen] + [(x(p.units), y(p.low)) for p in reversed(seen)]
     line = [(x(p.units), y(p.estimate)) for p in seen]
     parts = [
-        f'<rect class="c-small" x="{shape.left:.1f}" y="{y(effect):.1f}" width="{right - shape.left:.1f}" '
-        f'height="{y(-effect) - y(effect):.1f}"/>',
+        (
+            f'<rect class="c-small" x="{shape.left:.1f}" y="{y(effect):.1f}" width="{right - shape.left:.1f}" '
+            f'height="{y(-effect) - y(effect):.1f}"/>'
+        ),
         *(_grid(shape, y(value), _tick(value)) for value in _ticks(low, high, 5) if value),
         f'<polygon class="c-band" points="{_path(band)}"/>',
         *(
@@ -185,7 +187,8 @@ def bar(each: Mapping[str, Any], reach: float) -> str:
         return 60 + 58 * min(max(value / reach, -1.0), 1.0)
 
     return (
-        '<svg class="mini" viewBox="0 0 120 16" aria-hidden="true"><line class="c-zero" x1="60" x2="60" y1="0" y2="16"/>'
+        '<svg class="mini" viewBox="0 0 120 16" aria-hidden="true">'
+        '<line class="c-zero" x1="60" x2="60" y1="0" y2="16"/>'
         f'<line class="c-end" x1="{x(each["low"]):.1f}" x2="{x(each["high"]):.1f}" y1="8" y2="8"/>'
         f'<circle class="c-dot" cx="{x(each["estimate"]):.1f}" cy="8" r="3.5"/></svg>'
     )

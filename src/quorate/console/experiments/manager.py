@@ -81,7 +81,7 @@ def _registered(report: Mapping[str, Any]) -> None:
         Node(
             "p",
             "",
-            "Nothing yet: this is a draft. Look it over; its fields can be changed until the start. Starting splits the "
+            "Nothing yet: this is a draft. Look it over; it can be changed until the start. Starting splits the "
             "endpoint's traffic, and from then on the registration stays as it is.",
         )
 
@@ -111,7 +111,7 @@ def _checks(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if ratio["mismatch"]:
         yield (
             "bad",
-            f"Units are not where the split would have them: {counts}, where it should be {shares}. The result is void.",
+            f"Units are not where the split would have them: {counts}, where it should be {shares}. It is void.",
         )
     else:
         yield "good", f"Units are where the split would have them: {counts}, for shares of {shares}."

@@ -22,8 +22,6 @@ from quorate.console.session import Session
 PLAN_TIMEOUT_S = 60.0
 TEST_TIMEOUT_S = 300.0
 TEST_RUNS = 200
-OTHER_EFFECTS = (0.5, 2.0)
-"""Multiples of the minimum effect whose duration is said as well."""
 
 
 class PlanPage:
@@ -48,7 +46,6 @@ class PlanPage:
         self._client = client
         self._like = like
         self._revises = like if revises else None
-        self._planned = 0
         by_name = {each.name: each for each in endpoints}
         title = "Plan an experiment" if self._revises is None else f"Change {self._revises['name']} before it starts"
         with Node("div", "head"):
@@ -65,7 +62,7 @@ class PlanPage:
         endpoint = by_name[chosen]
         if self._like is None or self._like["endpoint"] not in by_name:
             kind = "accuracy" if endpoint.output == "scores" else "absolute_error"
-            return empty(chosen, endpoint.strategies, kind)
+            return empty(chosen, _control_first(endpoint), kind)
         like = self._like["registration"]
         form = typed(like, by_name[self._like["endpoint"]].strategies)
         if self._revises is None:
@@ -79,25 +76,10 @@ class PlanPage:
         answer = await self._ask("plan", registration, query, reader, PLAN_TIMEOUT_S)
         if answer is None:
             return
-        self._planned += 1
         self._plan_answer.show(answer)
         limits = answer["suggested"]
         if limits["max_days"] is not None:
             self._form.suggest(suggested(limits))
-        await self._other_effects(registration, query, self._planned)
-
-    async def _other_effects(self, registration: dict[str, Any], query: Mapping[str, str], planned: int) -> None:
-        """What smaller and larger differences would take; nobody waits for that, and it may fail."""
-        path = f"/v1/experiments/plan?{urlencode(query)}"
-        found = []
-        for times in OTHER_EFFECTS:
-            body = {**registration, "minimum_effect": registration["minimum_effect"] * times}
-            try:
-                found.append(await self._send("POST", path, body, PLAN_TIMEOUT_S))
-            except (ControlGone, ControlRefused):  # too large an effect for the metric, for one
-                continue
-        if planned == self._planned and not self._client.is_deleted:
-            self._plan_answer.others(found)
 
     async def _test(self, form: Typed, extra: Mapping[str, str]) -> None:
         reader = Reader(form)
@@ -138,6 +120,12 @@ class PlanPage:
     async def _send(self, method: str, path: str, body: Any, timeout_s: float, version: int | None = None) -> Any:
         send = self._apis.control.send(method, path, self._session.key, body=body, version=version, timeout_s=timeout_s)
         return await asyncio.wait_for(send, timeout_s + 1.0)
+
+
+def _control_first(endpoint: Endpoint) -> Sequence[str]:
+    """The strategies, beginning with the one that answers now where that is one."""
+    now = endpoint.policy.removeprefix("always ")
+    return sorted(endpoint.strategies, key=lambda name: name != now)
 
 
 def suggested(limits: Mapping[str, Any]) -> dict[str, str]:

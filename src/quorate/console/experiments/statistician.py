@@ -125,7 +125,7 @@ def _data(body: Mapping[str, Any]) -> None:
             Node(
                 "p",
                 "",
-                f"Missing outcomes: with one so far control {words.percent(each['control_value'])}, {each['treatment']} "
+                f"With an outcome so far: control {words.percent(each['control_value'])}, {each['treatment']} "
                 f"{words.percent(each['treatment_value'])}, difference {signed(each['difference'])} "
                 f"({signed(each['low'])} to {signed(each['high'])} at alpha {each['alpha']:.4g}): "
                 + ("DIFFERS between arms." if each["differs"] else "no difference found."),
@@ -188,8 +188,10 @@ def _registration(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     planned = f", {stop['looks']} planned looks" if stop["method"] == "group_sequential" else ""
     yield (
         "Stop rule",
-        f"{stop['method']}, two-sided alpha {stop['alpha']:g}, power {stop['power']:g}, at most {stop['max_units']:,} "
-        f"units with an outcome or {stop['max_days']:g} days{planned}",
+        (
+            f"{stop['method']}, two-sided alpha {stop['alpha']:g}, power {stop['power']:g}, at most "
+            f"{stop['max_units']:,} units with an outcome or {stop['max_days']:g} days{planned}"
+        ),
     )
     yield "Looks", f"every {r['look_every_s']:g} s"
     yield "Outcomes count", f"{r['outcome_window_s']:g} s after the request"

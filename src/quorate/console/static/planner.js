@@ -111,7 +111,7 @@ export default {
   <div class="planner-form">
     <section class="card sheet" aria-labelledby="s-compared">
       <h2 id="s-compared">What is compared</h2>
-      <x-field path="name" label="Name" hint="Letters, digits, - and _; as new-model-trial" :problems="problems" v-slot="{a}">
+      <x-field path="name" label="Name" hint="Lower-case letters, digits, . - and _; as new-model-trial" :problems="problems" v-slot="{a}">
         <input v-bind="a" v-model="v.name" maxlength="200" spellcheck="false"></x-field>
       <x-field path="endpoint" label="Endpoint" :problems="problems" v-slot="{a}">
         <select v-bind="a" v-model="v.endpoint">
@@ -141,6 +141,13 @@ export default {
           </div>
         </div>
       </fieldset>
+      <x-field path="unit_kind" label="What is assigned (unit)" :problems="problems" v-slot="{a}">
+        <select v-bind="a" v-model="v.unit"><option value="request">every request by itself</option>
+          <option value="context">equal values of a context key keep their arm</option></select></x-field>
+      <x-field v-if="v.unit === 'context'" path="unit" label="Context key" :problems="problems" v-slot="{a}"
+               hint="As user_id; requests without it are refused meanwhile">
+        <input v-bind="a" v-model="v.unit_key" spellcheck="false"></x-field>
+      <p v-else-if="problems.unit" class="wrong-line" id="f-unit" tabindex="-1">{{ problems.unit }}</p>
     </section>
 
     <section class="card sheet" aria-labelledby="s-metric">
@@ -195,17 +202,6 @@ export default {
           <select v-model="v.outcome_window.unit" aria-label="Unit of that time">
             <option v-for="unit in ['seconds', 'minutes', 'hours', 'days']" :key="unit">{{ unit }}</option></select>
         </span></x-field>
-    </section>
-
-    <section class="card sheet" aria-labelledby="s-unit">
-      <h2 id="s-unit">Who is assigned</h2>
-      <x-field path="unit_kind" label="Unit" :problems="problems" v-slot="{a}">
-        <select v-bind="a" v-model="v.unit"><option value="request">every request by itself</option>
-          <option value="context">equal values of a context key keep their arm</option></select></x-field>
-      <x-field v-if="v.unit === 'context'" path="unit" label="Context key" :problems="problems" v-slot="{a}"
-               hint="As user_id; requests without it are refused meanwhile">
-        <input v-bind="a" v-model="v.unit_key" spellcheck="false"></x-field>
-      <p v-else-if="problems.unit" class="wrong-line" id="f-unit" tabindex="-1">{{ problems.unit }}</p>
     </section>
 
     <section class="card sheet" aria-labelledby="s-stop">
@@ -297,7 +293,7 @@ export default {
         <input v-bind="a" v-model="extra.presence" inputmode="decimal"></x-field>
     </details>
     <div class="tools">
-      <button type="submit" class="primary" :disabled="!!busy">{{ busy === 'plan' ? 'Planning …' : 'Plan' }}</button>
+      <button type="submit" :class="{primary: !suggested || stale}" :disabled="!!busy">{{ busy === 'plan' ? 'Planning …' : 'Plan' }}</button>
       <button type="button" :disabled="!!busy" @click="ask('test')">{{ busy === 'test' ? 'Testing …' : 'Self-test (A/A)' }}</button>
     </div>
     <div role="alert" data-testid="problems">
@@ -311,12 +307,16 @@ export default {
     <slot></slot>
     <button v-if="suggested && (v.stop.max_units !== suggested.max_units || v.stop.max_days !== suggested.max_days)"
             type="button" @click="use">Take {{ suggested.max_units }} units and {{ suggested.max_days }} days as limits</button>
-    <div class="register">
-      <button type="button" class="primary wide" :disabled="!!busy" @click="ask('save')">
-        {{ busy === 'save' ? 'Registering …' : revising ? 'Register this instead' : 'Register' }}</button>
-      <p class="hint-line">Registering starts nothing: you see it once more and start it then. From the start on it cannot
-        be changed, only stopped.</p>
-    </div>
+  </section>
+
+  <section class="card register" aria-labelledby="s-register">
+    <h2 id="s-register">Register it</h2>
+    <p>Registering starts nothing: you see it once more, and start it then. From the start on it cannot be changed, only
+      stopped.</p>
+    <div><button type="button" :class="{primary: suggested && !stale}" :disabled="!!busy" @click="ask('save')">
+      {{ busy === 'save' ? 'Registering …' : revising ? 'Register this instead' : 'Register' }}</button></div>
+    <p v-if="listed.length || failed" class="wrong-line">
+      {{ failed || 'Something is wrong above: ' + listed[0][1] }}</p>
   </section>
 </form>`,
 };
