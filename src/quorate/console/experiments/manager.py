@@ -31,6 +31,8 @@ def manager(report: Mapping[str, Any]) -> None:
         _costs(body)
     with card("facts", "How it went" if report["ended"] else "What it is"):
         facts(_facts(report, body))
+        if report["started"] is not None:
+            Node("p", "quiet note", "All of it was registered before the start, and could not be changed from then on.")
 
 
 def newest(report: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -53,27 +55,36 @@ def drawn(report: Mapping[str, Any], treatment: str) -> str:
 
 def _comparison(report: Mapping[str, Any], each: Mapping[str, Any]) -> None:
     arm, control = each["treatment"], report["registration"]["control"]
-    with card(f"arm-{arm}", f"{arm} against {control}"):
+    with card(f"arm-{arm}", f"{arm} against {control}", "arm"):
         svg = drawn(report, arm)
         if svg:
             picture(svg)
-            Node(
-                "p",
-                "quiet note",
-                f"The line is the difference in {report['metric']} as it was known at each look, the band is where the "
-                "true difference plausibly lies; it holds however often one looks. Once the band is clear of 0 there "
-                "is a difference; once all of it is in the shaded part, there is none that matters.",
-            )
-            values = f"{arm} {number(each['treatment_value'])}, {control} {number(each['control_value'])}"
-            Node("p", "", f"{report['metric'].capitalize()}: {values}; difference {interval(each)}.")
-        else:
-            least = words.counted(20, "unit")
-            Node(
-                "p", "", f"There is no interval yet: every arm needs at least {least} with an outcome, some differing."
-            )
-        meaning = report["said"]["meaning"].get(arm)
-        if meaning:
-            Node("p", "", meaning)
+        with Node("div", "beside"):
+            _in_words(report, each, drawn=bool(svg))
+
+
+def _in_words(report: Mapping[str, Any], each: Mapping[str, Any], *, drawn: bool) -> None:
+    arm, control = each["treatment"], report["registration"]["control"]
+    if not drawn:
+        least = words.counted(20, "unit")
+        Node("p", "", f"There is no interval yet: every arm needs at least {least} with an outcome, some differing.")
+        return
+    meaning = report["said"]["meaning"].get(arm)
+    if meaning:
+        Node("p", "means", meaning)
+    values = f"{arm} {number(each['treatment_value'])}, {control} {number(each['control_value'])}"
+    Node("p", "", f"{_capital(report['metric'])}: {values}; difference {interval(each)}.")
+    Node(
+        "p",
+        "quiet note",
+        f"The line is the difference in {report['metric']} as it was known at each look, the band is where the true "
+        "difference plausibly lies; it holds however often one looks. Once the band is clear of 0 there is a "
+        "difference; once all of it is in the shaded part, there is none that matters.",
+    )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _registered(report: Mapping[str, Any]) -> None:
@@ -106,7 +117,7 @@ def _every(report: Mapping[str, Any]) -> float:
 
 def _checks(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     ratio = body["sample_ratio"]
-    counts = words.listed([f"{arm} {count:,}" for arm, count in body["units"].items()])
+    counts = words.listed([f"{arm} {body['units'][arm]:,}" for arm in body["arms"]])
     shares = words.listed([f"{share:.0%}".replace("%", " %") for share in ratio["expected"]])
     if ratio["mismatch"]:
         yield (
@@ -141,13 +152,13 @@ def _rails(body: Mapping[str, Any]) -> None:
             Node(
                 "li",
                 tone,
-                f"{rail['title'].capitalize()} of {rail['treatment']}: {status}{seen}; worse by "
+                f"{_capital(rail['title'])} of {rail['treatment']}: {status}{seen}; worse by "
                 f"{number(rail['margin'])} is allowed.",
             )
 
 
 def _costs(body: Mapping[str, Any]) -> None:
-    costs = body.get("costs") or {}
+    costs = {arm: body["costs"][arm] for arm in body["arms"]} if body.get("costs") else {}
     if not costs or any(cost["latency_ms"] is None for cost in costs.values()):
         return
     with card("costs", "What each arm took"):

@@ -55,6 +55,7 @@ class ExperimentPage:
         self._wrong = Node("p", "problem", "", role="alert", data_testid="problem", hidden=True)
         with Node("section", "card verdict-card", aria_label="Verdict") as self._verdict:
             self._sentence = Node("p", "sentence", "Looking …", data_testid="sentence")
+            self._so_far = Node("p", "", "", data_testid="so-far", hidden=True)
             self._warnings = Node("div")
             self._progress()
         with Node("nav", "modes", aria_label="Who reads this"):
@@ -141,6 +142,8 @@ class ExperimentPage:
         self._about.say(f" {said.metric(found['registration']['metric'])} on {found['endpoint']}")
         self._actions.show(possible(found), busy=self._busy)
         self._edit.put(hidden=state != "registered")
+        self._so_far.put(hidden=state != "running")
+        self._so_far.say(f"So far {said.so_far(found)}" if state == "running" else "")
         self._far.put(hidden=state == "registered")
         known, most = said.units(found)
         self._units.say(f"{known:,} of at most {most:,}")

@@ -86,10 +86,10 @@ def days_left(found: Mapping[str, Any], now: float) -> float | None:
 
 
 def span(days: float) -> str:
-    """A number of days, or hours where they are few.
+    """A number of days, in the unit that suits it.
 
-    >>> span(12.3), span(1.2), span(0.1), span(0.001)
-    ('12 days', '1.2 days', '2.4 hours', '1 minute')
+    >>> span(12.3), span(1.2), span(0.1), span(0.001), span(0.0002)
+    ('12 days', '1.2 days', '2.4 hours', '1 minute', '17 seconds')
     """
     if days >= 10:
         return f"{days:.0f} days"
@@ -97,7 +97,9 @@ def span(days: float) -> str:
         return f"{_short(days)} {'day' if _short(days) == '1' else 'days'}"
     if days * 24 >= 1:
         return f"{_short(days * 24)} {'hour' if _short(days * 24) == '1' else 'hours'}"
-    return words.counted(max(0, round(days * 1440)), "minute")
+    if days * 1440 >= 1:
+        return words.counted(round(days * 1440), "minute")
+    return words.counted(max(0, round(days * DAY)), "second")
 
 
 def _short(value: float) -> str:
@@ -130,6 +132,8 @@ def signed(value: float | None) -> str:
     """
     if value is None or not math.isfinite(value):
         return words.DASH
+    if value == 0:
+        return "0"
     return f"−{number(-value)}" if value < 0 else f"+{number(value)}"
 
 

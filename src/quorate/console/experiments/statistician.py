@@ -113,12 +113,13 @@ def _data(body: Mapping[str, Any]) -> None:
         excluded = ", ".join(f"{n:,} {why.replace('_', ' ')}" for why, n in body["excluded"].items()) or "nothing"
         Node("p", "", f"Excluded: {excluded}.")
         ratio = body["sample_ratio"]
+        counts = ", ".join(f"{arm} {body['units'][arm]:,}" for arm in body["arms"])
         shares = ", ".join(f"{share:.4g}" for share in ratio["expected"])
         said = "MISMATCH" if ratio["mismatch"] else "no mismatch"
         Node(
             "p",
             "",
-            f"Sample ratio: {', '.join(f'{n:,}' for n in body['units'].values())} for shares {shares}; sequential p = "
+            f"Sample ratio: {counts} for shares {shares}; sequential p = "
             f"{p_value(ratio['p_value'])}, alarm at 0.001: {said} (Lindon and Malek 2022).",
         )
         for each in body["missing"]:
@@ -193,8 +194,8 @@ def _registration(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             f"{stop['max_units']:,} units with an outcome or {stop['max_days']:g} days{planned}"
         ),
     )
-    yield "Looks", f"every {r['look_every_s']:g} s"
-    yield "Outcomes count", f"{r['outcome_window_s']:g} s after the request"
+    yield "Looks", f"every {r['look_every_s']:,.12g} s"
+    yield "Outcomes count", f"{r['outcome_window_s']:,.12g} s after the request"
     rails = [
         f"{rail['metric']} {rail['reward'] or ''}".strip() + f" by {rail['margin']:g}" for rail in r["guard_rails"]
     ]

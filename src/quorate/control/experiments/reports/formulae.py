@@ -53,6 +53,6 @@ RULES: tuple[str, ...] = (
     ),
     "Decisions whose strategy the caller chose are excluded; idempotent repetitions are one decision.",
     "Units do not learn from the other arm.",
-    "After an early stop the estimate is too far from 0 on average; the interval is what holds.",
+    "After an early stop the difference is overstated on average; the interval is what holds.",
 )
 """What holds of every experiment, whatever its method."""
