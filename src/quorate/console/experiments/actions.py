@@ -54,7 +54,7 @@ PROMOTE = Action(
 )
 KEEP = Action(
     "keep",
-    "Keep what was",
+    "Keep what was served",
     "What was served before the experiment is served again, as a new revision of the endpoint.",
     "Kept: what was served before is served again.",
 )

@@ -111,7 +111,8 @@ def _draw(shape: Shape, seen: Sequence[Point], names: tuple[str, str], effect: f
         _text(right, shape.height - 5, "units with an outcome", "end"),
         _text(shape.left + 6, shape.top + 11, f"▲ {names[0]} is better", "start", "c-side"),
         _text(shape.left + 6, shape.height - shape.bottom - 6, f"▼ {names[1]} is better", "start", "c-side"),
-        _text(right - 4, y(effect) - 5, f"{number(effect)} or more matters", "end", "c-note"),
+        f'<rect class="c-key" x="{shape.left:.1f}" y="{shape.height - 14:.1f}" width="12" height="10"/>',
+        _text(shape.left + 17, shape.height - 5, f"below {number(effect)}: too small to matter", "start"),
     ]
     box = f"0 0 {shape.width:.0f} {shape.height:.0f}"
     return (

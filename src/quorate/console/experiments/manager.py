@@ -78,8 +78,8 @@ def _in_words(report: Mapping[str, Any], each: Mapping[str, Any], *, drawn: bool
         "p",
         "quiet note",
         f"The line is the difference in {report['metric']} as it was known at each look, the band is where the true "
-        "difference plausibly lies; it holds however often one looks. Once the band is clear of 0 there is a "
-        "difference; once all of it is in the shaded part, there is none that matters.",
+        "difference plausibly lies, however often one looks. Once the band is clear of 0 there is a difference; once "
+        "all of it is in the grey part there is none that matters.",
     )
 
 
@@ -106,7 +106,7 @@ def _nothing_yet(report: Mapping[str, Any]) -> None:
     elif report["ended"]:
         text = "It ended before there was anything to compare."
     else:
-        text = f"There is nothing to see until the first look, every {span(_every(report))} after the start."
+        text = f"There is nothing to see before the first look, {span(_every(report))} after the start."
     with card("wait", "Results"):
         Node("p", "", text)
 
@@ -180,7 +180,7 @@ def _costs(body: Mapping[str, Any]) -> None:
 
 def _facts(report: Mapping[str, Any], body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     r = report["registration"]
-    yield "Compared", f"{words.listed(r['treatments'])} with {r['control']}, which answers otherwise"
+    yield "Compared", f"{words.listed(r['treatments'])} with {r['control']} (as before)"
     yield "Decided by", f"{report['metric']}; a difference of {number(r['minimum_effect'])} matters"
     yield "Split", ", ".join(f"{arm} {words.percent(share)}" for arm, share in report["shares"].items())
     yield "Assigned", "every request by itself" if r["unit"] == "request" else f"equal {r['unit']} keep their arm"

@@ -25,7 +25,7 @@ EVERY_S = 2.0
 REPORT_TIMEOUT_S = 30.0
 PAUSE = 10.0
 """The report, which has every look, is read again after so many times the time that reading it took, at the soonest."""
-READERS = (("manager", "For who decides"), ("statistician", "For who checks"))
+READERS = (("manager", "Result"), ("statistician", "Method and data"))
 
 
 class ExperimentPage:
@@ -58,7 +58,7 @@ class ExperimentPage:
             self._so_far = Node("p", "", "", data_testid="so-far", hidden=True)
             self._warnings = Node("div")
             self._progress()
-        with Node("nav", "modes", aria_label="Who reads this"):
+        with Node("nav", "modes", aria_label="Reports"):
             for name, title in READERS:
                 current = {"aria_current": "page"} if name == reader else {}
                 Node("a", "", title, href=f"/experiments/{id}?for={name}", **current)
@@ -142,8 +142,9 @@ class ExperimentPage:
         self._about.say(f" {said.metric(found['registration']['metric'])} on {found['endpoint']}")
         self._actions.show(possible(found), busy=self._busy)
         self._edit.put(hidden=state != "registered")
-        self._so_far.put(hidden=state != "running")
-        self._so_far.say(f"So far {said.so_far(found)}" if state == "running" else "")
+        seen = state == "running" and found["latest"] is not None and not found["latest"]["hidden"]
+        self._so_far.put(hidden=not seen)
+        self._so_far.say(f"So far, difference of {said.so_far(found)}." if seen else "")
         self._far.put(hidden=state == "registered")
         known, most = said.units(found)
         self._units.say(f"{known:,} of at most {most:,}")

@@ -138,8 +138,24 @@ def signed(value: float | None) -> str:
 
 
 def interval(each: Mapping[str, Any]) -> str:
-    """A difference with its interval."""
-    return f"{signed(each['estimate'])}, between {signed(each['low'])} and {signed(each['high'])}"
+    """A difference with its interval, with as many decimals as its width calls for.
+
+    >>> interval({"estimate": 0.0543, "low": 0.0000271, "high": 0.1094})
+    '+0.054, between +0.00003 and +0.109'
+    """
+    ends = [float(each[name]) for name in ("low", "high")]
+    width = ends[1] - ends[0]
+    if not (math.isfinite(width) and width > 0):
+        return f"{signed(each['estimate'])}, between {signed(ends[0])} and {signed(ends[1])}"
+    decimals = min(max(2 - math.floor(math.log10(width)), 0), 12)
+    middle, low, high = (_fixed(float(each[name]), decimals) for name in ("estimate", "low", "high"))
+    return f"{middle}, between {low} and {high}"
+
+
+def _fixed(value: float, decimals: int) -> str:
+    if value and abs(value) < 0.5 * 10.0**-decimals:  # not quite 0
+        decimals = min(-math.floor(math.log10(abs(value))), 12)
+    return f"{value:+,.{decimals}f}".replace("-", "−")
 
 
 def p_value(value: float | None) -> str:
