@@ -41,9 +41,10 @@ class Shape:
     top: float = 14.0
     bottom: float = 40.0
     ticks: int = 5
+    units: str = "units with an outcome"
 
 
-SHAPES = (Shape("wide", 760, 300), Shape("narrow", 360, 280, left=50, ticks=3))
+SHAPES = (Shape("wide", 760, 300), Shape("narrow", 360, 280, left=50, ticks=3, units="units"))
 
 
 def points(looks: Sequence[Mapping[str, Any]], treatment: str) -> list[Point]:
@@ -93,7 +94,7 @@ def _draw(shape: Shape, seen: Sequence[Point], names: tuple[str, str], effect: f
             f'<rect class="c-small" x="{shape.left:.1f}" y="{y(effect):.1f}" width="{right - shape.left:.1f}" '
             f'height="{y(-effect) - y(effect):.1f}"/>'
         ),
-        *(_grid(shape, y(value), _tick(value)) for value in _ticks(low, high, 5) if value),
+        *(_grid(shape, y(value), signed(value)) for value in _ticks(low, high, 5) if value),
         f'<polygon class="c-band" points="{_path(band)}"/>',
         *(
             _level(shape, y(value), kind)
@@ -108,7 +109,7 @@ def _draw(shape: Shape, seen: Sequence[Point], names: tuple[str, str], effect: f
             for units in _ticks(0, last, shape.ticks)
             if x(units) <= right - 8
         ),
-        _text(right, shape.height - 5, "units with an outcome", "end"),
+        _text(right, shape.height - 5, shape.units, "end"),
         _text(shape.left + 6, shape.top + 11, f"▲ {names[0]} is better", "start", "c-side"),
         _text(shape.left + 6, shape.height - shape.bottom - 6, f"▼ {names[1]} is better", "start", "c-side"),
         f'<rect class="c-key" x="{shape.left:.1f}" y="{shape.height - 14:.1f}" width="12" height="10"/>',
@@ -137,10 +138,6 @@ def _ticks(low: float, high: float, most: int) -> list[float]:
     step = next(size * part for part in (1, 2, 5, 10) if size * part >= rough)
     first = math.ceil(low / step)
     return [round(step * i, 12) for i in range(first, math.floor(high / step) + 1)]
-
-
-def _tick(value: float) -> str:
-    return signed(value)
 
 
 def _grid(shape: Shape, at: float, text: str) -> str:

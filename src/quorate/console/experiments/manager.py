@@ -17,8 +17,8 @@ RAIL_TONES = {"within": ("good", "fine"), "unknown": ("", "not known yet"), "har
 def manager(report: Mapping[str, Any]) -> None:
     """Build it, inside the node that is open."""
     body = newest(report)
-    for each in body.get("comparisons", ()):
-        _comparison(report, each)
+    for place, each in enumerate(body.get("comparisons", ())):
+        _comparison(report, each, explained=place == 0)
     if report["state"] == "registered":
         _registered(report)
     elif not body.get("comparisons"):
@@ -53,7 +53,7 @@ def drawn(report: Mapping[str, Any], treatment: str) -> str:
     )
 
 
-def _comparison(report: Mapping[str, Any], each: Mapping[str, Any]) -> None:
+def _comparison(report: Mapping[str, Any], each: Mapping[str, Any], *, explained: bool) -> None:
     arm, control = each["treatment"], report["registration"]["control"]
     with card(f"arm-{arm}", f"{arm} against {control}", "arm"):
         svg = drawn(report, arm)
@@ -61,6 +61,8 @@ def _comparison(report: Mapping[str, Any], each: Mapping[str, Any]) -> None:
             picture(svg)
         with Node("div", "beside"):
             _in_words(report, each, drawn=bool(svg))
+            if svg and explained:
+                _explanation(report)
 
 
 def _in_words(report: Mapping[str, Any], each: Mapping[str, Any], *, drawn: bool) -> None:
@@ -74,6 +76,9 @@ def _in_words(report: Mapping[str, Any], each: Mapping[str, Any], *, drawn: bool
         Node("p", "means", meaning)
     values = f"{arm} {number(each['treatment_value'])}, {control} {number(each['control_value'])}"
     Node("p", "", f"{_capital(report['metric'])}: {values}; difference {interval(each)}.")
+
+
+def _explanation(report: Mapping[str, Any]) -> None:
     Node(
         "p",
         "quiet note",

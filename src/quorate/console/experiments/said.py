@@ -30,7 +30,7 @@ def metric(declared: Mapping[str, Any]) -> str:
     >>> metric({"kind": "quantile", "of": "latency_ms", "q": 0.95})
     '0.95 quantile of latency_ms'
     """
-    kind = declared["kind"]
+    kind: str = declared["kind"]
     if kind == "reward":
         return f"mean {declared['reward']}"
     if kind == "ratio":
@@ -82,7 +82,8 @@ def days_left(found: Mapping[str, Any], now: float) -> float | None:
     """Days until a running experiment ends at the latest; None for others."""
     if found["state"] != "running" or found["started"] is None:
         return None
-    return max(0.0, float(found["registration"]["stop"]["max_days"]) - (now - found["started"]) / DAY)
+    most, started = float(found["registration"]["stop"]["max_days"]), float(found["started"])
+    return max(0.0, most - (now - started) / DAY)
 
 
 def span(days: float) -> str:
@@ -153,7 +154,9 @@ def interval(each: Mapping[str, Any]) -> str:
 
 
 def _fixed(value: float, decimals: int) -> str:
-    if value and abs(value) < 0.5 * 10.0**-decimals:  # not quite 0
+    if not value:
+        return "0"
+    if abs(value) < 0.5 * 10.0**-decimals:  # not quite 0
         decimals = min(-math.floor(math.log10(abs(value))), 12)
     return f"{value:+,.{decimals}f}".replace("-", "−")
 

@@ -105,7 +105,9 @@ def alike(*values: float | None, sign: str = "") -> list[str]:
 def _fixed(value: float | None, decimals: int, sign: str) -> str:
     if value is None or not math.isfinite(value):
         return "–"
-    if value and abs(value) < 0.5 * 10.0**-decimals:
+    if not value:
+        return "0"
+    if abs(value) < 0.5 * 10.0**-decimals:
         decimals = min(-math.floor(math.log10(abs(value))), 12)
     return f"{value:{sign},.{decimals}f}"
 
