@@ -148,7 +148,7 @@ def interval(each: Mapping[str, Any]) -> str:
     width = ends[1] - ends[0]
     if not (math.isfinite(width) and width > 0):
         return f"{signed(each['estimate'])}, between {signed(ends[0])} and {signed(ends[1])}"
-    decimals = min(max(2 - math.floor(math.log10(width)), 0), 12)
+    decimals = min(max(1 - math.floor(math.log10(width / 2)), 0), 12)
     middle, low, high = (_fixed(float(each[name]), decimals) for name in ("estimate", "low", "high"))
     return f"{middle}, between {low} and {high}"
 

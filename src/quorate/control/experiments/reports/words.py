@@ -98,7 +98,7 @@ def alike(*values: float | None, sign: str = "") -> list[str]:
     width = max(known, default=0.0) - min(known, default=0.0)
     if not width:
         return [number(value) if not sign else signed(value) for value in values]
-    decimals = min(max(2 - math.floor(math.log10(width)), 0), 12)
+    decimals = min(max(1 - math.floor(math.log10(width / 2)), 0), 12)
     return [_fixed(value, decimals, sign) for value in values]
 
 
