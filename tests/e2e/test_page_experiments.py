@@ -205,7 +205,7 @@ def test_both_reports_are_shown_and_downloaded(site: Any, visit: Callable[..., A
     svg = page.locator(".picture svg:visible")
     assert svg.locator("circle").count() == len([each for each in data["looks"] if _drawn(each)])
     page.get_by_role("link", name="Method and data").click()
-    page.locator("[data-part=segments]").wait_for()
+    page.locator("[data-part=looks]").wait_for()
     text = page.locator("[data-testid=report]").inner_text()
     for part in ("Intention to treat", data["digest"], "context.country", "sequential p =", "none yet"):
         assert part in text

@@ -15,7 +15,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
     listed = [*rows]
     if not listed:
         return
-    scroll = Node("div", "scroll", tabindex="0", role="region", aria_label=title)
+    scroll = Node("div", "scroll", tabindex="0", role="region", aria_label=f"Table: {title}")
     with scroll, Node("table"):
         with Node("thead"), Node("tr"):
             for i, column in enumerate(columns):
