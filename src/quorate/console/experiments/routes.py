@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ PLACE = "/experiments"
 ID = re.compile("[0-9a-f]{16}")
 STYLE = f"<style>{(Path(__file__).parents[1] / 'static' / 'experiments.css').read_text('utf-8')}</style>"
 AGAIN_S = 2.0
+FIRST_LOOK_S = 4.0
 KINDS = {
     "manager": ("?for=manager", "text/html", "html"),
     "statistician": ("?for=statistician", "text/html", "html"),
@@ -59,7 +62,7 @@ def experiment_pages(
             return opened
         session, endpoints, name = opened
         with framed(session, endpoints, name, client):
-            await ExperimentsPage(apis, session, name, time.monotonic, time.time).look()
+            await _first(ExperimentsPage(apis, session, name, time.monotonic, time.time).look)
         return None
 
     @ui.page(f"{PLACE}/new", title="Plan an experiment – Quorate", response_timeout=timeout_s)
@@ -84,7 +87,7 @@ def experiment_pages(
         with framed(session, endpoints, name, client):
             if ID.fullmatch(id):
                 known = reader if reader in dict(READERS) else "manager"
-                await ExperimentPage(apis, session, id, known, client, time.monotonic, time.time).look()
+                await _first(ExperimentPage(apis, session, id, known, client, time.monotonic, time.time).look)
             else:
                 _unavailable("There is no such experiment.")
         return None
@@ -107,6 +110,12 @@ def experiment_pages(
             return Response(problem_of(error), error.status, media_type="text/plain")
         name = f"experiment-{id}-{request.query_params['as']}.{ending}".replace("-json.json", ".json")
         return Response(body, media_type=media, headers={"content-disposition": f'attachment; filename="{name}"'})
+
+
+async def _first(look: Callable[[], Awaitable[None]]) -> None:
+    """Look before the page is sent, so that it comes complete; what takes longer comes with a later look."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(look(), FIRST_LOOK_S)
 
 
 async def _plan(
