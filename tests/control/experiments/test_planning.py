@@ -37,6 +37,17 @@ def test_a_plan_rests_on_the_endpoint_s_own_traffic(past: Any) -> None:
     assert found["maximum_days"] == pytest.approx(found["assigned"] / history["daily_units"], rel=0.05)
 
 
+def test_a_plan_says_what_other_differences_would_take(past: Any) -> None:
+    """Sizes go with the inverse square of the difference; one that the metric cannot have is left out."""
+    found = past.desk.plan(past.registration(**OPEN, minimum_effect=0.1))
+    half, twice = found["alternatives"]
+    assert (half["minimum_effect"], twice["minimum_effect"]) == (0.05, 0.2)
+    assert half["maximum"] == pytest.approx(4 * found["maximum"], rel=0.2)
+    assert twice["maximum"] == pytest.approx(found["maximum"] / 4, rel=0.2)
+    (half,) = past.desk.plan(past.registration(**OPEN, minimum_effect=0.25))["alternatives"]
+    assert half["minimum_effect"] == 0.125
+
+
 def test_what_is_known_better_takes_the_place_of_what_was_seen(past: Any) -> None:
     registration = past.registration(**OPEN)
     one, two = (past.desk.plan(registration, daily_units=1000, presence=p) for p in (1.0, 0.5))

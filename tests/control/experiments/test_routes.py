@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 from typing import Any
 
 import httpx
@@ -110,6 +111,9 @@ def test_reports_for_both_readers_and_as_json(lab: Any, port: Port) -> None:
     data = port("GET", where, headers={"accept": "application/json"}).json()
     assert data["verdict"]["verdict"] == "better"
     assert data["digest"] in statistician
+    assert "'best' is better than 'average'" in data["said"]["sentence"]
+    assert data["said"]["meaning"].keys() == {"best"}
+    assert all(html.escape(text) in statistician for text in (*data["said"]["rules"], data["said"]["formula"]))
     assert port("GET", where, params={"for": "nobody"}).status_code == 422
 
 

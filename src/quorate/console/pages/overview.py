@@ -12,6 +12,7 @@ from quorate.console import words
 from quorate.console.apis import Apis
 from quorate.console.control import ControlGone, ControlRefused
 from quorate.console.elements import Node
+from quorate.console.experiments.board import ExperimentBoard
 from quorate.console.parts.boards import LearnerBoard, MembersBoard, ProblemsBoard, StrategiesBoard, TrafficBoard
 from quorate.console.session import Session
 
@@ -48,6 +49,7 @@ class Watch:
             self._traffic = TrafficBoard()
             self._strategies = StrategiesBoard()
             self._learner = LearnerBoard()
+            self._experiment = ExperimentBoard(endpoint)
             self._members = MembersBoard()
         ui.timer(EVERY_S, self.look)
 
@@ -60,6 +62,7 @@ class Watch:
             key, path = self._session.key, f"/v1/endpoints/{self._endpoint}/overview"
             found = await self._read(path, key)
             learner = await self._read(f"/v1/endpoints/{self._endpoint}/learner", key) if found["learns"] else None
+            experiments = await self._read(f"/v1/experiments?endpoint={self._endpoint}&limit=20", key)
         except ControlGone:
             since = self._now() - (self._began if self._good_at is None else self._good_at)
             kept = " These are the last figures." if self._good_at is not None else ""
@@ -75,12 +78,12 @@ class Watch:
             self._good_at = self._now()
             self._show(found)
             self._learner.show(learner, found["now"])
+            self._experiment.show(experiments, found["now"])
         finally:
             self._looking = False
 
-    async def _read(self, path: str, key: str | None) -> dict[str, Any]:
-        found: dict[str, Any] = await self._apis.shared((path, key), lambda: self._apis.control.get(path, key))
-        return found
+    async def _read(self, path: str, key: str | None) -> Any:
+        return await self._apis.shared((path, key), lambda: self._apis.control.get(path, key))
 
     def _say(self, line: str, state: str) -> None:
         self._line.say(line)

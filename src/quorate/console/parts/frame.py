@@ -9,13 +9,22 @@ from nicegui.context import context
 
 from quorate.console.elements import Node, put
 
-PLACES = (("/", "Try it"), ("/overview", "Overview"), ("/rules", "Rules"), ("/learner", "Learner"))
+PLACES = (
+    ("/", "Try it"),
+    ("/overview", "Overview"),
+    ("/experiments", "Experiments"),
+    ("/rules", "Rules"),
+    ("/learner", "Learner"),
+)
 
 CHOOSE = "(event) => { location.search = '?endpoint=' + encodeURIComponent(event.target.value); }"
 
 
-def frame(place: str, names: Sequence[str], chosen: str, *, logged_in: bool) -> Node:
-    """Build the frame of a page and return the element that its content goes into."""
+def frame(place: str, names: Sequence[str], chosen: str, *, logged_in: bool, chooses: bool = True) -> Node:
+    """Build the frame of a page and return the element that its content goes into.
+
+    A page that ``chooses`` is about one endpoint, which can be changed here.
+    """
     client = context.client
     put(client.content, "id", "main")
     put(client.content, "tabindex", "-1")
@@ -30,11 +39,11 @@ def frame(place: str, names: Sequence[str], chosen: str, *, logged_in: bool) -> 
                 current = {"aria_current": "page"} if path == place else {}
                 Node("a", "", title, href=_address(path, chosen), **current)
         with Node("div", "right"):
-            if len(names) > 1:
+            if chooses and len(names) > 1:
                 with Node("select", "endpoint", aria_label="Endpoint").on("change", js_handler=CHOOSE):
                     for name in names:
                         Node("option", "", name, value=name, **({"selected": True} if name == chosen else {}))
-            elif chosen:
+            elif chooses and chosen:
                 Node("span", "endpoint quiet", chosen, title="The endpoint")
             theme = Node("button", "icon theme", "", type="button", aria_label="Light or dark", title="Light or dark")
             theme.on("click", js_handler="() => quorateTheme()")

@@ -24,6 +24,7 @@ from quorate.store.experiments import (
     add_experiment,
     change_experiment,
     experiments,
+    last_look,
     looks,
     remove_experiment,
 )
@@ -121,6 +122,12 @@ class ExperimentDesk:
         """An experiment; :class:`NotFound`."""
         with self._database.read() as connection:
             return required(connection, experiment_id)
+
+    def latest(self, experiment_id: str) -> tuple[Experiment, Look | None]:
+        """An experiment and its newest look, as they were at one time."""
+        with self._database.read() as connection:
+            found = required(connection, experiment_id)
+            return found, last_look(connection, found.id)
 
     def looks(self, experiment_id: str) -> list[Look]:
         """All looks that were taken."""

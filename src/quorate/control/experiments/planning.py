@@ -4,7 +4,7 @@ find differences there where none are (A/A)."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,8 @@ from quorate.store.experiments import Experiment
 
 MOST = 200_000
 """Past decisions that are looked at, the newest."""
+OTHER_EFFECTS = (0.5, 2.0)
+"""Multiples of the minimum effect for which a plan also says what they would take."""
 LEAST = 30
 """Units with an outcome below which a history says nothing."""
 
@@ -85,7 +87,11 @@ def plan_from(
     seen = baseline(found.metric, found.sample)
     rate = daily_units if daily_units is not None else units / found.days if found.days > 0 else None
     share = presence if presence is not None else _presence(r, found, known / units)
-    arms = [_arm_plan(r, found.metric, seen.value, seen.sd, treatment, rate, share) for treatment in r.treatments]
+
+    def of(effect: float) -> list[dict[str, Any]]:
+        return [_arm_plan(r, found.metric, seen.value, seen.sd, arm, rate, share, effect) for arm in r.treatments]
+
+    arms = of(r.minimum_effect)
     whole = {name: _whole(arms, name) for name in ("maximum", "assigned", "fixed", "expected", "maximum_days")}
     return {
         "endpoint": r.endpoint,
@@ -102,8 +108,19 @@ def plan_from(
         },
         "treatments": arms,
         **whole,
+        "alternatives": [each for times in OTHER_EFFECTS for each in _alternative(of, r.minimum_effect * times)],
         "suggested": {"max_units": whole["maximum"], "max_days": whole["maximum_days"]},
     }
+
+
+def _alternative(of: Callable[[float], list[dict[str, Any]]], effect: float) -> list[dict[str, Any]]:
+    """What another minimum effect would take; nothing where the metric cannot have it."""
+    try:
+        arms = of(effect)
+    except ValueError:
+        return []
+    sizes = {name: _whole(arms, name) for name in ("maximum", "assigned", "expected", "maximum_days")}
+    return [{"minimum_effect": effect, **sizes}]
 
 
 def _enough(r: Registration, known: int) -> None:
@@ -124,14 +141,21 @@ def _presence(r: Registration, found: History, share: float) -> float:
 
 
 def _arm_plan(
-    r: Registration, metric: Metric, value: float, sd: float, treatment: str, rate: float | None, presence: float
+    r: Registration,
+    metric: Metric,
+    value: float,
+    sd: float,
+    treatment: str,
+    rate: float | None,
+    presence: float,
+    effect: float,
 ) -> dict[str, Any]:
     pair = r.shares[r.control] + r.shares[treatment]
     made = plan(
         metric,
         baseline=value,
         sd=None if metric.kind == "binary" else sd,
-        effect=r.minimum_effect,
+        effect=effect,
         alpha=r.stop.alpha / len(r.treatments),
         power=r.stop.power,
         allocation=r.shares[treatment] / pair,

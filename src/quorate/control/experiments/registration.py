@@ -164,11 +164,14 @@ def parse(data: Any) -> Registration:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         path = ".".join(str(part) for part in first["loc"]) or "body"
-        said = first["msg"].removeprefix("Value error, ")
+        said = _PATTERNS if first["type"] == "string_pattern_mismatch" else first["msg"].removeprefix("Value error, ")
         got = "" if first["type"] in ("missing", "value_error") else f"; got {_shown(first['input'])}"
         raise InvalidInput(f"'{path}' is wrong: {said}{got}.", path=path) from None
     _consistent(made)
     return made
+
+
+_PATTERNS = "names are of letters, digits, '.', '_' and '-', those of things in lower case; a key is context.KEY"
 
 
 def _consistent(made: Registration) -> None:

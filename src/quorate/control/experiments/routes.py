@@ -82,9 +82,9 @@ def _reading(desk: ExperimentDesk) -> APIRouter:
     @router.get("/v1/experiments/{id}", responses=openapi.reading(*_READ))
     def show_experiment(id: ExperimentId, response: Response) -> ExperimentView:
         """An experiment and its newest look."""
-        found, looks = desk.get(id), desk.looks(id)
+        found, last = desk.latest(id)
         response.headers["etag"] = f'"{found.version}"'
-        return experiment_view(found, looks[-1] if looks else None)
+        return experiment_view(found, last)
 
     @router.get("/v1/experiments/{id}/looks", responses=openapi.reading(*_READ))
     def experiment_looks(id: ExperimentId) -> list[LookView]:

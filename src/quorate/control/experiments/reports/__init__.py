@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quorate import __version__
 from quorate.control.experiments import metrics
 from quorate.control.experiments.desk import hidden
 from quorate.control.experiments.registration import parse
+from quorate.control.experiments.reports.formulae import FORMULAE, RULES
+from quorate.control.experiments.reports.words import latest, per_thousand, sentence, warnings
 from quorate.control.experiments.views import look_view
 from quorate.store.experiments import Experiment, Look
 
@@ -16,7 +18,7 @@ from quorate.store.experiments import Experiment, Look
 def report(found: Experiment, looks: Sequence[Look]) -> dict[str, Any]:
     """Everything that is known of an experiment; what is hidden until the verdict is left out of the looks."""
     registration = parse(found.registration)
-    return {
+    known: dict[str, Any] = {
         "id": found.id,
         "name": found.name,
         "endpoint": found.endpoint,
@@ -37,4 +39,19 @@ def report(found: Experiment, looks: Sequence[Look]) -> dict[str, Any]:
         "conclusion": found.conclusion,
         "looks": [look_view(found, look).model_dump() for look in looks],
         "release": __version__,
+    }
+    return {**known, "said": _said(known)}
+
+
+def _said(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What both pages say in sentences, so that whoever shows a report says the same."""
+    meaning = {each["treatment"]: per_thousand(report, each) for each in latest(report).get("comparisons", ())}
+    formula, references = FORMULAE[report["registration"]["stop"]["method"]]
+    return {
+        "sentence": sentence(report),
+        "warnings": warnings(report),
+        "meaning": {arm: text for arm, text in meaning.items() if text is not None},
+        "formula": formula,
+        "references": references.strip(),
+        "rules": list(RULES),
     }

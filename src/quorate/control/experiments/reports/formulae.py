@@ -45,3 +45,14 @@ FORMULAE: dict[str, tuple[str, str]] = {
     "fixed": ("d ± z(1 - alpha/2) se(d), once, at the registered size.", "B. L. Welch, Biometrika 34, 1947. "),
 }
 """By method: the formula, and references."""
+
+RULES: tuple[str, ...] = (
+    (
+        "Intention to treat: every unit belongs to the arm it was assigned, whatever answered it. Requests without "
+        "an answer and abstentions count as not right."
+    ),
+    "Decisions whose strategy the caller chose are excluded; idempotent repetitions are one decision.",
+    "Units do not learn from the other arm.",
+    "After an early stop the difference is overstated on average; the interval is what holds.",
+)
+"""What holds of every experiment, whatever its method."""

@@ -15,6 +15,7 @@ from quorate.control.experiments.reports.words import (
     per_thousand,
     sentence,
     signed,
+    warnings,
 )
 
 
@@ -27,8 +28,8 @@ def _parts(report: Mapping[str, Any]) -> Iterator[str]:
     kind = (report["verdict"] or {}).get("verdict", "")
     yield heading(f"Experiment “{report['name']}” on {report['endpoint']}", 1)
     yield paragraph(sentence(report), f"verdict {kind}".strip())
-    for warning in (report["verdict"] or {}).get("warnings", ()):
-        yield paragraph(_WARNINGS[warning])
+    for warning in warnings(report):
+        yield paragraph(warning)
     body = latest(report)
     for each in body.get("comparisons", ()):
         yield heading(f"{each['treatment']} against {report['registration']['control']}")
@@ -47,12 +48,6 @@ def _parts(report: Mapping[str, Any]) -> Iterator[str]:
     yield table(("", ""), _facts(report, body), numbers=2)
 
 
-_WARNINGS = {
-    "missing_differs": (
-        "Outcomes are missing in one arm more often than in the other; ask a statistician before acting."
-    ),
-    "guard_rail_unknown": "Not every guard rail is shown to be within its margin yet; look at the table below.",
-}
 _STATUS = {"within": "fine", "unknown": "not known yet", "harmed": "worse than allowed"}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
-from quorate.control.experiments.reports.formulae import FORMULAE
+from quorate.control.experiments.reports.formulae import FORMULAE, RULES
 from quorate.control.experiments.reports.page import heading, page, paragraph, table
 from quorate.control.experiments.reports.picture import interval_over_time
 from quorate.control.experiments.reports.words import latest, moment, number, sentence, signed
@@ -103,13 +103,7 @@ def _method(report: Mapping[str, Any], body: Mapping[str, Any]) -> Iterator[str]
     yield paragraph(first["method"])
     assumptions = [
         *first["assumptions"],
-        (
-            "Intention to treat: every unit belongs to the arm it was assigned, whatever answered it. Requests without "
-            "an answer and abstentions count as not right."
-        ),
-        "Decisions whose strategy the caller chose are excluded; idempotent repetitions are one decision.",
-        "Units do not learn from the other arm.",
-        "After an early stop the estimate is too far from 0 on average; the interval is what holds.",
+        *RULES,
     ]
     yield "<ul>" + "".join(f"<li>{escape(text)}</li>" for text in assumptions) + "</ul>"
     formula, source = FORMULAE[report["registration"]["stop"]["method"]]

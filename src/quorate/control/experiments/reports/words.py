@@ -48,6 +48,19 @@ def sentence(report: Mapping[str, Any]) -> str:
     }[kind]
 
 
+def warnings(report: Mapping[str, Any]) -> list[str]:
+    """What speaks against acting on the verdict without looking closer, in sentences."""
+    return [_WARNINGS[warning] for warning in (report["verdict"] or {}).get("warnings", ())]
+
+
+_WARNINGS = {
+    "missing_differs": (
+        "Outcomes are missing in one arm more often than in the other; ask a statistician before acting."
+    ),
+    "guard_rail_unknown": "Not every guard rail is shown to be within its margin yet; look at the table below.",
+}
+
+
 def _invalid(verdict: Mapping[str, Any]) -> str:
     if verdict.get("reason") == "values":
         return f"The experiment is invalid: {verdict.get('problem')}"
@@ -71,7 +84,32 @@ def compared(body: Mapping[str, Any], treatment: str) -> dict[str, Any]:
 
 def difference(each: Mapping[str, Any]) -> str:
     """A difference with its interval."""
-    return f"{signed(each['estimate'])}, between {signed(each['low'])} and {signed(each['high'])}"
+    middle, low, high = alike(each["estimate"], each["low"], each["high"], sign="+")
+    return f"{middle}, between {low} and {high}"
+
+
+def alike(*values: float | None, sign: str = "") -> list[str]:
+    """Values with as many decimals as the distance between them calls for; what is not quite 0 does not become 0.
+
+    >>> alike(0.0543, 0.0000271, 0.1094, sign="+"), alike(54.3, 0.0271, 109.4), alike(None, 1.0)
+    (['+0.054', '+0.00003', '+0.109'], ['54', '0.03', '109'], ['–', '1'])
+    """
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    width = max(known, default=0.0) - min(known, default=0.0)
+    if not width:
+        return [number(value) if not sign else signed(value) for value in values]
+    decimals = min(max(1 - math.floor(math.log10(width / 2)), 0), 12)
+    return [_fixed(value, decimals, sign) for value in values]
+
+
+def _fixed(value: float | None, decimals: int, sign: str) -> str:
+    if value is None or not math.isfinite(value):
+        return "–"
+    if not value:
+        return "0"
+    if abs(value) < 0.5 * 10.0**-decimals:
+        decimals = min(-math.floor(math.log10(abs(value))), 12)
+    return f"{value:{sign},.{decimals}f}"
 
 
 def per_thousand(report: Mapping[str, Any], each: Mapping[str, Any]) -> str | None:
@@ -83,10 +121,10 @@ def per_thousand(report: Mapping[str, Any], each: Mapping[str, Any]) -> str | No
     low, middle, high = (1000 * each[name] for name in ("low", "estimate", "high"))
     word = "more" if middle >= 0 else "fewer"
     sign = 1 if middle >= 0 else -1
-    ends = sorted((sign * low, sign * high))
+    least, most = sorted((sign * low, sign * high))
+    said, least_said, most_said = alike(abs(middle), least, most)
     return (
-        f"Of 1,000 requests with '{each['treatment']}': {number(abs(middle))} {word} {what} "
-        f"(plausible: {number(ends[0])} to {number(ends[1])})."
+        f"Of 1,000 requests with '{each['treatment']}': {said} {word} {what} (plausible: {least_said} to {most_said})."
     )
 
 
