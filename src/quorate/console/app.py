@@ -18,6 +18,7 @@ from quorate.client import QuorateClientError
 from quorate.console.apis import Apis
 from quorate.console.catalogue import Endpoint
 from quorate.console.elements import Node
+from quorate.console.evidence.routes import evidence_pages
 from quorate.console.gate import Gate
 from quorate.console.pages.login import login_page, waiting_page
 from quorate.console.pages.overview import Watch
@@ -138,6 +139,7 @@ def create_app(settings: ConsoleSettings, *, on_ready: Callable[[], None]) -> Ga
                 _nothing()
         return None
 
+    evidence_pages(app, apis, sessions, open_page, reloading, _nothing)
     ui.run_with(
         app,
         title="Quorate",

@@ -20,12 +20,12 @@ class ControlGone(QuorateError):
 
 
 class ControlRefused(QuorateError):
-    """Control answered with an error; ``status`` is the HTTP status."""
+    """Control answered with an error; ``status`` is the HTTP status, ``path`` the field that it names."""
 
     code = "forbidden"
 
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, status: int, *, path: str | None = None) -> None:
+        super().__init__(message, path=path)
         self.status = status
 
 
@@ -38,6 +38,32 @@ class Control:
     async def get(self, path: str, key: str | None, *, timeout_s: float = TIMEOUT_S) -> Any:
         """The JSON of a GET; raises :class:`ControlGone` and :class:`ControlRefused`."""
         return msgspec.json.decode((await self._send("GET", path, key, timeout=timeout_s)).content)
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        key: str | None,
+        *,
+        body: Any = None,
+        version: int | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Any:
+        """Send ``body`` as JSON and return the JSON of the answer; raises as :meth:`get` does.
+
+        With ``version`` the change is made only if nobody has changed the thing since.
+        """
+        headers = {} if version is None else {"if-match": f'"{version}"'}
+        more: dict[str, Any] = {}
+        if body is not None:
+            headers["content-type"] = "application/json"
+            more["content"] = msgspec.json.encode(body)
+        response = await self._send(method, path, key, headers, timeout=timeout_s, **more)
+        return msgspec.json.decode(response.content)
+
+    async def fetch(self, path: str, key: str | None, *, accept: str, timeout_s: float = TIMEOUT_S) -> bytes:
+        """The bytes of a GET, of the media type that is asked for; raises as :meth:`get` does."""
+        return (await self._send("GET", path, key, {"accept": accept}, timeout=timeout_s)).content
 
     async def preview(self, model: str, body: bytes, content_type: str, key: str | None) -> bytes:
         """The PNG of what a model sees of an input; raises as :meth:`get` does."""
@@ -54,15 +80,18 @@ class Control:
             raise ControlGone("Control is not reachable.") from None
         if response.is_success:
             return response
-        raise ControlRefused(_detail(response), response.status_code)
+        detail, where = _problem(response)
+        raise ControlRefused(detail, response.status_code, path=where)
 
     async def aclose(self) -> None:
         """Close its connections."""
         await self._http.aclose()
 
 
-def _detail(response: httpx.Response) -> str:
+def _problem(response: httpx.Response) -> tuple[str, str | None]:
+    """What a problem document says is wrong, and the field that it names."""
     try:
-        return str(response.json()["detail"])
+        found = response.json()
+        return str(found["detail"]), found.get("path")
     except (ValueError, KeyError, TypeError):
-        return f"Control answered with status {response.status_code}."
+        return f"Control answered with status {response.status_code}.", None

@@ -21,5 +21,6 @@ THEME = """<script>
 })();
 </script>
 """
-HEAD = f"{THEME}<style>{(_FOLDER / 'style.css').read_text('utf-8')}</style>"
+_STYLES = "".join((_FOLDER / name).read_text("utf-8") for name in ("style.css", "evidence.css"))
+HEAD = f"{THEME}<style>{_STYLES}</style>"
 """For the head of every page."""

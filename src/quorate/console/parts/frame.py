@@ -9,7 +9,14 @@ from nicegui.context import context
 
 from quorate.console.elements import Node, put
 
-PLACES = (("/", "Try it"), ("/overview", "Overview"))
+PLACES = (
+    ("/", "Try it"),
+    ("/overview", "Overview"),
+    ("/outcomes", "Outcomes"),
+    ("/replay", "Replay"),
+    ("/switches", "Switches"),
+    ("/captures", "Captured data"),
+)
 
 CHOOSE = "(event) => { location.search = '?endpoint=' + encodeURIComponent(event.target.value); }"
 

@@ -18,7 +18,7 @@ from quorate.store.ledger import JOINED, StoredOutcome
 
 NEWEST = 20_000
 """Values that are searched; those of the newest decisions."""
-DECISIONS = 200
+DECISIONS = 60
 """Decisions that are looked up, of all endpoints: each takes a read of the journal."""
 
 

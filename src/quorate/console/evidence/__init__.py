@@ -1,0 +1,1 @@
+"""Pages of evidence: outcomes, replay, switches, captured data."""
