@@ -17,7 +17,7 @@ from quorate.clock import SystemClock
 from quorate.codecs import decision as decision_codec
 from quorate.codecs import outcome as outcome_codec
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
-from quorate.control.apply import apply
+from quorate.control.revisions.apply import apply
 from quorate.core.types import Decision, Outcome
 from quorate.home import Home
 from quorate.ids import DecisionId

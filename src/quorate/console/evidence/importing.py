@@ -79,8 +79,8 @@ class ImportForm:
             Node(
                 "p",
                 "quiet note",
-                "CSV with a header, or one JSON object a line. A row names its decision by the id of the answer. Importing "
-                "the same again changes nothing. Larger files and queries: quorate outcomes import.",
+                "CSV with a header, or one JSON object a line. A row names its decision by the id of the answer. "
+                "Importing the same again changes nothing. Larger files and queries: quorate outcomes import.",
             )
             form = Node("form", "import-form", autocomplete="off").on("submit", self._said, js_handler=SEND % url)
             with form:
@@ -159,7 +159,9 @@ class ImportForm:
 
 async def telling(body: bytes, asked: Mapping[str, str], client: Tells, done: Done) -> Any:
     """Tell the outcomes of a file part by part, keeping count; yields after each part."""
-    from quorate.control.imports import Wrong  # not before somebody imports: it brings the libraries of databases
+    from quorate.control.outcomes.imports import (
+        Wrong,  # not before somebody imports: it brings the libraries of databases
+    )
 
     rows = _rows(body, asked)
     while some := await asyncio.to_thread(lambda: list(islice(rows, PART))):
@@ -183,7 +185,7 @@ async def telling(body: bytes, asked: Mapping[str, str], client: Tells, done: Do
 def _rows(body: bytes, asked: Mapping[str, str]) -> Iterator[Any]:
     from io import BytesIO
 
-    from quorate.control.imports import Columns, csv_rows, ndjson_rows, outcomes
+    from quorate.control.outcomes.imports import Columns, csv_rows, ndjson_rows, outcomes
 
     pairs = [each.strip().partition("=") for each in asked.get("rewards", "").split(",") if each.strip()]
     columns = Columns(

@@ -229,8 +229,8 @@ class DelayBoard:
             Node(
                 "p",
                 "quiet note",
-                "The share of all rows that has its outcome by an age (Kaplan-Meier, with 95 % interval). “Seen” is the "
-                "median of the delays so far, which is too short while later ones are still to come.",
+                "The share of all rows that has its outcome by an age (Kaplan-Meier, with 95 % interval). “Seen” is "
+                "the median of the delays so far, which is too short while later ones are still to come.",
             )
 
     def show(self, found: Mapping[str, Any]) -> None:
@@ -295,8 +295,8 @@ class ValueBoard:
         """Fill it from what is declared and the report; without one nothing of strategies may be seen."""
         if not declared:
             self._none.say(
-                "No value is declared. With endpoints.NAME.value in quorate.yaml (correct, error, per_ms, rewards) every "
-                "answer gets a business value, and strategies are compared by it."
+                "No value is declared. With endpoints.NAME.value in quorate.yaml (correct, error, per_ms, rewards) "
+                "every answer gets a business value, and strategies are compared by it."
             )
         self._none.put(hidden=bool(declared))
         self._list.put(hidden=not declared)

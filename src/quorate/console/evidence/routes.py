@@ -16,6 +16,7 @@ from quorate.console.apis import Apis
 from quorate.console.catalogue import Endpoint
 from quorate.console.evidence.importing import ImportForm
 from quorate.console.evidence.outcomes import OutcomesPage
+from quorate.console.evidence.replays import ReplayPage
 from quorate.console.parts.frame import frame
 from quorate.console.session import Session, Sessions
 from quorate.errors import QuorateError
@@ -63,6 +64,13 @@ def evidence_pages(
             await page.looking.again()
 
         return await opened("/outcomes", request, client, endpoint, build)
+
+    @ui.page("/replay", title="Replay – Quorate", response_timeout=PAGE_TIMEOUT_S)
+    async def replay(request: Request, client: Client, endpoint: str | None = None) -> Any:
+        async def build(session: Session, chosen: Endpoint) -> None:
+            await ReplayPage(apis, session, chosen, time.monotonic).looking.again()
+
+        return await opened("/replay", request, client, endpoint, build)
 
     @app.post("/import/{page}")
     async def take(request: Request, page: str) -> Response:
