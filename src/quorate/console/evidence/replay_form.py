@@ -146,10 +146,10 @@ class ReplayForm:
             self._say({"": "Control is not reachable; it is started again by itself. Try once more in a moment."})
         else:
             said: dict[str, str] = {}
-            for candidate, error in wrong:
-                field = place(error.path, candidate)
+            for candidate, why in wrong:
+                field = place(why.path, candidate)
                 one = candidate.what if isinstance(candidate.what, str) and len(wrong) > 1 else ""
-                said[field] = f"{said.get(field, '')} {f'{one}: ' if one else ''}{refused(error)}".strip()
+                said[field] = f"{said.get(field, '')} {f'{one}: ' if one else ''}{refused(why)}".strip()
             self._say(said)
         finally:
             self._button.put(disabled=False)

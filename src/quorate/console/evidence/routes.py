@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, StreamingResponse
 from nicegui import ui
 from nicegui.client import Client
 
 from quorate.console.apis import Apis
 from quorate.console.catalogue import Endpoint
+from quorate.console.control import ControlGone, ControlRefused
+from quorate.console.evidence.captured import CapturedPage
 from quorate.console.evidence.importing import ImportForm
+from quorate.console.evidence.looking import refused
 from quorate.console.evidence.outcomes import OutcomesPage
 from quorate.console.evidence.replays import ReplayPage
+from quorate.console.evidence.switches import SwitchesPage
 from quorate.console.parts.frame import frame
 from quorate.console.session import Session, Sessions
 from quorate.errors import QuorateError
@@ -71,6 +76,37 @@ def evidence_pages(
             await ReplayPage(apis, session, chosen, time.monotonic).looking.again()
 
         return await opened("/replay", request, client, endpoint, build)
+
+    @ui.page("/switches", title="Switches – Quorate", response_timeout=PAGE_TIMEOUT_S)
+    async def switches(request: Request, client: Client, endpoint: str | None = None) -> Any:
+        async def build(session: Session, chosen: Endpoint) -> None:
+            await SwitchesPage(apis, session, chosen, time.monotonic).looking.again()
+
+        return await opened("/switches", request, client, endpoint, build)
+
+    @ui.page("/captures", title="Captured data – Quorate", response_timeout=PAGE_TIMEOUT_S)
+    async def captures(request: Request, client: Client, endpoint: str | None = None) -> Any:
+        async def build(session: Session, chosen: Endpoint) -> None:
+            await CapturedPage(apis, session, chosen, time.monotonic, time.time).looking.again()
+
+        return await opened("/captures", request, client, endpoint, build)
+
+    @app.get("/datasets/{id}")
+    async def download(request: Request, id: str) -> Response:
+        """A data set's file, as control hands it out."""
+        session = sessions.find(request.cookies.get(sessions.cookie))
+        if session is None:
+            return RedirectResponse("/login", 303)
+        if not re.fullmatch("[0-9a-f]{32}", id):
+            return PlainTextResponse("There is no such data set.", 404)
+        try:
+            pieces = await apis.control.pieces(f"/v1/datasets/{id}/file", session.key)
+        except ControlGone:
+            return PlainTextResponse("Control is not reachable; try once more in a moment.", 503)
+        except ControlRefused as error:
+            return PlainTextResponse(refused(error), error.status)
+        named = {"content-disposition": f'attachment; filename="{id}.zip"'}
+        return StreamingResponse(pieces, media_type="application/zip", headers=named)
 
     @app.post("/import/{page}")
     async def take(request: Request, page: str) -> Response:

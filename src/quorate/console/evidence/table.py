@@ -38,19 +38,30 @@ class Line(NamedTuple):
 class Table:
     """A table in a region that scrolls sideways; ``empty`` is said where it has no rows.
 
-    With ``on_pick`` the headings are buttons, and :meth:`mark` says which row is shown.
+    With ``on_pick`` the headings are buttons, and :meth:`mark` says which row is shown. ``actions(key)`` makes what is
+    in a last cell of each row, when the row is made.
     """
 
     def __init__(
-        self, name: str, columns: Sequence[Column], *, empty: str = "", on_pick: Callable[[str], Any] | None = None
+        self,
+        name: str,
+        columns: Sequence[Column],
+        *,
+        empty: str = "",
+        on_pick: Callable[[str], Any] | None = None,
+        actions: Callable[[str], None] | None = None,
     ) -> None:
         self._on_pick = on_pick
+        self._actions = actions
         self._empty = Node("p", "quiet", empty, hidden=True)
         self._scroll = Node("div", "scroll", tabindex="0", role="region", aria_label=name, hidden=True)
         with self._scroll, Node("table", "figures", data_testid=name.lower().replace(" ", "-")):
             with Node("thead"), Node("tr"):
                 for column in columns:
                     Node("th", column.classes, column.title, scope="col")
+                if actions is not None:
+                    with Node("th", "", "", scope="col"):
+                        Node("span", "unseen", "What can be done")
             self._body = Node("tbody")
         self._columns = columns
         self._rows: dict[str, _Row] = {}
@@ -61,12 +72,19 @@ class Table:
         if [line.key for line in lines] != [*self._rows]:
             self._body.clear()
             with self._body:
-                self._rows = {line.key: _Row(line.key, self._columns, self._on_pick) for line in lines}
+                self._rows = {line.key: self._row(line.key) for line in lines}
             self.mark(self._marked)
         for line in lines:
             self._rows[line.key].fill(line.cells)
         self._scroll.put(hidden=not lines)
         self._empty.put(hidden=bool(lines) or not self._empty.text)
+
+    def _row(self, key: str) -> _Row:
+        row = _Row(key, self._columns, self._on_pick)
+        if self._actions is not None:
+            with row.node, Node("td", "actions"):
+                self._actions(key)
+        return row
 
     def mark(self, key: str | None) -> None:
         """This row is the one that is shown."""
@@ -79,7 +97,7 @@ class _Row:
     def __init__(self, key: str, columns: Sequence[Column], on_pick: Callable[[str], Any] | None) -> None:
         self._cells: list[_Filled] = []
         self._button: Node | None = None
-        with Node("tr", data_key=key) as self._row:
+        with Node("tr", data_key=key) as self.node:
             for number, column in enumerate(columns):
                 heading = {"scope": "row"} if number == 0 else {}
                 with Node("td" if number else "th", column.classes, **heading) as cell:
@@ -95,7 +113,7 @@ class _Row:
             filled.show(Cell(cell) if isinstance(cell, str) else cell)
 
     def mark(self, on: bool) -> None:
-        self._row.flag("picked", on)
+        self.node.flag("picked", on)
         if self._button is not None:
             self._button.put(aria_pressed="true" if on else "false")
 

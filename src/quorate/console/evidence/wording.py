@@ -66,8 +66,12 @@ def difference(metric: str) -> Callable[[float | None], str]:
 
 
 def limits(low: float | None, high: float | None, text: Callable[[float | None], str]) -> str:
-    """``87.9 % to 89.5 %``; nothing where there are none."""
-    return "" if low is None or high is None else f"{text(low)} to {text(high)}"
+    """``87.9 to 89.5 %``: a unit that both share is said once; nothing where there are none."""
+    if low is None or high is None:
+        return ""
+    first, last = text(low), text(high)
+    amount, _, unit = first.rpartition(" ")
+    return f"{amount} to {last}" if amount and last.endswith(f" {unit}") else f"{first} to {last}"
 
 
 def named(metric: str) -> str:
