@@ -178,9 +178,9 @@ def _use(rng: np.random.Generator, database: Database, revisions: list[Any], now
     for minute in range(int(revisions[0][0] // 60) + 1, int(now // 60)):
         later = minute * 60 > revisions[-1][0]
         busy = 0.55 - 0.4 * np.cos(2 * np.pi * (minute * 60 % DAY) / DAY)
-        cpu = busy * (0.42 if later else 0.36) + float(rng.normal(0, 0.01))
+        cpu = busy * (0.042 if later else 0.036) + float(rng.normal(0, 0.001))
         memory = (412 if later else 398) * MIB * 60
-        used[UsageKey(minute, usage.WORKER, "worker 0")] = Used(60.0, max(cpu, 0.02), memory)
+        used[UsageKey(minute, usage.WORKER, "worker 0")] = Used(60.0, max(cpu, 0.002), memory)
         used[UsageKey(minute, usage.POOL, "digits")] = Used(60.0, 0.0, 88.0 * MIB * 60, cpu / 2, 4 * busy, 0.0)
         used[UsageKey(minute, usage.ENDPOINT, "digits")] = Used(60.0, requests=4 * busy)
     with database.begin() as connection:

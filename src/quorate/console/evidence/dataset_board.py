@@ -29,7 +29,8 @@ SEND = """(event) => {
     const text = form.elements[name].value;
     return text ? new Date(text).getTime() / 1000 : null;
   };
-  emit({ truth: form.elements.truth.value, format: form.elements.format.value, since: at('since'), until: at('until') });
+  const { truth, format } = form.elements;
+  emit({ truth: truth.value, format: format.value, since: at('since'), until: at('until') });
 }"""
 
 

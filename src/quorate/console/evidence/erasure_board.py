@@ -46,8 +46,8 @@ class ErasureBoard:
             Node(
                 "p",
                 "quiet note",
-                "Inputs, context, unit and ids of requests go, from every file; what was answered, and how right it was, "
-                "stays, with nobody's name. First you see how much it would be.",
+                "Inputs, context, unit and ids of requests go, from every file; what was answered, and how right it "
+                "was, stays, with nobody's name. First you see how much it would be.",
             )
             self._form()
             self._confirm()
@@ -159,11 +159,8 @@ def would(found: Mapping[str, Any]) -> str:
         f"{words.counted(found['decisions'], 'decision')} and {words.counted(found['captures'], 'captured input')} "
         f"in {words.counted(found['files'], 'file')} would be rewritten without this subject"
     )
-    more = [
-        f"{words.counted(found[name], one)}"
-        for name, one in (("answers", "remembered answer"), ("jobs", "job"))
-        if found[name]
-    ]
+    others = (("answers", "remembered answer"), ("jobs", "job"))
+    more = [words.counted(found[name], one) for name, one in others if found[name]]
     if more:
         said += f"; {words.listed(more)} would be emptied"
     return f"{said}.{_beyond(found)}"

@@ -39,7 +39,7 @@ class Quantities:
 
     def _line(self, each: Mapping[str, Any], expected: Mapping[str, Any] | None) -> Line:
         unit = each["unit"]
-        cells = [named(each["name"]), _known(each["before"], unit), _known(each["after"], unit), change(each)]
+        cells: list[Cell | str] = [named(each["name"]), _known(each["before"], unit), _known(each["after"], unit), change(each)]
         if self._promised:
             cells.append(words.DASH if expected is None else _expected(expected))
         return Line(each["name"], cells)
@@ -63,6 +63,17 @@ class PlanReport:
             self._said = Node("p", "said", "", role="status")
             self._quantities = Quantities("Now", "Expected", promised=False)
             self._notes = Node("ul", "plain quiet")
+
+    def wait(self) -> None:
+        """One is made: combiners are run on recorded outputs, which takes a moment."""
+        self._box.put(hidden=False)
+        self._said.say("Working it out from the decisions of the last week …")
+        self._quantities.show([])
+        _fill(self._notes, [])
+
+    def give_up(self) -> None:
+        """None could be made."""
+        self._box.put(hidden=True)
 
     def show(self, made: Mapping[str, Any]) -> None:
         """Show a plan."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from quorate.console import words
 from quorate.console.evidence.table import Cell
-from quorate.console.evidence.wording import lasting, number
+from quorate.console.evidence.wording import lasting, limits, number
 
 PER = "_per_1000_requests"
 GROUPS = (
@@ -77,9 +77,7 @@ def change(found: Mapping[str, Any]) -> Cell:
     if found["change"] is None:
         return Cell("not known" if found["after"] is None or found["before"] is not None else words.DASH)
     low, high, unit = found["low"], found["high"], found["unit"]
-    note = (
-        "" if low is None or high is None else f"{amount(low, unit, signed=True)} to {amount(high, unit, signed=True)}"
-    )
+    note = limits(low, high, lambda limit: amount(limit, unit, signed=True))
     return Cell(amount(found["change"], unit, signed=True), note, tone(found))
 
 

@@ -17,7 +17,8 @@ from quorate.console.session import Session
 
 EVERY_S = 10.0
 PATIENCE_S = 30.0
-"""Seconds that a report or a plan may take: both look through days of decisions."""
+PLAN_S = 120.0
+"""Seconds that a report and a plan may take: they look through days of decisions, and combine some of them anew."""
 EMPTY = (
     "Nothing was switched yet. The first change of what answers (an apply, a promotion, a policy's own) is number 1."
 )
@@ -80,10 +81,11 @@ class SwitchesPage:
         field = "config" if str(config).strip() else "to"
         body = {"config": str(config)} if field == "config" else {"to": str(to)}
         self._button.put(disabled=True)
+        self._plan.wait()
         said = ""
         try:
             made = await self._apis.control.send(
-                "POST", f"{self._here}/plan", self._session.key, body=body, timeout_s=PATIENCE_S
+                "POST", f"{self._here}/plan", self._session.key, body=body, timeout_s=PLAN_S
             )
         except ControlRefused as error:
             said = refused(error)
@@ -93,6 +95,8 @@ class SwitchesPage:
             self._plan.show(made)
         finally:
             self._button.put(disabled=False)
+        if said:
+            self._plan.give_up()
         for name, node in self._problems.items():
             node.say(said if name == field else "")
 
