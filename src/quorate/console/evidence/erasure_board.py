@@ -16,6 +16,8 @@ from quorate.console.evidence.wording import when
 
 EMPTY = "Nobody was erased here yet."
 WORD = "erase"
+PLACES = 3
+"""Places of data sets that are named; the others are counted."""
 STATES = {"queued": "waits its turn", "waiting": "waits for files that are written", "running": "runs", "done": "done"}
 BY = {"context": "a context key", "unit": "the unit of sticky assignment", "decisions": "decisions by their ids"}
 SEND = """(event) => {
@@ -172,7 +174,8 @@ def _beyond(found: Mapping[str, Any]) -> str:
     if found["shipped"]:
         out.append(f"{words.counted(len(found['shipped']), 'shipped copy', 'shipped copies')}")
     if found["exports"]:
-        out.append(f"{words.counted(len(found['exports']), 'data set')} in other folders")
+        named = ", ".join(found["exports"][:PLACES]) + (" and others" if len(found["exports"]) > PLACES else "")
+        out.append(f"{words.counted(len(found['exports']), 'data set')} ({named})")
     if found["damaged_bytes"] or found["unreadable_records"]:
         out.append("damaged parts of files")
     return f" Out of its reach: {words.listed(out)}." if out else ""

@@ -85,12 +85,12 @@ class ImportForm:
             form = Node("form", "import-form", autocomplete="off").on("submit", self._said, js_handler=SEND % url)
             with form:
                 self._fields()
-                self._problem = Node("p", "problem", role="alert", data_testid="import-problem")
+                self._problem = Node("p", "problem slim", role="alert", data_testid="import-problem")
                 with Node("div", "tools"):
                     self._button = Node("button", "primary", "Import", type="submit")
             self._status = Node("p", "", "", role="status", data_testid="import-status")
             self._table = Table("Rejected rows", [Column("Line", "figure"), Column("Why it was rejected")])
-            self._more = Node("p", "quiet note", " ")
+            self._more = Node("p", "quiet", "", hidden=True)
 
     def _fields(self) -> None:
         with Node("div", "fields open"):
@@ -154,7 +154,8 @@ class ImportForm:
         self._status.say(str(done))
         self._table.show([Line(f"{n} {line}", [str(line), why]) for n, (line, why) in enumerate(done.rejected)])
         more = done.refused - len(done.rejected)
-        self._more.say(f"And {words.counted(more, 'row')} more." if more else " ")
+        self._more.say(f"And {words.counted(more, 'row')} more.")
+        self._more.put(hidden=not more)
 
 
 async def telling(body: bytes, asked: Mapping[str, str], client: Tells, done: Done) -> Any:

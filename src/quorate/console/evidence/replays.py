@@ -24,7 +24,7 @@ REMEMBERED = 100
 EMPTY = "No replay was asked for yet. Choose a strategy above, and say which decisions are to be replayed."
 COLUMNS = (
     Column("What if"),
-    Column("How it stands"),
+    Column("How it stands", "text"),
     Column("Would have been"),
     Column("Was"),
     Column("Difference, with 95 % interval"),

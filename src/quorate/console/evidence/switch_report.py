@@ -39,7 +39,12 @@ class Quantities:
 
     def _line(self, each: Mapping[str, Any], expected: Mapping[str, Any] | None) -> Line:
         unit = each["unit"]
-        cells: list[Cell | str] = [named(each["name"]), _known(each["before"], unit), _known(each["after"], unit), change(each)]
+        cells: list[Cell | str] = [
+            named(each["name"]),
+            _known(each["before"], unit),
+            _known(each["after"], unit),
+            change(each),
+        ]
         if self._promised:
             cells.append(words.DASH if expected is None else _expected(expected))
         return Line(each["name"], cells)
