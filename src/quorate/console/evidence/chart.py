@@ -122,13 +122,13 @@ def _y(y: Axis, value: float) -> str:
 def fitting(
     values: Sequence[float], text: Callable[[float], str], *, lowest: float = -math.inf, highest: float = math.inf
 ) -> Axis:
-    """An axis with three to six round marks that holds all values, inside ``lowest`` to ``highest``."""
+    """An axis with three to eight round marks that holds all values, inside ``lowest`` to ``highest``."""
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     if high - low < 1e-9 * max(abs(high), 1e-9):
         low, high = low - 0.5 * (abs(low) or 1.0), high + 0.5 * (abs(high) or 1.0)
-    rough = (high - low) / 4
+    rough = (high - low) / 5
     unit = 10.0 ** math.floor(math.log10(rough))
-    step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor >= rough * 0.999)
+    step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     marks = [number * step for number in range(first, last + 1)]
     marks = [mark for mark in marks if lowest - 1e-9 <= mark <= highest + 1e-9]

@@ -131,7 +131,7 @@ def over_time(shown: Sequence[Mapping[str, Any]], series: Mapping[str, Any], met
     dots = [dot for line in lines for dot in line.dots]
     values = [dot.y for dot in dots] + _held(shown)
     edges = (0.0, 1.0) if metric == "accuracy" else (float("-inf"), float("inf"))
-    y = fitting(values, lambda v: f"{v:.0%}".replace("%", " %") if metric == "accuracy" else f"{v:.3g}",
+    y = fitting(values, lambda v: f"{v * 100:.4g} %" if metric == "accuracy" else f"{v:.3g}",
                 lowest=edges[0], highest=edges[1])  # fmt: skip
     first, last = min(dot.x for dot in dots), max(dot.x for dot in dots)
     margin = 0.02 * (last - first) or step / 2
