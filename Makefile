@@ -161,6 +161,7 @@ bench-page: $(VENV)/.dev  ## Measure the page in a browser: first paint, upload 
 
 screenshots: $(VENV)/.dev  ## Take the pictures of docs/console.md again; ARGS="--project FOLDER" for another pool.
 	$(BIN)/python docs/screenshots.py $(ARGS)
+	$(BIN)/python docs/screenshots_evidence.py
 
 .PHONY: grpc
 

@@ -88,7 +88,7 @@ class Control:
 
         async def read() -> AsyncIterator[bytes]:
             async with aclosing(response):
-                async for piece in response.aiter_raw():
+                async for piece in response.aiter_bytes():
                     yield piece
 
         return read()

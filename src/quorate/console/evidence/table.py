@@ -54,7 +54,7 @@ class Table:
         self._on_pick = on_pick
         self._actions = actions
         self._empty = Node("p", "quiet", empty, hidden=True)
-        self._scroll = Node("div", "scroll", tabindex="0", role="region", aria_label=name, hidden=True)
+        self._scroll = Node("div", "scroll", tabindex="0", role="region", aria_label=f"Table: {name}", hidden=True)
         with self._scroll, Node("table", "figures", data_testid=name.lower().replace(" ", "-")):
             with Node("thead"), Node("tr"):
                 for column in columns:
