@@ -159,9 +159,10 @@ bench-drawn: $(VENV)/.dev  ## Let the pool of networks read drawn digits, clean 
 bench-page: $(VENV)/.dev  ## Measure the page in a browser: first paint, upload to answer, twenty browsers at once.
 	$(BIN)/python -m benchmarks.page $(ARGS)
 
-screenshots: $(VENV)/.dev  ## Take the pictures of docs/console.md and docs/experiments.md again; ARGS="--project FOLDER" for another pool.
+screenshots: $(VENV)/.dev  ## Take the pictures of the docs again; ARGS="--project FOLDER" for another pool.
 	$(BIN)/python docs/screenshots.py $(ARGS)
 	$(BIN)/python docs/screenshots_experiments.py
+	$(BIN)/python docs/screenshots_evidence.py
 
 .PHONY: grpc
 

@@ -116,6 +116,12 @@ class Apis:
             self._shared[what] = began, task
         return await asyncio.shield(task)
 
+    def drop(self, *what: Any) -> None:
+        """Look anew at a thing at once: it was changed just now."""
+        old = self._shared.pop(what, None)
+        if old is not None:
+            old[1].add_done_callback(_looked_at)
+
     def _forget(self) -> None:
         for what, (began, task) in list(self._shared.items()):
             if self._now() - began > SHARED_S and task.done():

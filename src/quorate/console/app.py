@@ -18,6 +18,7 @@ from quorate.client import QuorateClientError
 from quorate.console.apis import Apis
 from quorate.console.catalogue import Endpoint
 from quorate.console.elements import Node
+from quorate.console.evidence.routes import evidence_pages
 from quorate.console.experiments.routes import experiment_pages
 from quorate.console.gate import Gate
 from quorate.console.pages.login import login_page, waiting_page
@@ -142,6 +143,7 @@ def create_app(settings: ConsoleSettings, *, on_ready: Callable[[], None]) -> Ga
 
     policy_pages(apis, open_page, reloading, _nothing)
     experiment_pages(app, apis, sessions, open_page, reloading, PAGE_TIMEOUT_S)
+    evidence_pages(app, apis, sessions, open_page, reloading, _nothing)
     ui.run_with(
         app,
         title="Quorate",

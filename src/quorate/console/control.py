@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import httpx
@@ -11,6 +12,8 @@ import msgspec
 from quorate.errors import QuorateError
 
 TIMEOUT_S = 3.0
+PIECES_S = 30.0
+"""Seconds for each piece of a file."""
 
 
 class ControlGone(QuorateError):
@@ -69,6 +72,26 @@ class Control:
         """The PNG of what a model sees of an input; raises as :meth:`get` does."""
         path = f"/v1/models/{model}/preview"
         return (await self._send("POST", path, key, content=body, headers={"content-type": content_type})).content
+
+    async def pieces(self, path: str, key: str | None) -> AsyncIterator[bytes]:
+        """The bytes of a GET, piece by piece, of whatever size; raises as :meth:`get` does, before the first piece."""
+        request = self._http.build_request("GET", path, headers={"x-api-key": key} if key else {}, timeout=PIECES_S)
+        try:
+            response = await self._http.send(request, stream=True)
+            if not response.is_success:
+                await response.aread()
+        except httpx.TransportError:
+            raise ControlGone("Control is not reachable.") from None
+        if not response.is_success:
+            detail, where = _problem(response)
+            raise ControlRefused(detail, response.status_code, path=where)
+
+        async def read() -> AsyncIterator[bytes]:
+            async with aclosing(response):
+                async for piece in response.aiter_bytes():
+                    yield piece
+
+        return read()
 
     async def _send(
         self, method: str, path: str, key: str | None, headers: Mapping[str, str] | None = None, **more: Any

@@ -21,6 +21,7 @@ THEME = """<script>
 })();
 </script>
 """
-_STYLES = "".join((_FOLDER / name).read_text("utf-8") for name in ("style.css", "policies.css"))
+_SHEETS = ("style.css", "policies.css", "evidence.css")
+_STYLES = "".join((_FOLDER / name).read_text("utf-8") for name in _SHEETS)
 HEAD = f"{THEME}<style>{_STYLES}</style>"
 """For the head of every page."""

@@ -103,7 +103,7 @@ def create_app(services: Services, access: Access) -> FastAPI:
     app.include_router(_changing(services))  # first: /v1/endpoints/apply is not the endpoint of that name
     app.include_router(models_router(services.home, services.registry))
     app.include_router(_reading(services))
-    app.include_router(outcomes_router(services.database, services.clock))
+    app.include_router(outcomes_router(services.database, services.journal, services.clock))
     desk = services.jobs or JobDesk(services.home, services.database, services.clock, None)
     app.include_router(jobs_router(desk, lambda: snapshot.read_or_empty(services.home.snapshot).limits.batch_bytes))
     app.include_router(learner_router(services.home, services.database, services.clock, services.warm_starts))

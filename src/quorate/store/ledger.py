@@ -235,6 +235,15 @@ def outcomes_of(connection: sa.Connection, decisions: Sequence[str]) -> list[Sto
     return found
 
 
+def told_again(connection: sa.Connection, newest: int, most: int) -> list[str]:
+    """Decisions with several values for one row and metric, the newest first: ``most`` of those that the ``newest``
+    values are about."""
+    recent = sa.select(_outcomes.c.decision, _outcomes.c.row, _outcomes.c.metric)
+    t = recent.order_by(_outcomes.c.decision.desc()).limit(newest).subquery().c
+    query = sa.select(t.decision).group_by(t.decision, t.row, t.metric).having(sa.func.count() > 1)
+    return list(dict.fromkeys(connection.scalars(query.order_by(t.decision.desc()).limit(most))))
+
+
 def waiting(connection: sa.Connection, decisions: Sequence[str]) -> set[str]:
     """Those of the decisions that have pending outcomes."""
     if connection.exec_driver_sql(f"SELECT 1 FROM outcomes WHERE {_OPEN}state = '{PENDING}' LIMIT 1").first() is None:  # noqa: S608 - no input

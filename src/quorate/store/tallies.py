@@ -124,6 +124,26 @@ def measured(connection: sa.Connection, endpoint: str, since_minute: int) -> dic
     }
 
 
+def measured_over(
+    connection: sa.Connection, endpoint: str, since_minute: int, step: int, *, without: str
+) -> dict[tuple[str, str, int], Sums]:
+    """The same sums over time: by strategy, metric, and the first minute of each time of ``step`` minutes.
+
+    Such times begin at multiples of ``step``. Decisions of the source ``without`` are left out.
+    """
+    t = _measured.c
+    by = (t.strategy, t.metric, (t.minute - t.minute % step).label("start"))
+    sums = (sa.func.sum(t[name]) for name in Sums._fields)
+    mine = (t.endpoint == endpoint, t.minute >= since_minute, t.source != without)
+    query = (
+        sa.select(*by, *sums).where(*mine).group_by(t.strategy, t.metric, sa.text("start")).order_by(sa.text("start"))
+    )
+    return {
+        (row[0], row[1], int(row[2])): Sums(int(row[3]), int(row[4]), int(row[5]), *map(float, row[6:]))
+        for row in connection.execute(query)
+    }
+
+
 def told_counts(connection: sa.Connection, endpoint: str, since_minute: int) -> dict[tuple[str, str], ToldCounts]:
     """Values told of an endpoint's decisions from a minute on, by metric and source."""
     t = _told.c

@@ -13,6 +13,9 @@ from quorate.codecs.lookup import JournalReader
 from quorate.control import keys
 from quorate.control.access import Access
 from quorate.control.api import Services, create_app
+from quorate.control.replay.asked import Question
+from quorate.control.replay.desk import ReplayDesk
+from quorate.errors import Conflict
 
 
 class Port:
@@ -141,8 +144,18 @@ def test_what_is_hidden_is_shown_after_the_verdict(lab: Any, port: Port) -> None
     assert look["hidden"]
     assert look["body"]["units"] == 30
     assert "comparisons" not in look["body"]
-    for path in ("/v1/endpoints/main/report", "/v1/endpoints/main/overview", f"/v1/decisions/{decision.id}"):
+    hiding = ("main/report", "main/overview", "main/outcomes/timeline")
+    for path in (*(f"/v1/endpoints/{each}" for each in hiding), f"/v1/decisions/{decision.id}"):
         assert port("GET", path).status_code == 409, path
+    plan = port("POST", "/v1/endpoints/main/switches/plan", json={"to": "best"})
+    assert (plan.status_code, plan.json()["path"]) == (409, "name")
+    desk = ReplayDesk(lab.home, lab.project.registry, lab.database, lab.clock)
+    desk.start()
+    try:
+        with pytest.raises(Conflict, match="hides its arms"):
+            desk.submit(Question("main", strategy="best"), author="ann")
+    finally:
+        desk.stop()
     data = port("GET", f"{where}/report", headers={"accept": "application/json"}).text
     assert "estimate" not in data
     assert "hidden until the verdict" in port("GET", f"{where}/report").text

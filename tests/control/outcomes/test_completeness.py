@@ -59,6 +59,13 @@ def test_what_is_missing_of_recent_decisions_is_estimated(connection: sa.Connect
     assert truth.p90_s is None  # 40 % never have one
     assert truth.seen_p50_s == pytest.approx(1800 * math.log(2), rel=0.15)
     assert truth.completeness == pytest.approx(share / 0.6, abs=0.02)
+    curve = {each.delay_s: each for each in truth.curve}
+    assert len(curve) <= 49
+    assert sorted(curve) == [each.delay_s for each in truth.curve]
+    for delay, each in curve.items():
+        assert each.share == pytest.approx(0.6 * (1 - math.exp(-delay / 1800)), abs=0.02)
+        assert each.low <= each.share <= each.high
+    assert truth.curve[-1].delay_s == pytest.approx(300 * 60.0, abs=60)
     ages = {age.age_s: age for age in truth.by_age}
     assert sorted(ages) == [60.0, 600.0, 3600.0]
     assert ages[3600.0].share == pytest.approx(0.6 * (1 - math.exp(-2)), abs=0.01)

@@ -12,9 +12,13 @@ from quorate.console.elements import Node, put
 PLACES = (
     ("/", "Try it"),
     ("/overview", "Overview"),
+    ("/outcomes", "Outcomes"),
     ("/experiments", "Experiments"),
     ("/rules", "Rules"),
     ("/learner", "Learner"),
+    ("/replay", "Replay"),
+    ("/switches", "Switches"),
+    ("/captures", "Captured data"),
 )
 
 CHOOSE = "(event) => { location.search = '?endpoint=' + encodeURIComponent(event.target.value); }"

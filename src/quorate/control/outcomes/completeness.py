@@ -17,6 +17,8 @@ from quorate.store.revisions import newest_revision
 AGES_S = (60.0, 600.0, 3600.0, 6 * 3600.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0)
 HISTORY_S = 30 * 86_400.0
 """Decisions of this long are looked at for how late outcomes come."""
+STEPS = 48
+"""Steps of the curve that reports have at most, besides its end."""
 COHORTS, ENOUGH = 1500, 200
 """Minutes that reports look at, about; all of them where these are too few to tell."""
 
@@ -31,6 +33,16 @@ class AgeReport:
     low: float
     high: float
     completeness: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DelayReport:
+    """The share of all rows that has its outcome ``delay_s`` seconds after the decision, with its 95 % interval."""
+
+    delay_s: float
+    share: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +63,8 @@ class MetricReport:
     ``p50_s`` and so on: after so many seconds that part of *all* rows has its outcome, those without one yet allowed
     for (Kaplan-Meier); None where that many have none, however long one waits. ``seen_p50_s`` and so on are of the
     delays seen, which for recent decisions are the short ones. ``final_share`` is the share of rows that has an
-    outcome by the horizon, with its 95 % interval; ``completeness`` which part of these is here already.
+    outcome by the horizon, with its 95 % interval; ``completeness`` which part of these is here already. ``curve`` is
+    the Kaplan-Meier estimate at up to 49 delays, the first step and the age of the oldest row among them.
     """
 
     metric: str
@@ -68,6 +81,7 @@ class MetricReport:
     final_high: float | None
     completeness: float | None
     by_age: tuple[AgeReport, ...]
+    curve: tuple[DelayReport, ...]
     sources: tuple[SourceReport, ...]
 
 
@@ -185,6 +199,7 @@ def _metric(
         final.high if known else None,
         _complete(curve, rows, now, horizon),
         _by_age(curve, final.estimate, horizon),
+        _steps(curve),
         sources,
     )
 
@@ -197,6 +212,16 @@ def _by_age(curve: Curve, final: float, horizon: float) -> tuple[AgeReport, ...]
         whole = min(curve.at(age) / final, 1.0) if final > 0 and age < horizon else 1.0 if final > 0 else None
         found.append(AgeReport(age, *curve.interval(age), whole))
     return tuple(found)
+
+
+def _steps(curve: Curve) -> tuple[DelayReport, ...]:
+    """Steps of the curve, evenly chosen where there are too many, and where it ends."""
+    if not len(curve.delays_s):
+        return ()
+    every = -(-len(curve.delays_s) // STEPS)
+    chosen = [float(each) for each in curve.delays_s[::every]]
+    end = max(curve.longest_s, float(curve.delays_s[-1]))
+    return tuple(DelayReport(each, *curve.interval(each)) for each in [*chosen, *([end] if end > chosen[-1] else [])])
 
 
 def _complete(curve: Curve, rows: Mapping[int, int], now: float, horizon: float) -> float | None:

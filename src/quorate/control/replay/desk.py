@@ -14,6 +14,7 @@ import msgspec
 from quorate.clock import Clock
 from quorate.codecs import snapshot
 from quorate.control.alone import keep_doing
+from quorate.control.experiments.hiding import require_shown
 from quorate.control.replay import process
 from quorate.control.replay.asked import Question
 from quorate.control.replay.targets import target
@@ -61,12 +62,15 @@ class ReplayDesk:
     def submit(self, question: Question, *, author: str) -> StoredReplay:
         """Queue a replay; what can be refused without reading the journal is refused now.
 
-        :class:`~quorate.errors.InvalidInput`, :class:`NotFound`, :class:`NotReady`, :class:`Overloaded`.
+        :class:`~quorate.errors.InvalidInput`, :class:`NotFound`, :class:`NotReady`, :class:`Overloaded`;
+        :class:`Conflict` while an experiment hides how the endpoint's strategies do.
         """
         if self._thread is None:
             raise NotReady("This control process runs no replays; `quorate replay` does.")
         question.check()
         self._resolve(question)
+        with self._database.read() as connection:
+            require_shown(connection, question.endpoint)
         made = StoredReplay(
             id=secrets.token_hex(16),
             endpoint=question.endpoint,

@@ -12,6 +12,7 @@ from quorate.clock import Clock
 from quorate.codecs import snapshot
 from quorate.codecs.lookup import JournalReader
 from quorate.control import openapi
+from quorate.control.experiments.hiding import require_shown
 from quorate.control.revisions.submit import conflicts
 from quorate.control.switching.planning import Asked, Plan, plan
 from quorate.control.switching.report import SwitchReport, SwitchSummary, report, summaries
@@ -72,6 +73,8 @@ def switch_router(
         asked = Asked(body.to, config)
 
         def planned() -> Plan:
+            with database.read() as connection:
+                require_shown(connection, name)
             with conflicts():
                 return plan(
                     database,
