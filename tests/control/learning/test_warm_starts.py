@@ -28,9 +28,9 @@ from .test_learner import Project
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_store: Any) -> Any:
     """Two decisions that were learned from, and two of another policy before; see test_learner."""
-    project = Project(tmp_path, monkeypatch)
+    project = Project(tmp_path, monkeypatch, new_store)
     first = [project.decision(0.9, 0.2), project.decision(0.4, 0.8, "both")]
     project.serve(RewardRoute("clicks"))
     second = [project.decision(0.4, 0.8, "b"), project.decision(0.9, 0.2, source="caller")]

@@ -41,7 +41,7 @@ class BeginBoard:
                     Node("h3", "", "With what is known of earlier decisions")
                     with Node("div", "row"):
                         with Node("div", "field"):
-                            Node("label", "", "Of the last days", for_="days")
+                            Node("label", "", "Of the last days (30 where empty)", for_="days")
                             Node("input", "", id="days", name="days", type="text", inputmode="decimal",
                                  placeholder="30", aria_describedby="problem-days")  # fmt: skip
                         self._warm = Node("button", "", "Warm start …", type="submit", data_testid="warm")
