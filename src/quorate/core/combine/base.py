@@ -57,7 +57,7 @@ class Combiner(ABC):
 
         Defined for every row with at least one ``OK`` member; a row with none is all NaN. Values at entries that
         are not ``OK`` are never read into the answer. Scores come out non-negative with rows that sum to 1.
-        ``features`` ``[n, d]`` are the inputs as the strategy's first member gets them, preprocessed and flattened; they
-        are given where :meth:`feature_width` asks for them.
+        ``features`` ``[n, d]`` are given where :meth:`feature_width` asks for them: the inputs as the strategy's first
+        member gets them, preprocessed and flattened.
         Inputs are not changed; a row's answer depends on that row only.
         """

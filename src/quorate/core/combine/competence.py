@@ -42,8 +42,9 @@ VERSION = 1
 
 Meta: ``members`` and ``classes``, both in order; ``k``, the size of a region; ``space``, ``input`` or ``outputs``;
 ``features``, d (0 in the space of outputs). Arrays: ``hits`` uint8 ``[r, m]``. For ``input`` also ``reference``
-float32 or float64 ``[r, d]``, ``norms`` float64 ``[r]`` (its squared norms), ``centre`` and ``scale`` float64 ``[d]``;
-for ``outputs`` also ``profiles`` float32 ``[r, m * q]`` (see :func:`profiles_of`) and ``profile_norms`` ``[r]``.
+float32 or float64 ``[r, d]``, ``norms`` float64 ``[r]`` (its squared norms), ``centre``, ``scale`` and ``fill`` (for
+what is not finite) float64 ``[d]``; for ``outputs`` also ``profiles`` float32 ``[r, m * q]`` (see
+:func:`profiles_of`) and ``profile_norms`` ``[r]``.
 """
 
 INPUT, OUTPUTS = "input", "outputs"
@@ -167,18 +168,19 @@ class Dynamic(Combiner):
 
 
 def standardised(features: NDArray[Any], arrays: Mapping[str, NDArray[Any]]) -> Matrix:
-    """Features ``[n, d]`` as the reference has them: centred, scaled, and what is not finite in the centre."""
+    """Features ``[n, d]`` as the reference has them: centred, scaled, and filled where they are not finite."""
     found = (features - arrays["centre"]) / arrays["scale"]
-    if not np.isfinite(found).all():
-        found = np.where(np.isfinite(found), found, 0.0)
-    return found.astype(arrays["reference"].dtype, copy=False)
+    finite = np.isfinite(found)
+    if not finite.all():
+        found = np.where(finite, found, arrays["fill"])
+    standard: Matrix = found.astype(arrays["reference"].dtype, copy=False)
+    return standard
 
 
 def profiles_of(outputs: FloatArray) -> FloatArray:
     """Rows of outputs ``[n, m, K]`` as points ``[n, m * q]``: q = K, but of two classes the first one's score alone."""
-    n, m, k = outputs.shape
-    kept = outputs[:, :, :1] if k == 2 else outputs
-    return np.ascontiguousarray(kept, np.float32).reshape(n, -1)
+    kept = outputs[:, :, :1] if outputs.shape[2] == 2 else outputs
+    return np.ascontiguousarray(kept, np.float32).reshape(len(outputs), -1)
 
 
 def alike(outputs: FloatArray, ok: NDArray[np.bool_], state: State, k: int) -> NDArray[np.intp]:
@@ -228,7 +230,7 @@ def _wrong(state: State, m: int, classes: int, combiner: Dynamic) -> str | None:
         return "metadata"
     shapes: dict[str, tuple[int, ...]] = {name: tuple(r if n < 0 else n for n in s) for name, s in extra.items()}
     if space == INPUT:
-        shapes |= {"reference": (r, d), "norms": (r,), "centre": (d,), "scale": (d,)}
+        shapes |= {"reference": (r, d), "norms": (r,), "centre": (d,), "scale": (d,), "fill": (d,)}
     if space == OUTPUTS or "profiles" in shapes:
         shapes |= {"profiles": (r, m * (1 if classes == 2 else classes)), "profile_norms": (r,)}
     for name, shape in shapes.items():

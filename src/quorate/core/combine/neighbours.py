@@ -46,7 +46,7 @@ def nearest(queries: Matrix, reference: Matrix, norms: NDArray[np.float64], k: i
     ([[0, 1]], [[1.0, 1.0]])
     """
     n, d = queries.shape
-    queries = queries.astype(reference.dtype, copy=False)
+    queries = _like(queries, reference)
     sizes = np.einsum("nd,nd->n", queries, queries, dtype=np.float64)
     slack = 4.0 * (d + 4) * float(np.finfo(reference.dtype).eps) * (np.sqrt(sizes) + float(norms.max()) ** 0.5) ** 2
     step = max(1, AT_ONCE // len(reference))
@@ -57,9 +57,7 @@ def nearest(queries: Matrix, reference: Matrix, norms: NDArray[np.float64], k: i
     return np.concatenate([index for index, _ in found]), np.concatenate([squares for _, squares in found])
 
 
-def _some(
-    queries: Matrix, slack: NDArray[np.float64], reference: Matrix, norms: NDArray[np.float64], k: int
-) -> Found:
+def _some(queries: Matrix, slack: NDArray[np.float64], reference: Matrix, norms: NDArray[np.float64], k: int) -> Found:
     n, r = len(queries), len(reference)
     products = queries @ reference.T if n > 1 else (reference @ queries[0])[None]
     near = norms - 2.0 * products
@@ -82,6 +80,11 @@ def _some(
     order = np.lexsort((squares, rows))
     chosen = order[np.searchsorted(rows, np.arange(n))[:, None] + np.arange(k)]
     return candidates[chosen], squares[chosen]
+
+
+def _like(queries: Matrix, reference: Matrix) -> Matrix:
+    """The queries in the reference's precision."""
+    return queries.astype(reference.dtype, copy=False)  # type: ignore[return-value]
 
 
 def _squares(queries: Matrix, rows: Matrix) -> NDArray[np.float64]:
