@@ -98,9 +98,9 @@ def _blanked(table: Any, ids: Collection[str], token: str) -> Any:
     """A table in which the decisions of ``ids`` are as :func:`~quorate.core.erasing.blanked` leaves them."""
     pa = import_module("pyarrow")
     rows = [id_ in ids for id_ in table["id"].to_pylist()]
-    empty: dict[str, Any] = {"context": "{}", "input_digest": b"", "capture": mark(token)}
-    gone = ("context_packed", "facts", "request_id", "idempotency_key", "traceparent")
-    for name in (*empty, *gone, "unit"):
+    empty: dict[str, Any] = {"context": "{}", "input_digest": b"", "capture": mark(token), "features": []}
+    gone = ("context_packed", "facts", "features", "feature_width", "request_id", "idempotency_key", "traceparent")
+    for name in (*dict.fromkeys((*empty, *gone)), "unit"):
         at = table.schema.get_field_index(name)
         if at < 0:
             continue
