@@ -21,7 +21,8 @@ class Batch:
     """What a run gave: ``values`` float32 ``[n, m, k]`` over the unit's members and ``status`` int8 ``[n, m]``.
 
     ``flawless``: every member kept its promise on every row. ``started`` is monotonic seconds, ``elapsed`` the run's
-    milliseconds, ``feeds`` what it ran on. :meth:`once` keeps what is worked out for all rows together and used by many requests.
+    milliseconds, ``feeds`` what it ran on. :meth:`once` keeps what is worked out for all rows together and used by
+    many requests.
     """
 
     __slots__ = ("_kept", "elapsed", "feeds", "flawless", "started", "status", "values")

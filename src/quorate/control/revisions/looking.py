@@ -21,30 +21,24 @@ def looking_problems(
     looking = [(s, members[s.members[0]]) for s in strategies if widths.get(s.name) and s.members[0] in members]
     for strategy, first in looking:
         where = f"endpoints.{endpoint}.strategies.{strategy.name}"
-        got, wanted = width_of(first.tensors), widths[strategy.name]
+        got, wanted, other = width_of(first.tensors), widths[strategy.name], looking[0]
         if got is None:
-            yield (
-                strategy.name,
-                (
-                    f"{where}: the combiner looks at {wanted} features of a row, but the input of '{first.name}' is not "
-                    f"numbers of a fixed length ({', '.join(map(str, first.tensors))}). Fit the state in the space of "
-                    "outputs, or list a member with numeric input first."
-                ),
+            tensors = ", ".join(map(str, first.tensors))
+            message = (
+                f"the combiner looks at {wanted} features of a row, but the input of '{first.name}' is not numbers of "
+                f"a fixed length ({tensors}). Fit the state in the space of outputs, or list another member first."
             )
         elif got != wanted:
-            yield (
-                strategy.name,
-                (
-                    f"{where}: the state was fitted on {wanted} features of a row; the preprocessed input of "
-                    f"'{first.name}' has {got}. Fit it again on this pool."
-                ),
+            message = (
+                f"the state was fitted on {wanted} features of a row; the preprocessed input of '{first.name}' has "
+                f"{got}. Fit it again on this pool."
             )
-        elif fed_by(first) != fed_by(looking[0][1]):
-            yield (
-                strategy.name,
-                (
-                    f"{where}: its first member '{first.name}' is preprocessed otherwise than '{looking[0][1].name}', the "
-                    f"first member of '{looking[0][0].name}'. Features are recorded once for all strategies of an "
-                    "endpoint; list a member with the same preprocessing first."
-                ),
+        elif fed_by(first) != fed_by(other[1]):
+            message = (
+                f"its first member '{first.name}' is preprocessed otherwise than '{other[1].name}', the first of "
+                f"'{other[0].name}'. Features are recorded once for all strategies of an endpoint; list a member with "
+                "the same preprocessing first."
             )
+        else:
+            continue
+        yield strategy.name, f"{where}: {message}"
