@@ -80,6 +80,7 @@ def decision(rng: np.random.Generator, i: int) -> Decision:
         idempotency_key=maybe(text()),
         traceparent=maybe(text()),
         facts={f"f{j}": [text(), 2**53, -1.5, True, None][rng.integers(5)] for j in range(rng.integers(0, 3))},
+        features=maybe(floats(n, 1 + i % 3)),
     )
 
 

@@ -269,6 +269,13 @@ def _lists(arrays: Sequence[NDArray[Any]], dtype: np.dtype[Any]) -> Any:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
 
 
+def emptied(column: Any, rows: Sequence[bool]) -> Any:
+    """A column of lists of float32 without those of some rows; the others stay as they are, bit for bit."""
+    none = np.zeros(0, "<f4")
+    lists = [none if gone else found for gone, found in zip(rows, _slices(column), strict=True)]
+    return _lists(lists, np.dtype("<f4"))
+
+
 def write(file: BinaryIO, table: Any) -> None:
     """Write a table of ours as a Parquet file with checksums; :class:`JournalError` if that cannot be done."""
     pa, parquet = _arrow()

@@ -183,20 +183,18 @@ def check_classes(outputs: FloatArray, y: NDArray[Any], members: Sequence[str], 
 
 
 def _check(outputs: FloatArray, y: NDArray[Any], members: Sequence[str], k: int) -> None:
-    if y.ndim != 1:
+    check_outputs(outputs, members, k)
+    if y.shape != (len(outputs),):
         raise InvalidInput(f"expected one truth for each of the {len(outputs)} rows; got {list(y.shape)}.", path="y")
-    check_outputs(outputs, members, k, len(y))
 
 
-def check_outputs(outputs: FloatArray, members: Sequence[str], k: int, truths: int) -> None:
-    """Finite outputs ``[n, m, k]``, n above 0 and as many as there are ``truths``; else :class:`InvalidInput`."""
+def check_outputs(outputs: FloatArray, members: Sequence[str], k: int) -> None:
+    """Finite outputs ``[n, m, k]``, n above 0; else :class:`InvalidInput`."""
     if outputs.ndim != 3 or outputs.shape[1:] != (len(members), k) or not len(outputs):
         raise InvalidInput(
             f"expected outputs [n, {len(members)}, {k}] for {len(members)} members and {k} classes or targets, "
             f"n above 0; got {list(outputs.shape)}.",
             path="outputs",
         )
-    if truths != len(outputs):
-        raise InvalidInput(f"expected one truth for each of the {len(outputs)} rows; got {truths}.", path="y")
     if not np.isfinite(outputs).all():
         raise InvalidInput("the outputs to fit on must be finite; drop the rows where a member failed.", path="outputs")

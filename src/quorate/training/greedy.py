@@ -59,7 +59,9 @@ def fit_greedy(
     if y.ndim == 1:
         check_classes(outputs, y, members, k)
     else:
-        check_outputs(outputs, members, k, len(y))
+        check_outputs(outputs, members, k)
+        if y.shape != (len(outputs), k) or not np.isfinite(y).all():
+            raise InvalidInput(f"expected finite true values [{len(outputs)}, {k}]; got {list(y.shape)}.", path="y")
     if steps < 1 or bags < 1 or not 0 < share <= 1:
         raise InvalidInput(f"expected steps and bags of 1 or more, share in 0..1; got {steps}, {bags}, {share}.")
     judge = _named(metric, y) if isinstance(metric, str) else metric
