@@ -7,9 +7,10 @@
 A member's weight is how often it is in, averaged over bags, which keeps a member that was lucky on these rows from
 taking over. A bag is a bootstrap sample of the rows, and with a ``share`` below 1 a random subset of the members. The
 paper's bags are of members, half of them each, from libraries of hundreds; with a dozen members that leaves out who is
-needed, and bootstrapping rows is better (on held-out rows of digits: log loss 0.091, against 0.105). The average is of scores or of values, and the
-metric any. Of members that help equally the one with the lower error (Brier score, or squared error) is taken, then
-the first.
+needed, and bootstrapping rows is better (on held-out rows of digits: log loss 0.091, against 0.105).
+
+The average is of scores or of values, and the metric any. Of members that help equally the one with the lower error
+(Brier score, or squared error) is taken, then the first.
 
 Reference: R. Caruana, A. Niculescu-Mizil, G. Crew, A. Ksikes, "Ensemble selection from libraries of models", ICML
 2004 (with replacement: section 2.1; sorted initialisation: 2.2; bagged: 2.3).
