@@ -9,11 +9,14 @@ the weights ``NAME.METRIC`` ``[m]`` with AutoGluon's own settings for its ensemb
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
 from autogluon.core import metrics
 from autogluon.core.models.greedy_ensemble.ensemble_selection import EnsembleSelection
+
+warnings.filterwarnings("ignore", message="The y_prob values do not sum to one")
 
 METRICS = {"accuracy": metrics.accuracy, "log_loss": metrics.log_loss, "rmse": metrics.root_mean_squared_error}
 STEPS = 25
