@@ -1,4 +1,4 @@
-"""Combiners that look at features get the rows as they were prepared, whichever way a request goes; and so the record."""
+"""Combiners that look at features get the rows as they were prepared, whichever way a request goes."""
 
 from __future__ import annotations
 
