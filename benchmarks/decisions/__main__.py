@@ -11,9 +11,11 @@ from importlib import import_module
 from benchmarks.harness.table import Row, render, save
 
 PARTS = {
+    "dynamic": "benchmarks.decisions.dynamic",
     "draw": "benchmarks.decisions.draw",
     "errors": "benchmarks.decisions.errors",
     "experiments": "benchmarks.decisions.experiments",
+    "greedy": "benchmarks.decisions.greedy",
     "ingest": "benchmarks.decisions.ingest",
     "learned": "benchmarks.decisions.learned",
     "off_policy": "benchmarks.decisions.off_policy",

@@ -80,6 +80,7 @@ def decision(rng: np.random.Generator, i: int) -> Decision:
         idempotency_key=maybe(text()),
         traceparent=maybe(text()),
         facts={f"f{j}": [text(), 2**53, -1.5, True, None][rng.integers(5)] for j in range(rng.integers(0, 3))},
+        features=maybe(floats(n, 1 + i % 3)),
     )
 
 
@@ -147,7 +148,7 @@ def test_the_columns_are_typed_and_say_where_they_are_from(tmp_path: Path) -> No
     write(path, columnar.decisions_table([(0, decision(rng, 1))], ORIGIN))
     schema = parquet.read_schema(path)
     assert {key: schema.metadata[key] for key in (b"quorate.format", b"quorate.slot")} == {
-        b"quorate.format": b"2",
+        b"quorate.format": b"3",
         b"quorate.slot": b"3",
     }
     assert str(schema.field("outputs").type) == "list<element: float>"

@@ -70,6 +70,7 @@ def decisions(draw: st.DrawFn) -> Decision:
         idempotency_key=draw(maybe),
         traceparent=draw(maybe),
         facts=draw(st.dictionaries(text, text | whole | number | st.booleans() | st.none(), max_size=3)),
+        features=draw(st.none() | hnp.arrays(np.float32, (n, draw(st.integers(1, 3))), elements=floats32)),
     )
 
 
@@ -155,14 +156,16 @@ def test_what_cannot_be_recorded_is_the_callers_mistake(value: object) -> None:
     assert caught.value.path == "context"
 
 
-@pytest.mark.parametrize("data", [b"", b"\x03\x90", b"\xff"])
+@pytest.mark.parametrize("data", [b"", b"\x04\x90", b"\xff"])
 def test_unknown_versions_are_refused(data: bytes) -> None:
-    with pytest.raises(JournalError, match=r"this release reads \[1, 2\]"):
+    with pytest.raises(JournalError, match=r"this release reads \[1, 2, 3\]"):
         codec.decode(data)
 
 
-def test_what_the_release_before_wrote_is_read() -> None:
+def test_what_the_releases_before_wrote_is_read() -> None:
     fields = msgspec.msgpack.decode(codec.encode(example())[1:])
+    assert fields.pop() is None
+    assert_equal(codec.decode(b"\x02" + msgspec.msgpack.encode(fields)), example())
     assert fields.pop() == {}
     assert_equal(codec.decode(b"\x01" + msgspec.msgpack.encode(fields)), example())
 

@@ -8,12 +8,14 @@ import pytest
 
 from quorate import plugins
 from quorate.core.combine.base import Combiner
+from quorate.core.combine.competence import DynamicParams
 from quorate.core.combine.vote import VoteParams
 from quorate.core.combine.weighted import WeightedParams
 from quorate.core.types import OutputSpec, State
 from quorate.errors import ConfigError
 from quorate.testing import check_combiner
 from quorate.testing.combiner import SCORES, VALUES
+from quorate.training.dynamic import METHODS, fit_dynamic
 
 MEMBERS = ("m1", "m2", "m3")
 
@@ -35,6 +37,18 @@ def stack(members: Sequence[str], output: OutputSpec) -> State:
     return State("stack", 1, meta | {"clip": 1e-3} if output.kind == "scores" else meta, arrays)
 
 
+def dynamic(method: str, **settings: Any) -> Any:
+    """Thirty reference rows of three features."""
+
+    def made(members: Sequence[str], output: OutputSpec) -> State:
+        rng = np.random.default_rng(5)
+        outputs = rng.dirichlet(np.ones(output.width), size=(30, len(members))).astype(np.float32)
+        features, y = rng.normal(size=(30, 3)).astype(np.float32), rng.integers(output.width, size=30)
+        return fit_dynamic(method, features, outputs, y, members, output.classes, **settings)
+
+    return made
+
+
 # name, arguments of check_combiner
 BUILT_IN: list[tuple[str, dict[str, Any]]] = [
     ("single", {"members": ("m1",)}),
@@ -53,6 +67,10 @@ BUILT_IN: list[tuple[str, dict[str, Any]]] = [
     ("stack", {"state_factory": stack, "members": ("m1", "m2", "m3", "m4")}),
     ("stack", {"state_factory": stack, "output": OutputSpec("scores", classes=("no", "yes"))}),
     ("stack", {"state_factory": stack, "output": VALUES}),
+    *((method, {"state_factory": dynamic(method)}) for method in METHODS),
+    ("knora-u", {"state_factory": dynamic("knora-u"), "params": DynamicParams("soft")}),
+    ("meta-des", {"state_factory": dynamic("meta-des"), "output": OutputSpec("scores", classes=("no", "yes"))}),
+    ("knora-e", {"state_factory": dynamic("knora-e", space="outputs"), "params": DynamicParams("soft")}),
 ]
 
 

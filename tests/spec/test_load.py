@@ -11,6 +11,7 @@ from quorate.codecs.snapshot import JournalSettings, Limits
 from quorate.spec import ConfigProblems, build, load
 from quorate.spec.model import Spec
 
+KINDS = ", ".join(plugins.names("combiners"))
 GOOD = """\
 pools:
   digits: {task: classification, members: [bag-a, "bag-b:3", bag-c@champion]}
@@ -141,15 +142,15 @@ def _replaced(old: str, new: str) -> str:
             "kind: men",
             7,
             (
-                "There is no kind 'men' for endpoints.main.strategies.bagging; expected one of mean, single, stack, "
-                "vote, weighted; did you mean 'mean'?"
+                f"There is no kind 'men' for endpoints.main.strategies.bagging; expected one of {KINDS}; "
+                "did you mean 'mean'?"
             ),
         ),
         (
             "{kind: mean, ",
             "{",
             7,
-            "endpoints.main.strategies.bagging.kind is missing; expected one of mean, single, stack, vote, weighted.",
+            f"endpoints.main.strategies.bagging.kind is missing; expected one of {KINDS}.",
         ),
         (
             "voting: hard",

@@ -2,7 +2,8 @@
 
 One row per record, in the order of the segment. Every field comes back bit for bit. Arrays are lists of numbers with
 their shape beside them: ``outputs`` is ``[output_rows, members, width]`` in row-major order, ``status``
-``[output_rows, members]``, ``answer`` ``[answer_rows, answer_width]`` (both None where there was no answer).
+``[output_rows, members]``, ``answer`` ``[answer_rows, answer_width]`` (both None where there was no answer),
+``features`` ``[output_rows, feature_width]`` (both None where no combiner looks at any).
 ``context`` and ``facts`` are JSON; where a number of the context is not finite, which JSON cannot say,
 ``context_packed`` has it as MessagePack. The metadata key ``quorate.format`` of the schema is the format's version.
 """
@@ -25,8 +26,8 @@ from numpy.typing import NDArray
 from quorate.core.types import NOTHING, Decision, MemberRun, Outcome, Scalar, Status
 from quorate.errors import JournalError
 
-FORMAT = 2  # 1 had no facts
-READS = (1, 2)
+FORMAT = 3  # 1 had no facts, 2 no features
+READS = (1, 2, 3)
 ROW_GROUP = 4096
 _KEY = b"quorate.format"
 
@@ -87,6 +88,8 @@ def _decision_types() -> dict[str, Any]:
         "answer_rows": pa.int32(),
         "answer_width": pa.int32(),
         "answer": pa.list_(pa.float32()),
+        "feature_width": pa.int32(),
+        "features": pa.list_(pa.float32()),
         "classes": texts,
     }
 
@@ -124,6 +127,8 @@ def decisions_table(rows: Sequence[tuple[int, Decision]], origin: Mapping[str, i
     columns["status"] = _lists([d.status for d in decisions], np.dtype("i1"))
     none = np.zeros(0, "<f4")
     columns["answer"] = _lists([none if d.answer is None else d.answer for d in decisions], np.dtype("<f4"))
+    columns["feature_width"] = [None if d.features is None else d.features.shape[1] for d in decisions]
+    columns["features"] = _lists([none if d.features is None else d.features for d in decisions], np.dtype("<f4"))
     columns["propensities"] = _lists([np.array(d.propensities, "<f8") for d in decisions], np.dtype("<f8"))
     return _table(_decision_types(), columns, origin)
 
@@ -142,6 +147,7 @@ _DECISION_ENCODINGS = {
     "sequence": "DELTA_BINARY_PACKED",
     "outputs.list.element": "BYTE_STREAM_SPLIT",
     "answer.list.element": "BYTE_STREAM_SPLIT",
+    "features.list.element": "BYTE_STREAM_SPLIT",
     "arrived": "BYTE_STREAM_SPLIT",
     "queue_ms": "BYTE_STREAM_SPLIT",
     "latency_ms": "BYTE_STREAM_SPLIT",
@@ -263,6 +269,13 @@ def _lists(arrays: Sequence[NDArray[Any]], dtype: np.dtype[Any]) -> Any:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
 
 
+def emptied(column: Any, rows: Sequence[bool]) -> Any:
+    """A column of lists of float32 without those of some rows; the others stay as they are, bit for bit."""
+    none = np.zeros(0, "<f4")
+    lists = [none if gone else found for gone, found in zip(rows, _slices(column), strict=True)]
+    return _lists(lists, np.dtype("<f4"))
+
+
 def write(file: BinaryIO, table: Any) -> None:
     """Write a table of ours as a Parquet file with checksums; :class:`JournalError` if that cannot be done."""
     pa, parquet = _arrow()
@@ -361,9 +374,11 @@ def understood(path: Path) -> Iterator[None]:
 
 
 def _decisions(table: Any) -> Iterator[tuple[int, Decision]]:
-    numbers = ("outputs", "status", "answer", "propensities")
+    numbers = ("outputs", "status", "answer", "propensities", "features")
     columns = {name: table[name].to_pylist() for name in table.column_names if name not in numbers}
-    outputs, status, answer, propensities = (_slices(table[name]) for name in numbers)
+    outputs, status, answer, propensities = (_slices(table[name]) for name in numbers[:-1])
+    widths = columns.get("feature_width") or [None] * len(columns["id"])
+    features = _slices(table["features"]) if any(width is not None for width in widths) else []
     plain = [(name, columns[name]) for name in _PLAIN]
     members = list(zip(*(columns[name] for name in _MEMBER), strict=True))
     facts = columns.get("facts") or [None] * len(columns["id"])
@@ -384,6 +399,7 @@ def _decisions(table: Any) -> Iterator[tuple[int, Decision]]:
                 answer=None if shape[0] is None else answer[i].reshape(shape),
                 classes=tuple(columns["classes"][i]),
                 facts=NOTHING if facts[i] is None else msgspec.json.decode(facts[i]),
+                features=None if widths[i] is None else features[i].reshape(-1, widths[i]),
                 **{name: values[i] for name, values in plain},
             ),
         )

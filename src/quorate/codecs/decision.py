@@ -15,11 +15,11 @@ from quorate.codecs import versioned
 from quorate.core.types import NOTHING, Decision, MemberRun, OutputKind, Scalar, Source
 from quorate.errors import InvalidInput
 
-VERSION = 2
+VERSION = 3
 
 
 class _Wire(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """Versions 1 and 2, field by field: the later one has ``facts`` besides."""
+    """Versions 1 to 3, field by field: the second has ``facts`` besides, the third ``features``."""
 
     id: str
     endpoint: str
@@ -49,6 +49,7 @@ class _Wire(msgspec.Struct, array_like=True, frozen=True, gc=False):
     idempotency_key: str | None
     traceparent: str | None
     facts: dict[str, Scalar] = {}
+    features: tuple[int, bytes] | None = None
 
 
 class Summary(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -112,7 +113,7 @@ def encode(decision: Decision) -> bytes:
     surrogate).
     """
     d = decision
-    outputs, answer = d.outputs, d.answer
+    outputs, answer, features = d.outputs, d.answer, d.features
     wire = _Wire(
         d.id,
         d.endpoint,
@@ -142,9 +143,10 @@ def encode(decision: Decision) -> bytes:
         d.idempotency_key,
         d.traceparent,
         d.facts if type(d.facts) is dict else dict(d.facts),
+        None if features is None else (features.shape[1], features.astype("<f4", copy=False).tobytes()),
     )
     try:
-        return b"\x02" + _encode(wire)
+        return b"\x03" + _encode(wire)
     except (OverflowError, UnicodeEncodeError) as error:
         raise InvalidInput(
             f"A decision holds a value that cannot be recorded: {error}; send text without lone surrogates and "
@@ -204,8 +206,9 @@ def _read(data: memoryview) -> Decision:
         idempotency_key=w.idempotency_key,
         traceparent=w.traceparent,
         facts=w.facts or NOTHING,
+        features=None if w.features is None else np.frombuffer(w.features[1], "<f4").reshape(w.rows, w.features[0]),
     )
 
 
-_READERS: dict[int, Callable[[memoryview], Decision]] = {1: _read, 2: _read}
-_SUMMARIES: dict[int, Callable[[memoryview], Summary]] = {1: _summarise, 2: _summarise}
+_READERS: dict[int, Callable[[memoryview], Decision]] = {1: _read, 2: _read, 3: _read}
+_SUMMARIES: dict[int, Callable[[memoryview], Summary]] = {1: _summarise, 2: _summarise, 3: _summarise}

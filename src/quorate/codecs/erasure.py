@@ -99,7 +99,7 @@ def _blanked(table: Any, ids: Collection[str], token: str) -> Any:
     pa = import_module("pyarrow")
     rows = [id_ in ids for id_ in table["id"].to_pylist()]
     empty: dict[str, Any] = {"context": "{}", "input_digest": b"", "capture": mark(token)}
-    gone = ("context_packed", "facts", "request_id", "idempotency_key", "traceparent")
+    gone = ("context_packed", "facts", "feature_width", "request_id", "idempotency_key", "traceparent")
     for name in (*empty, *gone, "unit"):
         at = table.schema.get_field_index(name)
         if at < 0:
@@ -109,6 +109,9 @@ def _blanked(table: Any, ids: Collection[str], token: str) -> Any:
         if name == "unit":
             new = [anonymous(token) if row and value else value for row, value in zip(rows, old, strict=True)]
         table = table.set_column(at, table.schema.field(at), pa.array(new, table.schema.field(at).type))
+    at = table.schema.get_field_index("features")
+    if at >= 0:
+        table = table.set_column(at, table.schema.field(at), columnar.emptied(table["features"], rows))
     return table
 
 

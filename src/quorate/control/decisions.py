@@ -35,6 +35,7 @@ def describe(decision: Decision, outcomes: Iterable[StoredOutcome] = (), why: It
         "unit": d.unit,
         "context": dict(d.context),
         "facts": dict(d.facts),
+        "features": None if d.features is None else _numbers(d.features),
         "degraded": d.degraded,
         "abstained": d.abstained,
         "error": d.error,

@@ -136,8 +136,9 @@ def _verified(
 ) -> Exported:
     """The first of two graphs that passes: with rewritten operators, else with the members' own."""
     from quorate.runtimes.compile import compile_pool
-    from quorate.runtimes.compile.combiners import LABEL, PROBABILITIES, VALUES, with_combiner
+    from quorate.runtimes.compile.combiners import LABEL, PROBABILITIES, VALUES, attached, with_combiner
 
+    attached(combiner)
     rows = _rows(members, registry)
     artifacts = [(m.name, registry.artifact(registry.manifest(f"{m.name}:{m.version}"))) for m in members]
     expected = _expected(artifacts, rows, combiner, state)

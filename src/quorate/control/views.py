@@ -200,6 +200,7 @@ class DecisionView(View):
     unit: str | None
     context: dict[str, str | int | float | bool | None]
     facts: dict[str, str | int | float | bool | None]
+    features: list[list[float | None]] | None
     degraded: bool
     abstained: bool
     error: str | None

@@ -61,11 +61,12 @@ def anonymous(token: str) -> str:
 def blanked(decision: Decision, token: str) -> Decision:
     """What is left of a decision: times, strategies, propensities, members' outputs and the answer.
 
-    Context, facts, input digest, request id, idempotency key and trace are gone, the unit is anonymous.
+    Context, facts, features, input digest, request id, idempotency key and trace are gone, the unit is anonymous.
     """
     return decision._replace(
         context={},
         facts=NOTHING,
+        features=None,
         unit=None if decision.unit is None else anonymous(token),
         input_digest=b"",
         request_id=None,

@@ -3,7 +3,8 @@
 A redacted key is removed, or its value replaced by a keyed hash, so that equal values stay equal and nobody without
 the project's secret can try values out. The sticky unit is treated as the key it came from. Of decisions that are not
 sampled the record lacks what is omitted; everything that metrics, propensities and outcomes need stays: times,
-strategies, members with status and latency, the answer, the digest of the input. Omitted outputs have width 0.
+strategies, members with status and latency, the answer, the digest of the input. Omitted outputs have width 0, and
+features are omitted with them.
 """
 
 from __future__ import annotations
@@ -66,13 +67,13 @@ class Recorder:
             return decision
         context = self._redacted(decision.context)
         unit = self._treated(decision.unit, self._unit)
-        outputs = decision.outputs
+        outputs, features = decision.outputs, decision.features
         if not sampled(decision.id, self._limit):
             if self._outputs:
-                outputs = np.empty((*outputs.shape[:2], 0), outputs.dtype)
+                outputs, features = np.empty((*outputs.shape[:2], 0), outputs.dtype), None
             if self._context:
                 context = {}
-        return decision._replace(context=context, unit=unit, outputs=outputs)
+        return decision._replace(context=context, unit=unit, outputs=outputs, features=features)
 
     def _redacted(self, context: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
         redact = self._redact

@@ -151,6 +151,8 @@ class Decision(NamedTuple):
     ``served`` what answered (None on error).
     ``outputs`` float32 ``[n, m, k]`` and ``status`` int8 ``[n, m]`` follow ``members``; ``answer`` float32 ``[n, k]``.
     ``facts`` are what the policy looked at besides the ``context``, which the caller sends.
+    ``features`` float32 ``[n, d]`` are what a combiner of the endpoint looks at besides the outputs; None where none
+    does.
     ``capture`` says what became of the input (:mod:`quorate.core.capture`); None where it was not to be kept.
     ``unit`` is the key of sticky assignment. ``error`` is the code of the error that was answered instead.
     """
@@ -185,6 +187,7 @@ class Decision(NamedTuple):
     idempotency_key: str | None = None
     traceparent: str | None = None
     facts: Mapping[str, Scalar] = NOTHING
+    features: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)

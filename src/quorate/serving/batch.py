@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from quorate.core.types import FloatArray, OutputSpec, Status, StatusArray
+from quorate.preprocess.features import features_of
 from quorate.runtimes.signature import usable
+from quorate.serving.feed import Feed, joined
 
 OK, FAILED = int(Status.OK), int(Status.FAILED)  # numpy is slow with enum members
 
@@ -19,12 +21,15 @@ class Batch:
     """What a run gave: ``values`` float32 ``[n, m, k]`` over the unit's members and ``status`` int8 ``[n, m]``.
 
     ``flawless``: every member kept its promise on every row. ``started`` is monotonic seconds, ``elapsed`` the run's
-    milliseconds. :meth:`once` keeps what is worked out for all rows together and used by many requests.
+    milliseconds, ``feeds`` what it ran on. :meth:`once` keeps what is worked out for all rows together and used by
+    many requests.
     """
 
-    __slots__ = ("_kept", "elapsed", "flawless", "started", "status", "values")
+    __slots__ = ("_kept", "elapsed", "feeds", "flawless", "started", "status", "values")
 
-    def __init__(self, values: FloatArray, output: OutputSpec, started: float, elapsed: float) -> None:
+    def __init__(
+        self, values: FloatArray, output: OutputSpec, started: float, elapsed: float, feeds: Sequence[Feed] = ()
+    ) -> None:
         rows, members, width = values.shape
         good = usable(values.reshape(-1, width), output)
         self.flawless = bool(good.all())
@@ -37,6 +42,7 @@ class Batch:
         self.values = values
         self.started = started
         self.elapsed = elapsed
+        self.feeds = feeds
         self._kept: dict[Hashable, object] = {}
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -45,6 +51,10 @@ class Batch:
         if found is None:
             found = self._kept[key] = make()
         return found  # type: ignore[return-value]
+
+    def features(self, pipeline: int) -> FloatArray:
+        """The rows as a pipeline of the pool prepared them, flattened: float32 ``[n, d]``."""
+        return self.once(("features", pipeline), lambda: features_of(joined(self.feeds, pipeline)))
 
 
 class Part(NamedTuple):
@@ -63,6 +73,10 @@ class Part(NamedTuple):
     def status(self) -> StatusArray:
         """``[n, m]``; shared, not to be written to."""
         return self.batch.status[self.start : self.stop]
+
+    def features(self, pipeline: int) -> FloatArray:
+        """``[n, d]``, of one of the pool's pipelines; shared, not to be written to."""
+        return self.batch.features(pipeline)[self.start : self.stop]
 
     @property
     def flawless(self) -> bool:

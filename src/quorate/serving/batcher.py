@@ -203,7 +203,7 @@ class Batcher:
 
     def _batch(self, values: FloatArray, works: Sequence[Work], started: float) -> Batch:
         elapsed = (self._clock.monotonic() - started) * 1000
-        return Batch(values, self._output, started, elapsed)
+        return Batch(values, self._output, started, elapsed, [work.feed for work in works])
 
     # --- in threads and processes ---
 

@@ -25,6 +25,7 @@ def decision(
     outputs: FloatArray,
     status: StatusArray,
     source: Source | None = None,
+    features: FloatArray | None = None,
 ) -> Decision:
     """The decision of an answer ``[n, k]``, or of none, by strategy ``served``.
 
@@ -60,4 +61,5 @@ def decision(
         idempotency_key=call.idempotency_key,
         traceparent=call.traceparent,
         facts=choice.facts if not call.facts else {**call.facts, **choice.facts},
+        features=features,
     )

@@ -16,7 +16,7 @@ from quorate.core.select.base import Policy
 from quorate.core.select.rules import Rules
 from quorate.core.types import NOTHING, FloatArray, Scalar, Source, State, StatusArray
 from quorate.errors import Forbidden, InvalidInput, NotFound
-from quorate.serving.batch import FAILED, OK, Part
+from quorate.serving.batch import FAILED, OK, Batch, Part
 from quorate.serving.cache import AnswerCache
 from quorate.serving.execution import Execution
 from quorate.serving.facts import Gatherer, Surroundings
@@ -35,9 +35,11 @@ class LoadedStrategy:
         "_clock",
         "_lost",
         "_on_combine",
+        "_pool",
         "_whole",
         "columns",
         "combiner",
+        "looks",
         "members",
         "name",
         "plan",
@@ -69,8 +71,16 @@ class LoadedStrategy:
         self.quorum = route.quorum
         self.state = state
         self._lost = route.state is not None and state is None
+        self.looks = not self._lost and self.combiner.feature_width(state) > 0
+        """Whether its combiner looks at features."""
+        self._pool = pool
         self.simple = self._at_once and not self._lost
         """Whether it answers whenever all its members do, which are asked all at once."""
+
+    @property
+    def looks_at(self) -> int | None:
+        """The pipeline of the pool whose tensors are the features that its combiner looks at: its first member's."""
+        return self._pool.members[self.positions[0]].unit.feed if self.looks else None
 
     def next(self, execution: Execution, budget_ms: float) -> list[int]:
         """Positions in the pool that the plan wants run now; empty means it is done."""
@@ -93,22 +103,27 @@ class LoadedStrategy:
             good = (status[:, self.columns] == OK).sum(axis=1)
             if int(good.min()) < self.quorum:
                 return None
-        return self._combine(execution.values, status)
+        looks_at = self.looks_at
+        return self._combine(execution.values, status, None if looks_at is None else execution.features(looks_at))
 
     def of(self, part: Part) -> FloatArray:
         """The combined answer ``[n, k]`` to a part of a batch of all the pool's members, each of which answered it."""
         batch, start, stop = part
         if not batch.flawless:  # of other requests' rows too little may be left to combine
-            return self._combine(part.values, part.status)
-        answer: FloatArray = batch.once(self, lambda: self._combine(batch.values, batch.status))
+            return self._combine(part.values, part.status, self._features(part))
+        answer: FloatArray = batch.once(self, lambda: self._combine(batch.values, batch.status, self._features(batch)))
         return answer[start:stop]
 
-    def _combine(self, values: FloatArray, status: StatusArray) -> FloatArray:
+    def _features(self, of: Part | Batch) -> FloatArray | None:
+        looks_at = self.looks_at
+        return None if looks_at is None else of.features(looks_at)
+
+    def _combine(self, values: FloatArray, status: StatusArray, features: FloatArray | None) -> FloatArray:
         """Rows of any number of requests at once: combiners work row by row."""
         if not self._whole:
             values, status = values[:, self.columns], status[:, self.columns]
         started = self._clock.monotonic()
-        answer = self.combiner.combine(values, status, self.state)
+        answer = self.combiner.combine(values, status, self.state, features)
         self._on_combine((self._clock.monotonic() - started) * 1000)
         return answer
 
@@ -172,6 +187,7 @@ class LoadedEndpoint:
         self.pool = pool
         self.strategies = {s.name: LoadedStrategy(s, pool, states.get(s.name), on_combine) for s in route.strategies}
         self.names = tuple(self.strategies)
+        self._looking = next((s for s in self.strategies.values() if s.looks), None)
         alone = [StrategyRoute(m.name, "single", (m.name,), 1) for m in pool.members if m.name not in self.strategies]
         self._alone = {route.name: LoadedStrategy(route, pool, None, on_combine) for route in alone}
         self.policy: Policy = plugins.build("policies", route.policy.kind, route.policy.params, self.names)
@@ -218,6 +234,11 @@ class LoadedEndpoint:
         self._salt = f"{secret} {route.name}" if self.blind else route.name
         if route.policy.salt:
             self._salt += f" {route.policy.salt}"
+
+    @property
+    def looks_at(self) -> int | None:
+        """The pipeline whose tensors are recorded as features; None where no combiner looks at any."""
+        return None if self._looking is None else self._looking.looks_at
 
     def learn(self, state: State, version: int) -> None:
         """Have the policy know what was learned; requests under way keep what they were given."""

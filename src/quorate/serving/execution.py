@@ -14,6 +14,7 @@ import numpy as np
 from quorate.clock import Clock
 from quorate.core.types import FloatArray, MemberRun, Status, StatusArray
 from quorate.errors import CircuitOpen, MemberCrashed, MemberError, MemberTimeout, SignatureViolation
+from quorate.preprocess.features import features_of
 from quorate.serving.batch import FAILED, Batch, Part
 from quorate.serving.breaker import Circuit
 from quorate.serving.feed import Feed
@@ -277,6 +278,14 @@ class Execution:
         self.reasons[position] = code
         if fault:
             self._pool.fault(position, code)
+
+    def features(self, pipeline: int) -> FloatArray | None:
+        """The rows as a pipeline of the pool prepared them, flattened; None where they were not prepared."""
+        if self.part is not None:
+            return self.part.features(pipeline)
+        if self._feed is None or self._feed.tensors is None:
+            return None
+        return features_of(self._feed.tensors[pipeline])
 
     def not_over(self, members: Sequence[int]) -> list[int]:
         """Those of these that have neither answered nor been dropped."""

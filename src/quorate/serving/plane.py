@@ -329,6 +329,7 @@ class Plane:
             outputs=execution.values,
             status=execution.status,
             source=source,
+            features=None if endpoint.looks_at is None else execution.features(endpoint.looks_at),
         )
 
     def recorded(self, endpoint: LoadedEndpoint, call: Call, decision: Decision) -> bytes:

@@ -191,6 +191,7 @@ class PromptDesk:
                 runs=runs,
                 outputs=part.values,
                 status=part.status,
+                features=None if endpoint.looks_at is None else part.features(endpoint.looks_at),
             )
             for id_, asked, (answer, runs, part) in zip(ids, group, answers, strict=True)
         ]

@@ -18,6 +18,7 @@ StateFactory = Callable[[Sequence[str], OutputSpec], State]
 SCORES = OutputSpec("scores", classes=("a", "b", "c", "d"))
 VALUES = OutputSpec("values", names=("x", "y"))
 _ROWS_PER_MASK = 6
+_ALL = slice(None)
 
 
 def check_combiner(
@@ -40,7 +41,10 @@ def check_combiner(
     combiner = combiner_cls(params)
     state = None if state_factory is None else _frozen(state_factory(members, output))
     _checks(combiner, members, output, state)
-    case = _Case(combiner, state, *_generate(len(members), output, seed))
+    outputs, status = _generate(len(members), output, seed)
+    width = combiner.feature_width(state)
+    features = np.random.default_rng(seed).normal(size=(len(outputs), width)) if width else None
+    case = _Case(combiner, state, outputs, status, None if features is None else features.astype(np.float32))
     case.answers_every_row(output)
     case.reads_only_ok_entries()
     case.treats_rows_alone()
@@ -49,16 +53,28 @@ def check_combiner(
 
 
 class _Case:
-    """One combiner with generated inputs and its answer to them."""
+    """One combiner with generated inputs, features where it looks at any, and its answer to them."""
 
-    def __init__(self, combiner: Combiner, state: State | None, outputs: FloatArray, status: StatusArray) -> None:
+    def __init__(
+        self,
+        combiner: Combiner,
+        state: State | None,
+        outputs: FloatArray,
+        status: StatusArray,
+        features: FloatArray | None = None,
+    ) -> None:
         self.combiner, self.state, self.outputs, self.status = combiner, state, outputs, status
+        self.features = features
         self.answer = self.combine(outputs, status)
 
-    def combine(self, outputs: FloatArray, status: StatusArray) -> FloatArray:
+    def combine(self, outputs: FloatArray, status: StatusArray, rows: slice = _ALL) -> FloatArray:
+        """The answer to outputs and status of those rows of the features."""
         given, given_status = outputs.copy(), status.copy()
+        looked_at = None if self.features is None else self.features[rows].copy()
         before = None if self.state is None else _copies(self.state)
-        answer = self.combiner.combine(given, given_status, self.state)
+        answer = self.combiner.combine(given, given_status, self.state, looked_at)
+        same = looked_at is None or self.features is None or np.array_equal(looked_at, self.features[rows])
+        _that(same, "combine() changed the features it was given")
         _that(np.array_equal(given, outputs, equal_nan=True), "combine() changed the outputs it was given")
         _that(np.array_equal(given_status, status), "combine() changed the status it was given")
         after = None if self.state is None else _copies(self.state)
@@ -85,7 +101,7 @@ class _Case:
                 bool(np.allclose(sums, 1.0, rtol=0, atol=1e-5)),
                 f"scores of a row must sum to 1; got {sums[np.abs(sums - 1).argmax()]}",
             )
-        empty = self.combine(self.outputs[:0], self.status[:0])
+        empty = self.combine(self.outputs[:0], self.status[:0], slice(0, 0))
         _that(empty.shape == (0, k), f"no rows must give an answer of shape [0, {k}]; got {list(empty.shape)}")
 
     def reads_only_ok_entries(self) -> None:
@@ -103,9 +119,10 @@ class _Case:
 
     def treats_rows_alone(self) -> None:
         self._same(self.combine(self.outputs, self.status), "the same inputs gave another answer the second time")
-        back = self.combine(self.outputs[::-1], self.status[::-1])[::-1]
+        back = self.combine(self.outputs[::-1], self.status[::-1], slice(None, None, -1))[::-1]
         self._same(back, "answers do not follow the order of the rows")
-        alone = [self.combine(self.outputs[i : i + 1], self.status[i : i + 1]) for i in range(len(self.status))]
+        ones = [slice(i, i + 1) for i in range(len(self.status))]
+        alone = [self.combine(self.outputs[one], self.status[one], one) for one in ones]
         self._same(np.concatenate(alone), "a row's answer depends on the other rows of the batch")
 
     def ignores_member_order(self) -> None:

@@ -6,18 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from quorate import plugins
 from quorate.codecs import state as state_codec
 from quorate.codecs.snapshot import EndpointRoute, Limits, PoolRoute, StrategyRoute
+from quorate.core.combine.base import Combiner
 from quorate.core.stats.f1 import confusion, macro_f1_interval
 from quorate.core.stats.intervals import Interval, paired_difference, wilson
 from quorate.core.types import FloatArray, State
 from quorate.errors import InvalidInput
 from quorate.preprocess import Pipeline
+from quorate.preprocess.features import features_of
 from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
 from quorate.training import boosting
@@ -216,7 +217,8 @@ def _scored(
     outputs = np.stack([model_outputs(registry, manifest, raw) for manifest in manifests], axis=1)
     strategies, confusions = [], {}
     for s in endpoint.strategies:
-        answer = combined(s, outputs[:, [names.index(member) for member in s.members]], registry)
+        columns = [names.index(member) for member in s.members]
+        answer = combined(s, outputs[:, columns], registry, manifests[columns[0]], raw)
         strategies.append(score(s.name, s.kind, s.members, answer, truth, seed))
         confusions[s.name] = confusion(truth, answer.argmax(axis=1), len(classes))
     members = (score(name, "member", (name,), outputs[:, i], truth, seed) for i, name in enumerate(names))
@@ -250,13 +252,19 @@ def _rounds(manifests: Sequence[Manifest]) -> tuple[Round, ...]:
     return tuple(Round(m.name, *(m.metrics[name] for name in names)) for m in boosted)
 
 
-def combined(strategy: StrategyRoute, outputs: FloatArray, registry: Registry) -> FloatArray:
-    """A strategy's answers ``[n, k]`` from its members' outputs ``[n, m, k]``, all of them present."""
-    plugin = plugins.load("combiners", strategy.kind)
-    combiner = plugin(msgspec.convert(strategy.params, plugin.Params))
-    status = np.zeros(outputs.shape[:2], np.int8)
-    answer: FloatArray = combiner.combine(outputs, status, _state(strategy.state, registry))
-    return answer
+def combined(strategy: StrategyRoute, outputs: FloatArray, registry: Registry, first: Manifest, raw: Raw) -> FloatArray:
+    """A strategy's answers ``[n, k]`` from its members' outputs ``[n, m, k]``, all of them present.
+
+    ``first`` is its first member, whose preprocessing of the ``raw`` rows makes the features where some are needed.
+    """
+    combiner: Combiner = plugins.build("combiners", strategy.kind, strategy.params)
+    status, state, features = np.zeros(outputs.shape[:2], np.int8), _state(strategy.state, registry), None
+    if combiner.feature_width(state):
+        pipeline = Pipeline.from_spec(first.preprocess)
+        limit = Limits().image_pixels
+        parts = [features_of(pipeline.apply(rows, max_pixels=limit, path="rows")) for rows in batches(raw, _BATCH)]
+        features = np.concatenate(parts)
+    return combiner.combine(outputs, status, state, features)
 
 
 def _state(files: Mapping[str, str] | None, registry: Registry) -> State | None:

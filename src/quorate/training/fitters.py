@@ -37,7 +37,7 @@ def fit_log_odds_weights(outputs: FloatArray, y: NDArray[np.integer[Any]], membe
     order. ``p = (right + 1/2) / (n + 1)`` keeps the logarithm finite for a member that is always right; no weight is
     below ``weighted.LEAST_WEIGHT``. :class:`InvalidInput` if the shapes do not fit or a value is not finite.
     """
-    _check_classes(outputs, y, members, outputs.shape[-1])
+    check_classes(outputs, y, members, outputs.shape[-1])
     right = (outputs.argmax(axis=2) == y[:, None]).sum(axis=0)
     weights = weighted.log_odds((right + 0.5) / (len(y) + 1.0), outputs.shape[2])
     return State("weighted", weighted.VERSION, {"members": list(members)}, {"weights": weights})
@@ -62,7 +62,7 @@ def fit_stack(
     :class:`InvalidInput` if the shapes do not fit, a value is not finite, or a class has no rows (three with C None).
     """
     m, k = len(members), len(classes)
-    _check_classes(oof_outputs, y, members, k)
+    check_classes(oof_outputs, y, members, k)
     counts = np.bincount(y, minlength=k)
     needed = 1 if C is not None else _FOLDS
     if counts.min() < needed:
@@ -173,7 +173,8 @@ def _arrays(
     return {"subsets": subsets, "coefficients": coefficients, "intercepts": intercepts}
 
 
-def _check_classes(outputs: FloatArray, y: NDArray[Any], members: Sequence[str], k: int) -> None:
+def check_classes(outputs: FloatArray, y: NDArray[Any], members: Sequence[str], k: int) -> None:
+    """Finite outputs ``[n, m, k]`` and true class indices ``[n]`` in 0..k-1; else :class:`InvalidInput`."""
     _check(outputs, y, members, k)
     if not np.issubdtype(y.dtype, np.integer):
         raise InvalidInput(f"expected true class indices as integers; got {y.dtype}.", path="y")
@@ -182,13 +183,18 @@ def _check_classes(outputs: FloatArray, y: NDArray[Any], members: Sequence[str],
 
 
 def _check(outputs: FloatArray, y: NDArray[Any], members: Sequence[str], k: int) -> None:
+    check_outputs(outputs, members, k)
+    if y.shape != (len(outputs),):
+        raise InvalidInput(f"expected one truth for each of the {len(outputs)} rows; got {list(y.shape)}.", path="y")
+
+
+def check_outputs(outputs: FloatArray, members: Sequence[str], k: int) -> None:
+    """Finite outputs ``[n, m, k]``, n above 0; else :class:`InvalidInput`."""
     if outputs.ndim != 3 or outputs.shape[1:] != (len(members), k) or not len(outputs):
         raise InvalidInput(
             f"expected outputs [n, {len(members)}, {k}] for {len(members)} members and {k} classes or targets, "
             f"n above 0; got {list(outputs.shape)}.",
             path="outputs",
         )
-    if y.shape != (len(outputs),):
-        raise InvalidInput(f"expected one truth for each of the {len(outputs)} rows; got {list(y.shape)}.", path="y")
     if not np.isfinite(outputs).all():
         raise InvalidInput("the outputs to fit on must be finite; drop the rows where a member failed.", path="outputs")

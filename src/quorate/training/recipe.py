@@ -15,10 +15,21 @@ from quorate.errors import ConfigError
 from quorate.preprocess import Pipeline
 from quorate.registry.manifest import Manifest
 from quorate.training.data import Dataset
+from quorate.training.dynamic import METHODS
 from quorate.training.splits import Scheme, Split
 from quorate.training.trainer import Trainer
 
-Fitter = Literal["log-odds", "samme", "stack"]
+Fitter = Literal["log-odds", "samme", "stack", "greedy", "knora-e", "knora-u", "des-p", "ola", "meta-des"]
+OUT_OF_FOLD = frozenset({"stack", "greedy", *METHODS})
+"""Fitters that need each row's outputs by clones that have not seen it."""
+
+_REGION = frozenset({"k", "space", "scale"})
+_SETTINGS: dict[str, frozenset[str]] = {
+    **dict.fromkeys(METHODS, _REGION),
+    "meta-des": _REGION | {"kp"},
+    "greedy": frozenset({"metric", "steps", "bags", "share"}),
+    "stack": frozenset({"max_missing", "C"}),
+}
 
 _LIBRARIES = ("numpy", "onnxruntime", "quorate", "scikit-learn")
 
@@ -28,11 +39,21 @@ class Fit:
     """How a combiner's state is fitted, and on which ``members`` (None: all of the pool).
 
     ``log-odds``: weights from the validation part. ``samme``: the weights that boosting gave its rounds. ``stack``: a
-    meta-model on out-of-fold outputs over the training part.
+    meta-model on out-of-fold outputs over the training part; ``greedy``: weights on those, by greedy selection. The
+    others are methods of dynamic selection: reference rows with out-of-fold outputs. ``settings`` are the fitter's own:
+    the arguments of ``fit_stack``, ``fit_greedy`` and ``fit_dynamic``; :class:`ConfigError` for others.
     """
 
     by: Fitter
     members: tuple[str, ...] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = _SETTINGS.get(self.by, frozenset())
+        unknown = sorted(set(self.settings) - known)
+        if unknown:
+            expected = ", ".join(sorted(known)) or "none"
+            raise ConfigError(f"'{self.by}' has no setting '{unknown[0]}'; expected {expected}.", path="settings")
 
 
 @dataclass(frozen=True)
@@ -102,7 +123,8 @@ def described(trainer: Trainer) -> str:
 
 def state_key(key: str, fit: Fit, members: Sequence[Manifest]) -> str:
     """SHA-256, hex: a state is of use with exactly the members that it was fitted on, the way it was."""
-    return digest([key, fit.by, [manifest.ref for manifest in members]])
+    settings = [dict(sorted(fit.settings.items()))] if fit.settings else []
+    return digest([key, fit.by, [manifest.ref for manifest in members], *settings])
 
 
 def code_digest(*files: Path) -> str:

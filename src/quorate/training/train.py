@@ -15,17 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quorate.codecs.snapshot import Limits
+from quorate.core.combine.competence import INPUT
 from quorate.core.types import FloatArray, State
 from quorate.preprocess import Pipeline
+from quorate.preprocess.features import features_of
 from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
 from quorate.training import boosting, fitting
 from quorate.training.checkpoints import Checkpoints
+from quorate.training.dynamic import fit_dynamic
 from quorate.training.evaluate import model_outputs, score
 from quorate.training.fitters import fit_log_odds_weights, fit_stack
 from quorate.training.fitting import Done, Job
+from quorate.training.greedy import fit_greedy
 from quorate.training.parity import Raw
-from quorate.training.recipe import Recipe, state_key
+from quorate.training.recipe import OUT_OF_FOLD, Recipe, state_key
 from quorate.training.register import register_model, register_state
 from quorate.training.splits import Fold, folds
 from quorate.training.trainer import Fitted, Rows, Trainer
@@ -143,13 +147,14 @@ class _Run:
 
     def _folds(self, states: Iterable[str]) -> list[Fold]:
         recipe = self.recipe
-        if not any(recipe.states[name].by == "stack" for name in states):
+        if not any(recipe.states[name].by in OUT_OF_FOLD for name in states):
             return []
         return list(folds(recipe.data.take(recipe.split.train), recipe.folds, recipe.by, seed=recipe.seed))
 
     def _stacked(self, states: Iterable[str]) -> list[Trainer]:
         """The trainers whose out-of-fold outputs are needed."""
-        names = {member for name in states if self.recipe.states[name].by == "stack" for member in self.recipe.of(name)}
+        needed = [name for name in states if self.recipe.states[name].by in OUT_OF_FOLD]
+        names = {member for name in needed for member in self.recipe.of(name)}
         return [trainer for trainer in self.recipe.trainers if not names.isdisjoint(trainer.names)]
 
     def _fold_jobs(self, states: Sequence[str], cut: Sequence[Fold]) -> list[Job]:
@@ -165,10 +170,8 @@ class _Run:
                     jobs.append(Job(label, trainer, number, fold.fit, fold.held))
         return jobs
 
-    def _out_of_fold(
-        self, members: Sequence[str], train: Rows, cut: Sequence[Fold]
-    ) -> tuple[FloatArray, NDArray[np.int64]]:
-        """Outputs ``[n, m, k]`` by clones that have not seen the row, and the truth of those rows."""
+    def _out_of_fold(self, members: Sequence[str], train: Rows, cut: Sequence[Fold]) -> tuple[FloatArray, Rows]:
+        """Outputs ``[n, m, k]`` by clones that have not seen the row, and those rows."""
         outputs = np.full((len(train), len(members), len(self.classes)), np.nan, np.float32)
         for number, fold in enumerate(cut, start=1):
             for trainer in self.recipe.trainers:
@@ -177,7 +180,7 @@ class _Run:
                         found = self.outputs[number, trainer.names[0]]
                         outputs[fold.held, members.index(name)] = found[:, index]
         known = np.isfinite(outputs).all(axis=(1, 2))  # the earliest rows are held by no fold by time
-        return outputs[known], train.truth[known]
+        return outputs[known], train.take(np.flatnonzero(known))
 
     # --- registering ------------------------------------------------------------------------------
 
@@ -245,12 +248,17 @@ class _Run:
         validation: Rows,
         raw: Raw,
     ) -> State:
-        by = self.recipe.states[name].by
-        if by == "samme":
+        fit, seed = self.recipe.states[name], self.recipe.seed
+        if fit.by == "samme":
             return boosting.ensemble_weights({manifest.name: manifest.metrics for manifest in manifests})
-        if by == "stack":
-            outputs, truth = self._out_of_fold(members, train, cut)
-            return fit_stack(outputs, truth, members, self.classes, seed=self.recipe.seed)
+        if fit.by in OUT_OF_FOLD:
+            outputs, rows = self._out_of_fold(members, train, cut)
+            if fit.by == "stack":
+                return fit_stack(outputs, rows.truth, members, self.classes, seed=seed, **fit.settings)
+            if fit.by == "greedy":
+                return fit_greedy(outputs, rows.truth, members, seed=seed, **fit.settings)
+            features = features_of(rows.inputs) if fit.settings.get("space", INPUT) == INPUT else None
+            return fit_dynamic(fit.by, features, outputs, rows.truth, members, self.classes, **fit.settings)
         outputs = np.stack([model_outputs(self.registry, manifest, raw) for manifest in manifests], axis=1)
         return fit_log_odds_weights(outputs, validation.truth, members)
 

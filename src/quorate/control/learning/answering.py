@@ -46,18 +46,23 @@ class LoggedStrategy:
             return cls(route.name, columns, route.quorum, None, None)
         return cls(route.name, columns, route.quorum, plugins.build("combiners", route.kind, route.params), state)
 
-    def answer(self, outputs: FloatArray, status: StatusArray) -> FloatArray:
-        """Answers float32 ``[n, k]`` to logged ``outputs [n, m, k]`` under ``status [n, m]``.
+    def answer(self, outputs: FloatArray, status: StatusArray, features: FloatArray | None = None) -> FloatArray:
+        """Answers float32 ``[n, k]`` to logged ``outputs [n, m, k]`` under ``status [n, m]`` and ``features [n, d]``.
 
         Rows are NaN where it is not known what it would have answered: a member of it did not run, or too few of them
-        answered well, or its fitted state is lost.
+        answered well, or its fitted state is lost, or it looks at features that were not recorded.
         """
         columns = list(self.columns)
         status = status[:, columns]
         known = (status != Status.SKIPPED).all(axis=1) & ((status == Status.OK).sum(axis=1) >= self.quorum)
         answer = np.full((len(outputs), outputs.shape[2]), np.nan, np.float32)
-        if self.combiner is not None and known.any():
-            answer[known] = self.combiner.combine(outputs[known][:, columns], status[known], self.state)
+        if self.combiner is None or not known.any():
+            return answer
+        width = self.combiner.feature_width(self.state)
+        if width and (features is None or features.shape[1] != width):
+            return answer
+        given = features[known] if width and features is not None else None
+        answer[known] = self.combiner.combine(outputs[known][:, columns], status[known], self.state, given)
         return answer
 
 
@@ -75,6 +80,6 @@ class LoggedRevision:
         """From the store; :class:`~quorate.errors.NotFound`."""
         return cls(*routes_of(revision(connection, endpoint, number)), read)
 
-    def answers(self, outputs: FloatArray, status: StatusArray) -> FloatArray:
+    def answers(self, outputs: FloatArray, status: StatusArray, features: FloatArray | None = None) -> FloatArray:
         """What every strategy answers, float32 ``[s, n, k]``; see :meth:`LoggedStrategy.answer`."""
-        return np.stack([strategy.answer(outputs, status) for strategy in self.strategies])
+        return np.stack([strategy.answer(outputs, status, features) for strategy in self.strategies])

@@ -155,10 +155,17 @@ def _answers(revision: LoggedRevision, rows: list[_Row], some: Iterable[int]) ->
     """What all strategies answer to those of ``some`` rows whose members' outputs were recorded: ``[s, n, k]``."""
     alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for i in some:
-        shape = rows[i].decision.outputs.shape
+        made = rows[i].decision
+        shape = made.outputs.shape
         if shape[2] and shape[1] == len(revision.members):
-            alike[shape[1:]].append(i)
+            alike[*shape[1:], 0 if made.features is None else made.features.shape[1]].append(i)
     for found in alike.values():
         outputs = np.concatenate([rows[i].decision.outputs[rows[i].row : rows[i].row + 1] for i in found])
         status = np.concatenate([rows[i].decision.status[rows[i].row : rows[i].row + 1] for i in found])
-        yield found, revision.answers(outputs, status)
+        yield found, revision.answers(outputs, status, _features([rows[i] for i in found]))
+
+
+def _features(rows: list[_Row]) -> FloatArray | None:
+    """Recorded features ``[n, d]`` of rows that all have them, or all have none."""
+    found = [features[each.row] for each in rows if (features := each.decision.features) is not None]
+    return np.stack(found) if found else None

@@ -40,6 +40,7 @@ class Layout:
     classes: tuple[str, ...]
     strategies: tuple[str, ...]
     output_kind: str
+    features: int = 0
 
 
 @dataclass
@@ -49,6 +50,7 @@ class Body:
     Rows of all decisions lie one after another: ``outputs`` float32 ``[r, m, k]`` (None where they were not recorded),
     ``status`` int8 ``[r, m]``, ``answer`` float32 ``[r, k]``; decision i has the rows from ``start[i]`` on.
     ``propensities`` float64 ``[n, strategies]``; ``context`` and ``facts`` are JSON texts, where they were asked for.
+    ``features`` float32 ``[r, d]`` are there with the outputs, where they were recorded.
     """
 
     index: NDArray[np.int64]
@@ -60,6 +62,7 @@ class Body:
     answer: FloatArray
     context: Sequence[str | None] = ()
     facts: Sequence[str | None] = ()
+    features: FloatArray | None = None
 
 
 class Head(ABC):
@@ -109,9 +112,9 @@ _HEAD = (
 )  # fmt: skip
 _BODY = (
     "output_kind", "strategies", "propensities", "member_names", "width", "output_rows", "answer_rows", "answer",
-    "classes",
+    "classes", "feature_width",
 )  # fmt: skip
-_OUTPUTS = ("outputs", "status")
+_OUTPUTS = ("outputs", "status", "features")
 _CONTEXT = ("context", "facts")
 
 
@@ -205,6 +208,7 @@ def _body(table: Any, index: NDArray[np.int64], layout: Layout, rows: NDArray[np
         answer=_flat(table["answer"]).reshape(total, -1),
         context=table["context"].to_pylist() if context else (),
         facts=facts,
+        features=_flat(table["features"]).reshape(total, layout.features) if there and layout.features else None,
     )
 
 
@@ -213,7 +217,10 @@ def _layouts(table: Any) -> tuple[NDArray[np.int64], list[Layout]]:
     parts = [_lists(table[name]) for name in ("member_names", "classes", "strategies")]
     kinds, kind = _coded(table["output_kind"])
     width = _numbers(table["width"]).astype(np.int64)
-    keys = np.stack([*(codes for codes, _ in parts), kind, width], axis=1)
+    features = np.zeros(len(width), np.int64)
+    if "feature_width" in table.column_names:  # the formats before had none
+        features = table["feature_width"].fill_null(0).to_numpy().astype(np.int64)
+    keys = np.stack([*(codes for codes, _ in parts), kind, width, features], axis=1)
     if len(keys) and (keys == keys[0]).all():
         distinct, codes = keys[:1], np.zeros(len(keys), np.int64)
     else:
@@ -221,7 +228,7 @@ def _layouts(table: Any) -> tuple[NDArray[np.int64], list[Layout]]:
         codes = codes.reshape(-1)
     (_, members), (_, classes), (_, strategies) = parts
     return codes, [
-        Layout(members[a], int(w), classes[b], strategies[c], kinds[d]) for a, b, c, d, w in distinct.tolist()
+        Layout(members[a], int(w), classes[b], strategies[c], kinds[d], f) for a, b, c, d, w, f in distinct.tolist()
     ]
 
 
@@ -327,7 +334,8 @@ class _RecordHead(Head):
         for i in np.flatnonzero(wanted).tolist():
             d = self._decisions[i]
             names = tuple(run.name for run in d.members)
-            layouts[Layout(names, d.outputs.shape[2], d.classes, d.strategies, d.output_kind)].append(i)
+            features = 0 if d.features is None else d.features.shape[1]
+            layouts[Layout(names, d.outputs.shape[2], d.classes, d.strategies, d.output_kind, features)].append(i)
         for layout, index in layouts.items():
             some = [self._decisions[i] for i in index]
             rows = np.array([d.rows for d in some])
@@ -345,4 +353,7 @@ class _RecordHead(Head):
                 facts=[msgspec.json.encode(dict(d.facts)).decode() if d.facts else None for d in some]
                 if context
                 else (),
+                features=np.concatenate([d.features for d in some if d.features is not None])
+                if layout.features
+                else None,
             )

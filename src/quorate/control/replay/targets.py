@@ -40,14 +40,15 @@ class Strategy:
 
     def answers(self, body: Body) -> tuple[FloatArray, NDArray[np.bool_], NDArray[np.bool_]]:
         """Its answers to all rows of a body, float32 ``[r, k]``, and per decision whether it has one: bool ``[n]``
-        twice, whether all its members' outputs are on record, and whether enough of them had answered."""
+        twice, whether all its members' outputs (and the features that it looks at) are on record, and whether enough
+        of them had answered."""
         outputs, status = self._columns(body)
-        if outputs is None:
+        if outputs is None or self.combiner.feature_width(self.state) not in (0, body.layout.features):
             none = np.zeros(len(body.index), bool)
             return np.zeros((0, 0), np.float32), none, none
         logged = ~_any(status == SKIPPED, body)
         good = np.minimum.reduceat((status == OK).sum(axis=1), body.start) >= self.quorum
-        answer = self.combiner.combine(outputs, status, self.state)
+        answer = self.combiner.combine(outputs, status, self.state, body.features)
         return answer, logged, logged & good
 
     def _columns(self, body: Body) -> tuple[FloatArray | None, StatusArray]:

@@ -28,10 +28,12 @@ from quorate.codecs.snapshot import (
 )
 from quorate.control.learning.rewards import reward_route
 from quorate.control.revisions.capture_rules import capture_problems
+from quorate.control.revisions.looking import looking_problems
 from quorate.control.revisions.references import ACCURACY, References
 from quorate.control.revisions.resolve_value import resolve_value
 from quorate.control.revisions.ruling import Fronts, notices, path_of, policy_problems
 from quorate.control.revisions.signatures import differences
+from quorate.core.combine.base import Combiner
 from quorate.core.combine.weighted import log_odds
 from quorate.core.outcomes import OutcomeRules
 from quorate.core.types import OutputKind, OutputSpec, Signature, State
@@ -115,6 +117,8 @@ class _Resolver:
         self._references = References(registry, self._report)
         self.problems: list[ConfigError] = []
         self.notices: list[str] = []
+        self._widths: dict[str, int] = {}
+        """Of the endpoint at hand: how many features of a row each strategy's combiner looks at."""
 
     def _report(self, path: Path, message: str) -> None:
         self.problems.append(self.config.origin.problem(path, message))
@@ -188,6 +192,9 @@ class _Resolver:
             return None
         policy = self._reward(name, spec, policy, pool.route.signature.output)
         strategies = [self._strategy(name, key, spec, strategy, pool) for key, strategy in spec.strategies.items()]
+        for key, message in looking_problems(name, strategies, self._widths, pool.route):
+            self._report(("endpoints", name, "strategies", key, "state"), message)
+        self._widths.clear()
         if policy.blind and spec.caller_may_choose:
             self.notices.append(f"endpoints.{name} is blind, so callers may not choose the strategy whatever it says.")
         return EndpointRoute(
@@ -310,7 +317,9 @@ class _Resolver:
     ) -> None:
         try:
             plugin = plugins.load("combiners", kind)
-            plugin(msgspec.convert(params, plugin.Params)).check(members, output, state)
+            combiner: Combiner = plugin(msgspec.convert(params, plugin.Params))
+            combiner.check(members, output, state)
+            self._widths[str(path[-1])] = combiner.feature_width(state)
         except (QuorateError, msgspec.ValidationError) as error:
             self._plugin_problem(path, error)
 

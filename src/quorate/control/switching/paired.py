@@ -47,12 +47,13 @@ class Paired:
 
 class _Judged(NamedTuple):
     """The rows of a decision whose truth is known: outputs ``[n, m, k]``, status ``[n, m]``, truths as class indices or
-    numbers. A decision may have many more rows, which are not kept."""
+    numbers, features ``[n, d]`` where they were recorded. A decision may have many more rows, which are not kept."""
 
     revision: int
     outputs: FloatArray
     status: StatusArray
     truths: list[float]
+    features: FloatArray | None
 
 
 def compare(
@@ -69,14 +70,15 @@ def compare(
     """
     metric = ACCURACY if before[0][1].signature.output.kind == "scores" else ERROR
     members: dict[int, tuple[str, ...] | None] = {}
-    alike: dict[tuple[tuple[str, ...], tuple[int, ...]], list[_Judged]] = defaultdict(list)
+    alike: dict[tuple[tuple[str, ...], tuple[int, ...]], list[_Judged]] = defaultdict(list)  # arrays of one width
     for each in _judged(connection, reader, before[0][0].name):
         shape = each.outputs.shape
         if each.revision not in members:
             members[each.revision] = _same_members(connection, each.revision, (before[0], after[0]))
         names = members[each.revision]
         if names is not None and shape[1] == len(names) and shape[2]:
-            alike[names, shape[1:]].append(each)
+            width = 0 if each.features is None else each.features.shape[1]
+            alike[names, (*shape[1:], width)].append(each)
     parts = [
         [_earned(side, names, some, read, metric) for side in (before, after)] for (names, _), some in alike.items()
     ]
@@ -99,10 +101,12 @@ def _earned(
     status = np.concatenate([each.status for each in some])
     truths = np.array([truth for each in some for truth in each.truths])
     rows = np.array([len(each.truths) for each in some])
+    looked = [each.features for each in some if each.features is not None]
+    features = np.concatenate(looked) if looked else None
     total = np.zeros(len(truths))
     for strategy in endpoint.strategies:
         if share := shares.get(strategy.name, 0.0):
-            answers = LoggedStrategy.of(strategy, members, read).answer(outputs, status)
+            answers = LoggedStrategy.of(strategy, members, read).answer(outputs, status, features)
             total += share * of_truths(answers, truths, metric)
     found: NDArray[np.float64] = np.add.reduceat(total, np.concatenate([[0], np.cumsum(rows)[:-1]])) / rows
     return found
@@ -157,7 +161,8 @@ def _judged(connection: sa.Connection, reader: JournalReader, endpoint: str) -> 
         if known:
             rows_known = list(known)
             outputs, status = decision.outputs[rows_known], decision.status[rows_known]
-            found.append(_Judged(decision.revision, outputs, status, list(known.values())))
+            features = None if decision.features is None else decision.features[rows_known]
+            found.append(_Judged(decision.revision, outputs, status, list(known.values()), features))
     if lost:
         log.warning(
             "%d judged decisions cannot be read and are not compared, the first because: %s", len(lost), lost[0]

@@ -34,6 +34,10 @@ class Combiner(ABC):
     def __init__(self, params: Any = None) -> None:
         self.params = params if params is not None else self.Params()
 
+    def feature_width(self, state: State | None) -> int:
+        """How many numbers a row it looks at besides the members' outputs: d of ``features``; 0 for none at all."""
+        return 0
+
     @abstractmethod
     def check(self, members: Sequence[str], output: OutputSpec, state: State | None) -> None:
         """Raise :class:`~quorate.errors.ConfigError` if this cannot combine those members' outputs.
@@ -53,5 +57,7 @@ class Combiner(ABC):
 
         Defined for every row with at least one ``OK`` member; a row with none is all NaN. Values at entries that
         are not ``OK`` are never read into the answer. Scores come out non-negative with rows that sum to 1.
+        ``features`` ``[n, d]`` are given where :meth:`feature_width` asks for them: the inputs as the strategy's first
+        member gets them, preprocessed and flattened.
         Inputs are not changed; a row's answer depends on that row only.
         """

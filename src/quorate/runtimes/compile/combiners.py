@@ -44,12 +44,7 @@ def with_combiner(
     import onnx
     from onnx import TensorProto, helper
 
-    attach = _ATTACH.get(type(combiner))
-    if attach is None:
-        raise FormatRefused(
-            f"The combiner '{combiner.kind}' has no form in ONNX; expected one of "
-            f"{', '.join(sorted(kind.kind for kind in _ATTACH))}."
-        )
+    attach = attached(combiner)
     model = onnx.load_from_string(graph.model)
     opset = _opset_of(model)
     build = Builder(model.graph, "combiner/", opset)
@@ -72,6 +67,17 @@ def with_combiner(
     except Exception as error:  # the checker's and protobuf's errors have no common base
         raise FormatRefused(f"The members and their combiner are no valid graph ({one_line(error)}).") from error
     return serialised
+
+
+def attached(combiner: Combiner) -> Attach:
+    """What writes a combiner as nodes; :class:`FormatRefused` for one that has no form in ONNX."""
+    attach = _ATTACH.get(type(combiner))
+    if attach is None:
+        raise FormatRefused(
+            f"The combiner '{combiner.kind}' has no form in ONNX; expected one of "
+            f"{', '.join(sorted(kind.kind for kind in _ATTACH))}."
+        )
+    return attach
 
 
 def _opset_of(model: onnx.ModelProto) -> int:
