@@ -33,8 +33,11 @@ train: $(VENV)/.serve  ## Train the pool anew where data or code changed.
 
 # A file's tests run in one process, in which they share what the file starts; files in their order, so that the
 # slow ones of tests/e2e do not come last. Bytecode is kept even where the environment says otherwise: hundreds of
-# processes start, and each would compile the package anew.
+# processes start, and each would compile the package anew. All cores are taken, so more threads for linear algebra
+# would only wait for each other.
 test test-fast: export PYTHONDONTWRITEBYTECODE :=
+test test-fast: export OPENBLAS_NUM_THREADS := 1
+test test-fast: export OMP_NUM_THREADS := 1
 JOBS ?= auto
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
