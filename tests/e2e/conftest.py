@@ -23,13 +23,19 @@ import psutil
 import pytest
 
 QUORATE = (sys.executable, "-P", "-c", "from quorate.cli import main; main()")
-READY_WITHIN = 60.0
-STOPPED_WITHIN = 20.0
+READY_WITHIN = 120.0
+STOPPED_WITHIN = 60.0
+PATIENCE = 60.0
+"""No condition is given up sooner: who waits for what happens anyway loses nothing on a busy machine."""
 _PAUSE = 0.02
 
 
 def until(true: Callable[[], bool], *, within: float, what: Callable[[], str]) -> None:
-    """Look again and again until something is true; fail after ``within`` seconds, saying ``what`` was waited for."""
+    """Look again and again until something is true; fail after ``within`` seconds, saying ``what`` was waited for.
+
+    Never before :data:`PATIENCE` is over.
+    """
+    within = max(within, PATIENCE)
     deadline = time.monotonic() + within
     while not true():
         if time.monotonic() > deadline:
