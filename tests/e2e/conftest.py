@@ -5,6 +5,7 @@ A file's tests run in one process (`make test`), so a module's server is started
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -14,13 +15,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
+
+from quorate.cli import main
 
 QUORATE = (sys.executable, "-P", "-c", "from quorate.cli import main; main()")
 READY_WITHIN = 120.0
@@ -152,6 +155,26 @@ def module_server() -> Iterator[Serve]:
 def module_digits(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the trained project that a module's tests share."""
     return copy(trained, tmp_path_factory.mktemp("project") / "digits")
+
+
+@pytest.fixture(scope="session")
+def keys() -> Callable[..., str]:
+    """``keys(project, "create", ...)`` is what ``quorate keys`` prints: in this process, as it is not under test."""
+
+    def keys(project: Path, *words: str) -> str:
+        out = io.StringIO()
+        with redirect_stdout(out), pytest.raises(SystemExit) as stop:
+            main(["keys", *words, "--project", str(project)])
+        assert stop.value.code == 0, words
+        return out.getvalue()
+
+    return keys
+
+
+@pytest.fixture(scope="session")
+def new_key(keys: Callable[..., str]) -> Callable[[Path, str], str]:
+    """``new_key(project, role)`` is the secret of a new key with that role."""
+    return lambda project, role: json.loads(keys(project, "create", f"for {role}", "--role", role, "--json"))["secret"]
 
 
 def copy(trained: Path, folder: Path) -> Path:
