@@ -235,7 +235,7 @@ def visit(chromium: Any) -> Iterator[Visit]:
 
     def open_page(url: str, **options: Any) -> Any:
         context = chromium.new_context(**options)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE * 1000)
         contexts.append(context)
         page = context.new_page()
         origin = "/".join(url.split("/")[:3])
