@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROJECT ?= examples/digits-cnn
 
-.PHONY: serve train test test-fast lint types check lock check-clients check-api clean help
+.PHONY: serve train test test-fast test-slow lint types check lock check-clients check-api clean help
 
 help:  ## Show the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -33,8 +33,11 @@ train: $(VENV)/.serve  ## Train the pool anew where data or code changed.
 
 # A file's tests run in one process, in which they share what the file starts; files in their order, so that the
 # slow ones of tests/e2e do not come last. Bytecode is kept even where the environment says otherwise: hundreds of
-# processes start, and each would compile the package anew.
-test test-fast: export PYTHONDONTWRITEBYTECODE :=
+# processes start, and each would compile the package anew. All cores are taken, so more threads for linear algebra
+# would only wait for each other.
+test test-fast test-slow: export PYTHONDONTWRITEBYTECODE :=
+test test-fast test-slow: export OPENBLAS_NUM_THREADS := 1
+test test-fast test-slow: export OMP_NUM_THREADS := 1
 JOBS ?= auto
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
@@ -43,6 +46,9 @@ test: $(VENV)/.dev  ## Run the whole test suite.
 
 test-fast: $(VENV)/.dev  ## Run what takes seconds.
 	$(PYTEST) -m 'not slow' $(ARGS)
+
+test-slow: $(VENV)/.dev  ## Run what takes minutes.
+	$(PYTEST) -m slow $(ARGS)
 
 lint: $(VENV)/.dev  ## Lint and check the format.
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ A file's tests run in one process (`make test`), so a module's server is started
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,22 @@ import httpx
 import psutil
 import pytest
 
+from quorate.cli import main
+
 QUORATE = (sys.executable, "-P", "-c", "from quorate.cli import main; main()")
-READY_WITHIN = 60.0
-STOPPED_WITHIN = 20.0
+READY_WITHIN = 120.0
+STOPPED_WITHIN = 60.0
+PATIENCE = 60.0
+"""No condition is given up sooner: who waits for what happens anyway loses nothing on a busy machine."""
 _PAUSE = 0.02
 
 
 def until(true: Callable[[], bool], *, within: float, what: Callable[[], str]) -> None:
-    """Look again and again until something is true; fail after ``within`` seconds, saying ``what`` was waited for."""
+    """Look again and again until something is true; fail after ``within`` seconds, saying ``what`` was waited for.
+
+    Never before :data:`PATIENCE` is over.
+    """
+    within = max(within, PATIENCE)
     deadline = time.monotonic() + within
     while not true():
         if time.monotonic() > deadline:
@@ -148,6 +157,26 @@ def module_digits(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return copy(trained, tmp_path_factory.mktemp("project") / "digits")
 
 
+@pytest.fixture(scope="session")
+def keys() -> Callable[..., str]:
+    """``keys(project, "create", ...)`` is what ``quorate keys`` prints: in this process, as it is not under test."""
+
+    def keys(project: Path, *words: str) -> str:
+        out = io.StringIO()
+        with redirect_stdout(out), pytest.raises(SystemExit) as stop:
+            main(["keys", *words, "--project", str(project)])
+        assert stop.value.code == 0, words
+        return out.getvalue()
+
+    return keys
+
+
+@pytest.fixture(scope="session")
+def new_key(keys: Callable[..., str]) -> Callable[[Path, str], str]:
+    """``new_key(project, role)`` is the secret of a new key with that role."""
+    return lambda project, role: json.loads(keys(project, "create", f"for {role}", "--role", role, "--json"))["secret"]
+
+
 def copy(trained: Path, folder: Path) -> Path:
     """A project of its own, to write into."""
     shutil.copytree(trained, folder)
@@ -206,7 +235,7 @@ def visit(chromium: Any) -> Iterator[Visit]:
 
     def open_page(url: str, **options: Any) -> Any:
         context = chromium.new_context(**options)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE * 1000)
         contexts.append(context)
         page = context.new_page()
         origin = "/".join(url.split("/")[:3])

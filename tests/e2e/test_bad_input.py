@@ -7,8 +7,6 @@ import gzip
 import io
 import json
 import socket
-import subprocess
-import sys
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -688,7 +686,7 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(module_server: Any, module_digits: Path) -> Site:
+def site(module_server: Any, module_digits: Path, new_key: Any) -> Site:
     """The digits endpoint, one that takes numbers and one that takes columns, and a key for every role."""
     home = Home(module_digits)
     registry = Registry(home.registry, SystemClock())
@@ -716,18 +714,8 @@ def site(module_server: Any, module_digits: Path) -> Site:
         registry.register(draft, {"model.py": SOURCE})
     text = home.config.read_text()
     home.config.write_text(text.replace("pools:", MORE.strip("\n"), 1) + ENDPOINTS)
-    keys = {role: _key(module_digits, role) for role in ("predict", "outcome", "operate", "admin")}
+    keys = {role: new_key(module_digits, role) for role in ("predict", "outcome", "operate", "admin")}
     return Site(module_server(module_digits), keys)
-
-
-def _key(project: Path, role: str) -> str:
-    command = [sys.executable, "-P", "-c", "from quorate.cli import main; main()"]
-    made = subprocess.run(
-        [*command, "keys", "create", f"a {role} key", "--role", role, "--project", str(project), "--json"],
-        capture_output=True,
-        check=True,
-    )
-    return str(json.loads(made.stdout)["secret"])
 
 
 def test_there_are_enough_kinds_and_each_has_a_name() -> None:

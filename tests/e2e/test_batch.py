@@ -268,20 +268,11 @@ def test_a_job_survives_killed_workers_a_killed_control_and_a_new_revision(site:
     assert all(each["prediction"]["label"] == answers[each["row"] % 2500] for each in found)
 
 
-def test_jobs_by_command_where_keys_are_needed(server: Callable[..., Any], digits: Path, tmp_path: Path) -> None:
+def test_jobs_by_command_where_keys_are_needed(
+    server: Callable[..., Any], digits: Path, tmp_path: Path, new_key: Callable[[Path, str], str]
+) -> None:
     """The job asks with the project's own key; who may only predict may not submit one."""
-
-    def key(role: str) -> str:
-        made = subprocess.run(
-            [*QUORATE, "keys", "create", role, "--role", role, "--project", str(digits)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        (found,) = re.findall(r"qk_\S+", made.stdout + made.stderr)
-        return str(found)
-
-    keys = {role: key(role) for role in ("predict", "operate")}
+    keys = {role: new_key(digits, role) for role in ("predict", "operate")}
     site = server(digits)
     rows, out = tmp_path / "rows.ndjson", tmp_path / "out.parquet"
     rows.write_bytes(b"".join(map(row, range(100))) + b"no json\n")

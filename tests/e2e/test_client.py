@@ -235,13 +235,10 @@ def test_ctrl_c_leaves_valid_json(site: Any, tmp_path: Path) -> None:
 # --- keys, shedding, kills ---
 
 
-def test_a_key_is_needed_and_never_shown(server: Callable[..., Any], digits: Path) -> None:
-    run = subprocess.run(
-        [*COMMAND, "keys", "create", "asker", "--role", "predict", "--json", "--project", str(digits)],
-        capture_output=True,
-        check=True,
-    )
-    secret = json.loads(run.stdout)["secret"]
+def test_a_key_is_needed_and_never_shown(
+    server: Callable[..., Any], digits: Path, new_key: Callable[[Path, str], str]
+) -> None:
+    secret = new_key(digits, "predict")
     running = server(digits)
     with Client(running.url, secret) as client:
         assert client.predict("digits", SAMPLES / "7.png").label == "7"

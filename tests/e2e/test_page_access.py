@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,15 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-COMMAND = [sys.executable, "-P", "-c", "from quorate.cli import main; main()"]
 SEVEN = Path(__file__).parents[2] / "examples" / "digits" / "samples" / "7.png"
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 LABEL = "[data-testid=label]"
-
-
-def key(project: Path, role: str) -> str:
-    line = [*COMMAND, "keys", "create", f"for {role}", "--role", role, "--json", "--project", str(project)]
-    return str(json.loads(subprocess.run(line, capture_output=True, text=True, check=True).stdout)["secret"])
 
 
 @pytest.fixture(scope="module")
@@ -167,11 +159,13 @@ def log_in(page: Any, secret: str) -> None:
     page.get_by_role("button", name="Log in").click()
 
 
-def test_with_keys_one_logs_in(digits: Path, server: Callable[..., Any], visit: Callable[..., Any]) -> None:
+def test_with_keys_one_logs_in(
+    digits: Path, server: Callable[..., Any], visit: Callable[..., Any], new_key: Callable[[Path, str], str]
+) -> None:
     running = server(digits, "--console-port", "0")
     page = visit(running.console)
     page.locator("h1").wait_for()
-    secrets = {role: key(digits, role) for role in ("operate", "predict", "outcome")}
+    secrets = {role: new_key(digits, role) for role in ("operate", "predict", "outcome")}
     running.until(
         lambda: (
             running.http.get(f"{running.control}/v1/models").status_code == 401
@@ -216,13 +210,16 @@ def test_with_keys_one_logs_in(digits: Path, server: Callable[..., Any], visit: 
 
 
 def test_a_key_that_is_revoked_while_the_page_is_open(
-    digits: Path, server: Callable[..., Any], visit: Callable[..., Any]
+    digits: Path,
+    server: Callable[..., Any],
+    visit: Callable[..., Any],
+    keys: Callable[..., str],
+    new_key: Callable[[Path, str], str],
 ) -> None:
     running = server(digits, "--console-port", "0")
-    secret = key(digits, "admin")
-    listed = [*COMMAND, "keys", "list", "--json", "--project", str(digits)]
-    (made,) = json.loads(subprocess.run(listed, capture_output=True, text=True, check=True).stdout)
-    key(digits, "operate")  # another one, so that keys stay needed
+    secret = new_key(digits, "admin")
+    (made,) = json.loads(keys(digits, "list", "--json"))
+    new_key(digits, "operate")  # another one, so that keys stay needed
     running.until(
         lambda: running.http.get(f"{running.url}/v2/models/digits").status_code == 401,
         within=15,
@@ -232,7 +229,7 @@ def test_a_key_that_is_revoked_while_the_page_is_open(
     log_in(page, secret)
     upload(page)
     page.locator(LABEL, has_text="7").wait_for()
-    subprocess.run([*COMMAND, "keys", "revoke", made["id"], "--project", str(digits)], check=True, capture_output=True)
+    keys(digits, "revoke", made["id"])
     running.until(
         lambda: running.http.get(f"{running.url}/v2/models/digits", headers={"x-api-key": secret}).status_code == 401,
         within=15,

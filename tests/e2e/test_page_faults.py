@@ -137,10 +137,10 @@ def test_control_is_killed_while_the_page_is_open(running: Any, visit: Callable[
     assert board.locator(".tile dd").first.inner_text() == str(before + 1)  # the last figures stay
     page.get_by_role("button", name="Ask again").click()
     asked(page, 2)
-    page.locator("[data-testid=votes-note]", has_text="control is not reachable").wait_for(timeout=30_000)
+    page.locator("[data-testid=votes-note]", has_text="control is not reachable").wait_for()
     assert page.locator(LABEL).inner_text() == "7"
     os.kill(running.pid("control"), signal.SIGKILL)
-    board.locator(STATUS, has_text="Live").wait_for(timeout=30_000)
+    board.locator(STATUS, has_text="Live").wait_for()
     board.wait_for_function(f"document.querySelector('.tile dd').textContent === '{before + 2}'")
     page.get_by_role("button", name="Ask again").click()
     page.get_by_text("of 5 members say 7").wait_for()
@@ -155,7 +155,7 @@ def test_a_page_that_is_opened_while_control_is_down_answers_and_learns_the_rest
     page.locator(LABEL, has_text="7").wait_for()
     page.get_by_text("Strategies and members are shown").wait_for()
     os.kill(running.pid("control"), signal.SIGCONT)
-    page.locator("#strategy optgroup").first.wait_for(state="attached", timeout=30_000)
+    page.locator("#strategy optgroup").first.wait_for(state="attached")
     page.get_by_role("button", name="7").click()
 
 

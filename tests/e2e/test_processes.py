@@ -201,13 +201,6 @@ def test_a_port_in_use_is_named_with_its_setting(digits):
     assert "server.port" in done.stderr
 
 
-def test_other_machines_need_keys(digits):
-    done = quorate(digits, "--host", "0.0.0.0", "--port", "0", "--control-port", "0")
-    assert done.returncode == 2
-    assert "no API keys" in done.stderr
-    assert "--insecure" in done.stderr
-
-
 def test_a_second_start_trains_and_applies_nothing(digits, server):
     first = server(digits)
     shown = first.http.get(f"{first.control}/v1/endpoints/digits").json()

@@ -30,7 +30,7 @@ os.write(args.ready_fd, b"1")
 {after}
 select.select([args.life_fd], [], [])
 """
-WITHIN = 20.0
+WITHIN = 60.0
 
 
 class Run:

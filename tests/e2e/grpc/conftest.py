@@ -36,7 +36,7 @@ pools:
   numbers: {task: classification, members: [holds]}
 """
 ENDPOINTS = """
-  numbers: {pool: numbers, strategies: {only: {kind: single, member: holds}}, deadline_ms: 20000}
+  numbers: {pool: numbers, strategies: {only: {kind: single, member: holds}}, deadline_ms: 300000}
   hidden:
     pool: digits
     strategies: {soft: {kind: vote}, best: {kind: single, member: svm}}

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -218,18 +215,12 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def site(rpc: Any, module_server: Callable[..., Any], module_digits: Path) -> Any:
+def site(rpc: Any, module_server: Callable[..., Any], module_digits: Path, new_key: Any) -> Any:
     """One worker whose messages may have a mebibyte; every role has a key."""
     rpc.extend(module_digits)
     config = module_digits / "quorate.yaml"
     config.write_text(f"{config.read_text()}\nlimits: {{body_bytes: 1MiB}}\n")
-    keys = {}
-    for role in ("predict", "outcome", "operate", "admin"):
-        command = [sys.executable, "-P", "-c", "from quorate.cli import main; main()", "keys", "create", role]
-        options = ["--role", role, "--json", "--project", str(module_digits)]
-        done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        keys[role] = json.loads(done.stdout)["secret"]
+    keys = {role: new_key(module_digits, role) for role in ("predict", "outcome", "operate", "admin")}
     running = module_server(module_digits, "--grpc-port", "0")
     running.grpc, running.keys = rpc.address(running), keys
     return running
