@@ -18,8 +18,14 @@ from quorate.errors import InvalidInput
 VERSION = 2
 
 
-class _Wire(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """Versions 1 and 2, field by field: the later one has ``facts`` besides."""
+class Packed(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A decision as it is in a record: arrays are bytes with their shape beside them, so that those of many decisions
+    become one array without an array of each.
+
+    ``times`` are arrival, queue and latency, ``shape`` that of the outputs, ``flags`` degraded and abstained. What else
+    is here is as in :class:`Decision`. Versions 1 and 2 of the format, field by field: the later one has ``facts``
+    besides.
+    """
 
     id: str
     endpoint: str
@@ -50,9 +56,62 @@ class _Wire(msgspec.Struct, array_like=True, frozen=True, gc=False):
     traceparent: str | None
     facts: dict[str, Scalar] = {}
 
+    @property
+    def arrived(self) -> float:
+        """Unix seconds."""
+        return self.times[0]
+
+    @property
+    def latency_ms(self) -> float:
+        """From arrival to answer."""
+        return self.times[2]
+
+    @property
+    def abstained(self) -> bool:
+        """Whether it was answered that there is no answer."""
+        return self.flags[1]
+
+    def unpacked(self) -> Decision:
+        """The decision, arrays read-only; :class:`ValueError` where they do not have their shapes."""
+        n, m, k = self.shape
+        answer = None
+        if self.answer is not None:
+            rows, width, raw = self.answer
+            answer = np.frombuffer(raw, "<f4").reshape(rows, width)
+        return Decision(
+            self.id,
+            self.endpoint,
+            self.revision,
+            self.state_version,
+            self.source,
+            *self.times,
+            self.context,
+            self.strategies,
+            self.propensities,
+            self.assigned,
+            self.served,
+            self.members,
+            np.frombuffer(self.outputs, "<f4").reshape(n, m, k),
+            np.frombuffer(self.status, "i1").reshape(n, m),
+            answer,
+            self.flags[0],
+            self.rows,
+            self.input_digest,
+            self.output_kind,
+            self.classes,
+            self.unit,
+            self.error,
+            self.flags[1],
+            self.capture,
+            self.request_id,
+            self.idempotency_key,
+            self.traceparent,
+            self.facts or NOTHING,
+        )
+
 
 class Summary(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What is counted of a decision; ``times`` and ``flags`` are those of :class:`_Wire`, the rest is left packed."""
+    """What is counted of a decision; ``times`` and ``flags`` are those of :class:`Packed`, the rest is left packed."""
 
     id: str
     endpoint: str
@@ -101,19 +160,15 @@ def _plain(value: Any) -> Any:
 
 
 _encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
-_decode = msgspec.msgpack.Decoder(_Wire).decode
+_decode = msgspec.msgpack.Decoder(Packed).decode
 _summarise = msgspec.msgpack.Decoder(Summary).decode
 
 
-def encode(decision: Decision) -> bytes:
-    """One decision as bytes.
-
-    Raises :class:`InvalidInput` when text or numbers in it have no encoding (an integer beyond 64 bits, a lone
-    surrogate).
-    """
+def pack(decision: Decision) -> Packed:
+    """A decision as it is recorded."""
     d = decision
     outputs, answer = d.outputs, d.answer
-    wire = _Wire(
+    return Packed(
         d.id,
         d.endpoint,
         d.revision,
@@ -143,8 +198,16 @@ def encode(decision: Decision) -> bytes:
         d.traceparent,
         d.facts if type(d.facts) is dict else dict(d.facts),
     )
+
+
+def encode(decision: Decision) -> bytes:
+    """One decision as bytes.
+
+    Raises :class:`InvalidInput` when text or numbers in it have no encoding (an integer beyond 64 bits, a lone
+    surrogate).
+    """
     try:
-        return b"\x02" + _encode(wire)
+        return b"\x02" + _encode(pack(decision))
     except (OverflowError, UnicodeEncodeError) as error:
         raise InvalidInput(
             f"A decision holds a value that cannot be recorded: {error}; send text without lone surrogates and "
@@ -158,6 +221,11 @@ def decode(data: bytes) -> Decision:
     return versioned.read("A decision record", data, _READERS)
 
 
+def packed(data: bytes) -> Packed:
+    """The decision in ``data`` as it was recorded; :class:`JournalError` like :func:`decode`."""
+    return versioned.read("A decision record", data, _PACKED)
+
+
 def summary(data: bytes) -> Summary:
     """What is counted of the decision in ``data``, for less than decoding it takes.
 
@@ -167,45 +235,18 @@ def summary(data: bytes) -> Summary:
 
 
 def _read(data: memoryview) -> Decision:
-    w = _decode(data)
-    n, m, k = w.shape
-    answer = None
-    if w.answer is not None:
-        rows, width, raw = w.answer
-        answer = np.frombuffer(raw, "<f4").reshape(rows, width)
-    return Decision(
-        id=w.id,
-        endpoint=w.endpoint,
-        revision=w.revision,
-        state_version=w.state_version,
-        source=w.source,
-        arrived=w.times[0],
-        queue_ms=w.times[1],
-        latency_ms=w.times[2],
-        context=w.context,
-        strategies=w.strategies,
-        propensities=w.propensities,
-        assigned=w.assigned,
-        served=w.served,
-        members=w.members,
-        outputs=np.frombuffer(w.outputs, "<f4").reshape(n, m, k),
-        status=np.frombuffer(w.status, "i1").reshape(n, m),
-        answer=answer,
-        degraded=w.flags[0],
-        rows=w.rows,
-        input_digest=w.input_digest,
-        output_kind=w.output_kind,
-        classes=w.classes,
-        unit=w.unit,
-        error=w.error,
-        abstained=w.flags[1],
-        capture=w.capture,
-        request_id=w.request_id,
-        idempotency_key=w.idempotency_key,
-        traceparent=w.traceparent,
-        facts=w.facts or NOTHING,
-    )
+    return _decode(data).unpacked()
+
+
+def _read_packed(data: memoryview) -> Packed:
+    found = _decode(data)
+    n, m, k = found.shape
+    rows, width, raw = found.answer or (0, 0, b"")
+    if len(found.outputs) != 4 * n * m * k or len(found.status) != n * m or len(raw) != 4 * rows * width:
+        raise ValueError("its arrays are not of the shapes that it says")
+    return found
 
 
 _READERS: dict[int, Callable[[memoryview], Decision]] = {1: _read, 2: _read}
 _SUMMARIES: dict[int, Callable[[memoryview], Summary]] = {1: _summarise, 2: _summarise}
+_PACKED: dict[int, Callable[[memoryview], Packed]] = {1: _read_packed, 2: _read_packed}

@@ -187,8 +187,7 @@ class Decision(NamedTuple):
     facts: Mapping[str, Scalar] = NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The truth or rewards for row ``row`` of decision ``decision``.
 
     Exactly one of ``truth`` (a class label or a number) and ``rewards`` (metric name to number; a single
@@ -199,7 +198,7 @@ class Outcome:
     decision: str
     row: int
     truth: str | float | None = None
-    rewards: Mapping[str, float] = field(default_factory=dict)
+    rewards: Mapping[str, float] = MappingProxyType({})
     source: str = "user"
     at: float = 0.0
     received: float = 0.0
