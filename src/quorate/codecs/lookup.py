@@ -138,7 +138,8 @@ class JournalReader:
                 index = self._indexes[segment.path] = Offsets()
                 self._shrink()
             if isinstance(index, Offsets):
-                index.extend(passed)
+                with suppress(FileNotFoundError):  # gone meanwhile
+                    index.extend(segment.path, passed)
 
     def _find(self, decision_id: str | DecisionId) -> Decision | _Columns | None:
         wanted = DecisionId.parse(decision_id) if isinstance(decision_id, str) else decision_id

@@ -24,18 +24,25 @@ class Offsets:
     def update(self, path: Path) -> None:
         """Read what was written since; ``OSError``, :class:`~quorate.errors.JournalError`."""
         stat = path.stat()
-        if self._file not in (0, stat.st_ino):  # a file rewritten by an erasure
-            self._sequences, self._offsets, self.end, self.sealed = array("Q"), array("Q"), 0, False
-        self._file = stat.st_ino
+        self._belongs(stat.st_ino)
         if self.sealed or stat.st_size <= self.end:
             return
         found = scan(path, self.end)
         for _ in found:
             pass
-        self.extend(found.passed())
+        self._extend(found.passed())
 
-    def extend(self, passed: Passed) -> None:
-        """Take what somebody else read, if it goes on where this ends."""
+    def extend(self, path: Path, passed: Passed) -> None:
+        """Take what somebody else just read of the file, if it goes on where this ends; ``OSError``."""
+        self._belongs(path.stat().st_ino)
+        self._extend(passed)
+
+    def _belongs(self, file: int) -> None:
+        if self._file not in (0, file):  # a file rewritten by an erasure
+            self._sequences, self._offsets, self.end, self.sealed = array("Q"), array("Q"), 0, False
+        self._file = file
+
+    def _extend(self, passed: Passed) -> None:
         if passed.start == self.end:
             self._sequences.extend(passed.sequences)
             self._offsets.extend(passed.offsets)
