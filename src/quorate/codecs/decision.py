@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from quorate.codecs import versioned
-from quorate.core.types import NOTHING, Decision, MemberRun, OutputKind, Scalar, Source
+from quorate.core.types import NOTHING, Decision, FloatArray, MemberRun, OutputKind, Scalar, Source
 from quorate.errors import InvalidInput
 
 VERSION = 2
@@ -71,13 +71,16 @@ class Packed(msgspec.Struct, array_like=True, frozen=True, gc=False):
         """Whether it was answered that there is no answer."""
         return self.flags[1]
 
+    def answered(self) -> FloatArray | None:
+        """The answer ``[n, k]``, read-only."""
+        if self.answer is None:
+            return None
+        rows, width, raw = self.answer
+        return np.frombuffer(raw, "<f4").reshape(rows, width)
+
     def unpacked(self) -> Decision:
         """The decision, arrays read-only; :class:`ValueError` where they do not have their shapes."""
         n, m, k = self.shape
-        answer = None
-        if self.answer is not None:
-            rows, width, raw = self.answer
-            answer = np.frombuffer(raw, "<f4").reshape(rows, width)
         return Decision(
             self.id,
             self.endpoint,
@@ -93,7 +96,7 @@ class Packed(msgspec.Struct, array_like=True, frozen=True, gc=False):
             self.members,
             np.frombuffer(self.outputs, "<f4").reshape(n, m, k),
             np.frombuffer(self.status, "i1").reshape(n, m),
-            answer,
+            self.answered(),
             self.flags[0],
             self.rows,
             self.input_digest,

@@ -120,7 +120,9 @@ def _one_by_one(reader: JournalReader, ids: Iterable[str]) -> Iterator[Found]:
 def _of_file(reader: JournalReader, segment: Segment, wanted: _Places) -> Iterator[Found]:
     missing = dict(zip(wanted.sequences.tolist(), wanted.texts, strict=True))
     try:
-        for sequence, decision in _compacted(segment, wanted) if segment.compacted else _written(reader, segment, wanted):
+        for sequence, decision in (
+            _compacted(segment, wanted) if segment.compacted else _written(reader, segment, wanted)
+        ):
             text = missing.pop(sequence, None)
             if text is not None:
                 fits = isinstance(decision, JournalError) or decision.id == text

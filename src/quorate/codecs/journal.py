@@ -90,8 +90,8 @@ class Damage(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """A stretch ``[start, end)`` of a segment, and the sequences and offsets (uint64) of the decisions in it; ``sealed``
-    where it ends with the seal."""
+    """A stretch ``[start, end)`` of a segment, and the sequences and offsets (uint64) of the decisions in it;
+    ``sealed`` where it ends with the seal."""
 
     start: int
     end: int
@@ -215,7 +215,7 @@ class Scan:
         """Whether a record begins here; its head was checked."""
         length, crc = _PREFIX.unpack_from(self._view, position)
         start = position + _PREFIX.size
-        return zlib.crc32(self._view[start : start + length], self._salt) == crc
+        return bool(zlib.crc32(self._view[start : start + length], self._salt) == crc)
 
     def _resync(self, position: int) -> int | None:
         """The next position at which a valid record begins; candidates are sieved before any checksum is computed."""
@@ -264,7 +264,7 @@ def read_record(path: Path, offset: int) -> Record | None:
 
 
 def payload_at(data: bytes | mmap, offset: int, sequence: int, salt: int) -> bytes | None:
-    """The payload of the decision at an offset of a whole segment; None if no valid record of that sequence is there."""
+    """The payload of the decision at an offset of a whole segment; None if no valid one of that sequence is there."""
     if offset + OVERHEAD > len(data):
         return None
     length, crc, kind, found = _HEAD.unpack_from(data, offset)

@@ -130,7 +130,7 @@ class JournalReader:
     def passed(self, segment: Segment, passed: Passed) -> None:
         """Take it from who just read a stretch of a segment where its decisions lie; it is not read for that again.
 
-        Only for who knows that the segment was not put in the place of another meanwhile: the holder of the ingest lock.
+        Only for who knows that no other segment was put in its place meanwhile: the holder of the ingest lock.
         """
         with self._lock:
             index = self._indexes.get(segment.path)

@@ -21,9 +21,9 @@ from quorate.codecs.change import Change
 from quorate.codecs.journal import Passed, Record, RecordKind, Scan, scan
 from quorate.codecs.lookup import JournalReader, Segment
 from quorate.control.alone import alone, keep_doing
+from quorate.control.journal.uncollected import uncollected
 from quorate.control.outcomes.joined import LOOKS_AWAY, NOBODY, Listener, Watcher
 from quorate.control.outcomes.joining import Joiner
-from quorate.control.journal.uncollected import uncollected
 from quorate.errors import JournalError
 from quorate.home import Home
 from quorate.store import ledger

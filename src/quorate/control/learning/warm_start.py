@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from quorate.codecs import learned
+from quorate.codecs.decision import Packed
 from quorate.codecs.gather import gather
 from quorate.codecs.lookup import JournalReader
 from quorate.control.experiments.counting import counting
@@ -21,8 +22,8 @@ from quorate.control.learning.feedback import OTHER_POLICY, feedback
 from quorate.control.learning.learner import Learning
 from quorate.control.learning.routes import LearnerView, view
 from quorate.control.outcomes.joined import Joined
-from quorate.core.select.base import Feedback
-from quorate.core.types import Decision
+from quorate.core.select.columns import FeedbackColumns
+from quorate.core.select.columns import joined as joined_columns
 from quorate.errors import NotFound
 from quorate.home import Home
 from quorate.store import learners, ledger
@@ -49,10 +50,10 @@ def warm_start(
         state, counts = learning.state(fresh), Counter[str]()
         for ids in ledger.joined_since(connection, since, AT_ONCE):
             found = (decision for _, decision in gather(reader, ids))
-            mine = [d for d in found if isinstance(d, Decision) and d.endpoint == learning.name]
+            mine = [d for d in found if isinstance(d, Packed) and d.endpoint == learning.name]
             told = past.told(connection, [_all_new(each) for each in counting(connection, mine)], counts)
-            if told:
-                state = learning.policy.learn(state, sorted(told, key=lambda each: each.at)) or state
+            if any(told):
+                state = learning.policy.learn(state, joined_columns(told).by_time()) or state
         stored = learning.after(fresh, state, now).counting(counts)
         learners.put(connection, stored)
         detail = {"since": since, "rows": dict(stored.counts)}
@@ -68,18 +69,18 @@ class _Past:
         self._read = read
         self._known: dict[int, LoggedRevision | None] = {}
 
-    def told(self, connection: sa.Connection, joined: Sequence[Joined], counts: Counter[str]) -> list[Feedback]:
+    def told(self, connection: sa.Connection, joined: Sequence[Joined], counts: Counter[str]) -> list[FeedbackColumns]:
         """What decisions tell the policy; the others are counted by why not."""
         by: dict[int, list[Joined]] = defaultdict(list)
         for each in joined:
             by[each.decision.revision].append(each)
-        found: list[Feedback] = []
+        found: list[FeedbackColumns] = []
         for number, some in by.items():
             revision = self._revision(connection, number)
             if revision is None:
                 counts[OTHER_POLICY] += sum(len(each.new) for each in some)
             else:
-                found += feedback(revision, self._learning.reward, some, counts)
+                found.append(feedback(revision, self._learning.reward, some, counts))
         return found
 
     def _revision(self, connection: sa.Connection, number: int) -> LoggedRevision | None:

@@ -153,7 +153,10 @@ class _Batch:
 
 
 def _handed(
-    decision: Packed, counted: Counted, before: Mapping[tuple[int, str], StoredOutcome], values: Values,
+    decision: Packed,
+    counted: Counted,
+    before: Mapping[tuple[int, str], StoredOutcome],
+    values: Values,
     before_values: Values,
 ) -> Joined | None:
     """What is told of a decision to who learns; None where nothing that counts is new."""

@@ -28,7 +28,8 @@ class Measures:
     """Sums over decisions, to be added to those in the store; keys are plain tuples, which are made faster."""
 
     def __init__(self) -> None:
-        self.sums: dict[tuple[str, int, int, str, str, str], list[float]] = defaultdict(lambda: [0, 0, 0, 0.0, 0.0, 0.0])
+        self.sums: dict[tuple[str, int, int, str, str, str], list[float]]
+        self.sums = defaultdict(lambda: [0, 0, 0, 0.0, 0.0, 0.0])
         self.told: dict[tuple[str, int, str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
         self.delays: dict[tuple[str, int, str], dict[int, int]] = defaultdict(lambda: defaultdict(int))
 
@@ -41,7 +42,7 @@ class Measures:
         value: ValueSpec | None,
         sign: int = 1,
     ) -> Values:
-        """Add what was ``told`` of a decision and what counts of it, or take it away; returns the values of its rows."""
+        """Add what was told of a decision and what counts of it, or take it away; returns the values of its rows."""
         arrived, endpoint = decision.arrived, decision.endpoint
         minute = int(arrived // 60)
         for each in told:
