@@ -18,14 +18,8 @@ from quorate.errors import InvalidInput
 VERSION = 2
 
 
-class Packed(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A decision as it is in a record: arrays are bytes with their shape beside them, so that those of many decisions
-    become one array without an array of each.
-
-    ``times`` are arrival, queue and latency, ``shape`` that of the outputs, ``flags`` degraded and abstained. What else
-    is here is as in :class:`Decision`. Versions 1 and 2 of the format, field by field: the later one has ``facts``
-    besides.
-    """
+class _Wire(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Versions 1 and 2, field by field: the later one has ``facts`` besides."""
 
     id: str
     endpoint: str
@@ -56,6 +50,44 @@ class Packed(msgspec.Struct, array_like=True, frozen=True, gc=False):
     traceparent: str | None
     facts: dict[str, Scalar] = {}
 
+
+class Packed(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What joining and learning look at of a decision: arrays are bytes with their shape beside them, so that those of
+    many become one array without an array of each; the rest is left packed.
+
+    ``times`` are arrival, queue and latency, ``shape`` that of the outputs, ``flags`` degraded and abstained; the rest
+    is as in :class:`Decision`.
+    """
+
+    id: str
+    endpoint: str
+    revision: int
+    state_version: msgspec.Raw
+    source: Source
+    times: tuple[float, float, float]
+    context: dict[str, Scalar]
+    strategies: msgspec.Raw
+    propensities: tuple[float, ...]
+    assigned: str
+    served: msgspec.Raw
+    members: msgspec.Raw
+    shape: tuple[int, int, int]
+    outputs: bytes
+    status: bytes
+    answer: tuple[int, int, bytes] | None
+    flags: tuple[bool, bool]
+    rows: int
+    input_digest: msgspec.Raw
+    output_kind: OutputKind
+    classes: tuple[str, ...]
+    unit: msgspec.Raw
+    error: str | None
+    capture: str | None
+    request_id: msgspec.Raw
+    idempotency_key: msgspec.Raw
+    traceparent: msgspec.Raw
+    facts: dict[str, Scalar] = {}
+
     @property
     def arrived(self) -> float:
         """Unix seconds."""
@@ -78,43 +110,9 @@ class Packed(msgspec.Struct, array_like=True, frozen=True, gc=False):
         rows, width, raw = self.answer
         return np.frombuffer(raw, "<f4").reshape(rows, width)
 
-    def unpacked(self) -> Decision:
-        """The decision, arrays read-only; :class:`ValueError` where they do not have their shapes."""
-        n, m, k = self.shape
-        return Decision(
-            self.id,
-            self.endpoint,
-            self.revision,
-            self.state_version,
-            self.source,
-            *self.times,
-            self.context,
-            self.strategies,
-            self.propensities,
-            self.assigned,
-            self.served,
-            self.members,
-            np.frombuffer(self.outputs, "<f4").reshape(n, m, k),
-            np.frombuffer(self.status, "i1").reshape(n, m),
-            self.answered(),
-            self.flags[0],
-            self.rows,
-            self.input_digest,
-            self.output_kind,
-            self.classes,
-            self.unit,
-            self.error,
-            self.flags[1],
-            self.capture,
-            self.request_id,
-            self.idempotency_key,
-            self.traceparent,
-            self.facts or NOTHING,
-        )
-
 
 class Summary(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What is counted of a decision; ``times`` and ``flags`` are those of :class:`Packed`, the rest is left packed."""
+    """What is counted of a decision; ``times`` and ``flags`` are those of :class:`_Wire`, the rest is left packed."""
 
     id: str
     endpoint: str
@@ -163,15 +161,19 @@ def _plain(value: Any) -> Any:
 
 
 _encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
-_decode = msgspec.msgpack.Decoder(Packed).decode
+_decode = msgspec.msgpack.Decoder(_Wire).decode
+_pack = msgspec.msgpack.Decoder(Packed).decode
 _summarise = msgspec.msgpack.Decoder(Summary).decode
 
 
 def pack(decision: Decision) -> Packed:
-    """A decision as it is recorded."""
-    d = decision
+    """A decision as :func:`packed` would read it."""
+    return packed(encode(decision))
+
+
+def _wire(d: Decision) -> _Wire:
     outputs, answer = d.outputs, d.answer
-    return Packed(
+    return _Wire(
         d.id,
         d.endpoint,
         d.revision,
@@ -210,7 +212,7 @@ def encode(decision: Decision) -> bytes:
     surrogate).
     """
     try:
-        return b"\x02" + _encode(pack(decision))
+        return b"\x02" + _encode(_wire(decision))
     except (OverflowError, UnicodeEncodeError) as error:
         raise InvalidInput(
             f"A decision holds a value that cannot be recorded: {error}; send text without lone surrogates and "
@@ -237,12 +239,44 @@ def summary(data: bytes) -> Summary:
     return versioned.read("A decision record", data, _SUMMARIES)
 
 
-def _read(data: memoryview) -> Decision:
-    return _decode(data).unpacked()
+def _read(data: bytes) -> Decision:
+    w = _decode(data)
+    n, m, k = w.shape
+    answer = None if w.answer is None else np.frombuffer(w.answer[2], "<f4").reshape(w.answer[:2])
+    return Decision(
+        w.id,
+        w.endpoint,
+        w.revision,
+        w.state_version,
+        w.source,
+        *w.times,
+        w.context,
+        w.strategies,
+        w.propensities,
+        w.assigned,
+        w.served,
+        w.members,
+        np.frombuffer(w.outputs, "<f4").reshape(n, m, k),
+        np.frombuffer(w.status, "i1").reshape(n, m),
+        answer,
+        w.flags[0],
+        w.rows,
+        w.input_digest,
+        w.output_kind,
+        w.classes,
+        w.unit,
+        w.error,
+        w.flags[1],
+        w.capture,
+        w.request_id,
+        w.idempotency_key,
+        w.traceparent,
+        w.facts or NOTHING,
+    )
 
 
-def _read_packed(data: memoryview) -> Packed:
-    found = _decode(data)
+def _read_packed(data: bytes) -> Packed:
+    found = _pack(data)
     n, m, k = found.shape
     rows, width, raw = found.answer or (0, 0, b"")
     if len(found.outputs) != 4 * n * m * k or len(found.status) != n * m or len(raw) != 4 * rows * width:
@@ -250,6 +284,6 @@ def _read_packed(data: memoryview) -> Packed:
     return found
 
 
-_READERS: dict[int, Callable[[memoryview], Decision]] = {1: _read, 2: _read}
-_SUMMARIES: dict[int, Callable[[memoryview], Summary]] = {1: _summarise, 2: _summarise}
-_PACKED: dict[int, Callable[[memoryview], Packed]] = {1: _read_packed, 2: _read_packed}
+_READERS: dict[int, Callable[[bytes], Decision]] = {1: _read, 2: _read}
+_SUMMARIES: dict[int, Callable[[bytes], Summary]] = {1: _summarise, 2: _summarise}
+_PACKED: dict[int, Callable[[bytes], Packed]] = {1: _read_packed, 2: _read_packed}

@@ -124,6 +124,13 @@ class JournalReader:
         ``OSError`` where it is gone by now, :class:`~quorate.errors.JournalError` where it cannot be read.
         """
         with self._lock:
+            index = self._indexes.get(segment.path)
+            if isinstance(index, Offsets):  # what others passed on may do; if not, the rest is read
+                index.belongs(segment.path)
+                found = index.of(sequences)
+                if (found >= 0).all():
+                    self._indexes.move_to_end(segment.path)
+                    return found
             index = self._index(segment)
             return index.of(sequences) if isinstance(index, Offsets) else np.full(sequences.shape, -1, np.int64)
 

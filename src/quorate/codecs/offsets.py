@@ -23,9 +23,8 @@ class Offsets:
 
     def update(self, path: Path) -> None:
         """Read what was written since; ``OSError``, :class:`~quorate.errors.JournalError`."""
-        stat = path.stat()
-        self._belongs(stat.st_ino)
-        if self.sealed or stat.st_size <= self.end:
+        size = self.belongs(path)
+        if self.sealed or size <= self.end:
             return
         found = scan(path, self.end)
         for _ in found:
@@ -34,13 +33,16 @@ class Offsets:
 
     def extend(self, path: Path, passed: Passed) -> None:
         """Take what somebody else just read of the file, if it goes on where this ends; ``OSError``."""
-        self._belongs(path.stat().st_ino)
+        self.belongs(path)
         self._extend(passed)
 
-    def _belongs(self, file: int) -> None:
-        if self._file not in (0, file):  # a file rewritten by an erasure
+    def belongs(self, path: Path) -> int:
+        """Forget all where the file is another one by now, rewritten by an erasure; returns its size. ``OSError``."""
+        stat = path.stat()
+        if self._file not in (0, stat.st_ino):
             self._sequences, self._offsets, self.end, self.sealed = array("Q"), array("Q"), 0, False
-        self._file = file
+        self._file = stat.st_ino
+        return stat.st_size
 
     def _extend(self, passed: Passed) -> None:
         if passed.start == self.end:

@@ -224,13 +224,15 @@ def _take(batch: _Found, record: Record, segment: Segment) -> bool:
 
 
 def _count(batch: _Found, d: decision_codec.Summary) -> None:
-    key = (d.endpoint, int(d.arrived // 60), d.revision, d.assigned, d.source)
+    arrived, _, latency_ms = d.times
+    assigned, served = d.assigned, d.served
+    key = (d.endpoint, int(arrived // 60), d.revision, assigned, d.source)
     tally = batch.tallies[key]
     tally.requests += 1
     tally.rows += d.rows
     tally.errors += d.error is not None
-    tally.degraded += d.degraded
-    tally.fallbacks += d.served is not None and d.served != d.assigned
-    if math.isfinite(d.latency_ms):
-        batch.latencies[key].append(max(d.latency_ms, 0.0))
+    tally.degraded += d.flags[0]
+    tally.fallbacks += served is not None and served != assigned
+    if math.isfinite(latency_ms):
+        batch.latencies[key].append(max(latency_ms, 0.0))
     batch.decisions.append(d.id)

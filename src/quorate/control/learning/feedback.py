@@ -103,7 +103,7 @@ def _rows(revision: LoggedRevision, metric: str, joined: Sequence[Joined], count
         for row, new in each.new.items():
             if not new:
                 continue
-            found = None if place is None or d.abstained else _found(each, row, metric, new)
+            found = None if place is None or d.flags[1] else _found(each, row, metric, new)
             if place is None or found is None:
                 counts[NOT_DRAWN if place is None else NO_REWARD] += 1
                 continue
@@ -117,12 +117,12 @@ def _rows(revision: LoggedRevision, metric: str, joined: Sequence[Joined], count
 
 def _found(joined: Joined, row: int, metric: str, new: frozenset[str]) -> tuple[float, float] | None:
     """The metric of a row if it is told, and its truth, where that is new; what was known before was learned then."""
+    if metric in FROM_TRUTH:
+        truth = _truth(joined, row) if TRUTH in new else math.nan
+        return None if truth != truth else (math.nan, truth)
     if metric == VALUE:
         return (joined.values[row], _truth(joined, row)) if row in joined.valued else None
-    if metric not in FROM_TRUTH:
-        return (joined.rewards[row][metric], math.nan) if metric in new else None
-    truth = _truth(joined, row) if TRUTH in new else math.nan
-    return None if math.isnan(truth) else (math.nan, truth)
+    return (joined.rewards[row][metric], math.nan) if metric in new else None
 
 
 def _truth(joined: Joined, row: int) -> float:

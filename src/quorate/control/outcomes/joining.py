@@ -6,7 +6,6 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import islice
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -27,8 +26,8 @@ log = logging.getLogger("quorate.control")
 
 T = TypeVar("T")
 
-AT_ONCE = 2048
-"""Decisions in memory at a time."""
+AT_ONCE, BYTES = 4096, 32 << 20
+"""Decisions in memory at a time, and bytes of arrays in them: what goes beyond is the next time."""
 STRETCH = 256
 """Decisions after which it pauses."""
 
@@ -63,7 +62,7 @@ class Joiner:
         self._rules.look_again()
         last = _last_places(read)
         found = self._paced(gather(self._reader, list(fresh)))
-        while some := list(islice(found, AT_ONCE)):
+        while some := _some(found):
             self._join(connection, some, fresh, last)
 
     def _paced(self, items: Iterable[T]) -> Iterator[T]:
@@ -187,6 +186,17 @@ def _alone(metric: str) -> frozenset[str]:
 
 
 _NO_METRIC, _NO_ROW = frozenset[str](), frozenset[int]()
+
+
+def _some(found: Iterator[Found]) -> list[Found]:
+    some: list[Found] = []
+    size = 0
+    for id_, decision in found:
+        some.append((id_, decision))
+        size += len(decision.outputs) if isinstance(decision, Packed) else 0
+        if len(some) >= AT_ONCE or size >= BYTES:
+            break
+    return some
 
 
 def _last_places(read: Mapping[Place, Progress]) -> dict[int, tuple[int, int]]:

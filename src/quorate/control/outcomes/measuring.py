@@ -43,14 +43,14 @@ class Measures:
         sign: int = 1,
     ) -> Values:
         """Add what was told of a decision and what counts of it, or take it away; returns the values of its rows."""
-        arrived, endpoint = decision.arrived, decision.endpoint
+        arrived, endpoint = decision.times[0], decision.endpoint
         minute = int(arrived // 60)
         for each in told:
             self.told[endpoint, minute, each.metric, each.source][_STATES[each.state]] += sign
         for (_, metric), received in settled.first.items():
             self.delays[endpoint, minute, metric][bucket(received - arrived)] += sign
         counted = settled.counted
-        worth = worth_of(decision, answers, counted, value)
+        worth = worth_of(decision, answers, counted, value) if value is not None else {}
         if worth:
             self._sum(decision, minute, WORTH, list(worth.values()), sign)
         if len(counted) == 1:
@@ -98,15 +98,19 @@ def answers_of(decisions: Sequence[Packed]) -> list[Answers]:
             said, known = numbers[:, 0].tolist(), (np.isfinite(numbers[:, 0]) & (width == 1)).tolist()
         at = 0
         for i, (rows, _, _) in zip(some, raws, strict=True):
-            classes = decisions[i].classes
-            found[i] = tuple(
-                [
-                    (classes[said[j]] if kind == "scores" else said[j]) if known[j] else None
-                    for j in range(at, at + rows)
-                ]
-            )
+            classes = decisions[i].classes if kind == "scores" else None
+            if rows == 1:
+                found[i] = (_answer(said[at], known[at], classes),)
+            else:
+                mine = slice(at, at + rows)
+                pairs = zip(said[mine], known[mine], strict=True)
+                found[i] = tuple([_answer(each, is_known, classes) for each, is_known in pairs])
             at += rows
     return found
+
+
+def _answer(said: Any, known: bool, classes: tuple[str, ...] | None) -> str | float | None:
+    return None if not known else said if classes is None else classes[said]
 
 
 def _number(

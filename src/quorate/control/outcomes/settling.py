@@ -56,12 +56,13 @@ def merged(known: Iterable[StoredOutcome], fresh: Iterable[StoredOutcome]) -> tu
 def settle(values: Sequence[StoredOutcome], decision: Packed, rules: OutcomeRules) -> Settled:
     """Say of every value what it is for its decision; the same for any order of the values."""
     if len(values) == 1:
-        (only,) = values
+        only = values[0]
         if not fits(only, decision):
             return Settled([only._replace(state=INVALID)], {}, {}, [])
-        key = (only.row, only.metric)
-        joined = StoredOutcome._make((*only[:-1], JOINED))
-        return Settled([joined], {key: joined}, {key: only.received}, [])
+        id_, row, metric, source, label, number, at, received, _ = only
+        joined = StoredOutcome(id_, row, metric, source, label, number, at, received, JOINED)
+        key = (row, metric)
+        return Settled([joined], {key: joined}, {key: received}, [])
     told: list[StoredOutcome] = []
     by_series: dict[tuple[int, str, str], list[StoredOutcome]] = defaultdict(list)
     for value in values:
