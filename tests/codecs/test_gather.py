@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quorate.codecs import columnar
 from quorate.codecs import decision as decision_codec
+from quorate.codecs import parquet
 from quorate.codecs.decision import Packed
 from quorate.codecs.gather import FEW, gather
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
@@ -143,7 +143,7 @@ def test_records_too_new_are_errors_of_their_own(written: Written) -> None:
         assert isinstance(found[id_], JournalError)
 
 
-@pytest.mark.skipif(not columnar.available(), reason="needs the extra arrow")
+@pytest.mark.skipif(not parquet.available(), reason="needs the extra arrow")
 def test_compacted_files_are_read_by_rows(written: Written) -> None:
     for segment in written.reader.segments()[1:5]:
         compact(segment)

@@ -463,8 +463,8 @@ KILLED = """
     from pathlib import Path
     from quorate.codecs import columnar, erasure
 
-    if columnar.available():
-        columnar._arrow()
+    if parquet.available():
+        parquet.arrow()
 
     def child(root, left):
         def match(id_, endpoint, context, unit):
