@@ -461,7 +461,7 @@ def test_who_is_meant_must_be_clear(shop: Shop, subject: Any, path: str) -> None
 KILLED = """
     import os, sys
     from pathlib import Path
-    from quorate.codecs import columnar, erasure
+    from quorate.codecs import erasure, parquet
 
     if parquet.available():
         parquet.arrow()
