@@ -193,7 +193,8 @@ def _some(found: Iterator[Found]) -> list[Found]:
     size = 0
     for id_, decision in found:
         some.append((id_, decision))
-        size += len(decision.outputs) if isinstance(decision, Packed) else 0
+        if isinstance(decision, Packed):
+            size += len(decision.outputs) + (len(decision.answer[2]) if decision.answer is not None else 0)
         if len(some) >= AT_ONCE or size >= BYTES:
             break
     return some
