@@ -20,6 +20,7 @@ PARTS = {
     "learned": "benchmarks.decisions.learned",
     "off_policy": "benchmarks.decisions.off_policy",
     "progressive": "benchmarks.decisions.progressive",
+    "quantiles": "benchmarks.decisions.quantiles",
     "regret": "benchmarks.decisions.regret",
     "replay": "benchmarks.decisions.replay",
     "srm": "benchmarks.decisions.srm",

@@ -21,9 +21,9 @@ import numpy as np
 
 from benchmarks.harness.table import LIMIT, QUORATE, Row
 from quorate.clock import SystemClock
-from quorate.codecs import columnar, snapshot
 from quorate.codecs import decision as decision_codec
 from quorate.codecs import outcome as outcome_codec
+from quorate.codecs import parquet, snapshot
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
 from quorate.codecs.lookup import JournalReader
 from quorate.codecs.snapshot import (
@@ -70,7 +70,7 @@ def rows(*, quick: bool = False) -> list[Row]:
     for name, order in (("soon after", "soon"), ("later, in order", "ordered"), ("later, at random", "random")):
         seconds, count = _measure(many, order)
         found.append(Row("outcomes joined", QUORATE, name, "1/s", (count / seconds,), "decisions counted, too"))
-    if columnar.available():
+    if parquet.available():
         seconds, count = _measure(many, "compacted")
         found.append(Row("outcomes joined", QUORATE, "later, to compacted decisions", "1/s", (count / seconds,)))
     return found

@@ -105,7 +105,7 @@ def _file(journal: Path, number: int, count: int, rng: np.random.Generator) -> t
     """One compacted file: what compaction would have written for drawn decisions; their ids and truths."""
     import pyarrow as pa
 
-    from quorate.codecs import columnar
+    from quorate.codecs import columnar, parquet
 
     slot, first = number % SLOTS, number // SLOTS * PER_FILE
     sequence = first + np.arange(count)
@@ -150,7 +150,7 @@ def _file(journal: Path, number: int, count: int, rng: np.random.Generator) -> t
     columns["state_version"] = pa.array(np.zeros(count, np.int64))
     arrays = [columns[n].cast(kind) if n in columns else pa.nulls(count, kind) for n, kind in kinds.items()]
     origin = {b"quorate.slot": str(slot).encode(), b"quorate.boot": b"0", b"quorate.first": str(first).encode()}
-    schema = pa.schema(list(kinds.items()), {b"quorate.format": str(columnar.FORMAT).encode()} | origin)
+    schema = pa.schema(list(kinds.items()), {b"quorate.format": str(parquet.FORMAT).encode()} | origin)
     path = journal / str(slot) / f"0000000-{first:013d}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:

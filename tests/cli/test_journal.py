@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from quorate.cli import main
-from quorate.codecs import columnar, snapshot
 from quorate.codecs import decision as decision_codec
+from quorate.codecs import parquet, snapshot
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
 from quorate.codecs.snapshot import JournalSettings, Routing, ShipSettings
 from quorate.control.journal import compact
@@ -47,7 +47,7 @@ def kept(project: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return project
 
 
-@pytest.mark.skipif(not columnar.available(), reason="needs the extra arrow")
+@pytest.mark.skipif(not parquet.available(), reason="needs the extra arrow")
 def test_compact_ship_status_and_prune(kept: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = ("--project", str(kept.home.root))
     there = tmp_path / "there"

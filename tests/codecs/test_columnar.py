@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quorate.codecs import columnar, sidecar
+from quorate.codecs import columnar, parquet, sidecar
 from quorate.codecs import decision as decision_codec
 from quorate.codecs import outcome as outcome_codec
 from quorate.core.types import Decision, MemberRun, Outcome, Status
@@ -87,12 +87,12 @@ def decision(rng: np.random.Generator, i: int) -> Decision:
 def write(path: Path, table: Any) -> None:
     with path.open("wb") as file:
         columnar.write(file, table)
-    columnar.verify(path, table)
+    parquet.verify(path, table)
 
 
 def test_every_field_of_every_decision_comes_back_bit_for_bit(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
-    rows = [(2 * i, decision(rng, i)) for i in range(columnar.ROW_GROUP + 300)]
+    rows = [(2 * i, decision(rng, i)) for i in range(parquet.ROW_GROUP + 300)]
     path = tmp_path / "x.parquet"
     write(path, columnar.decisions_table(rows, ORIGIN))
     found = list(columnar.read_decisions(path))
@@ -100,7 +100,7 @@ def test_every_field_of_every_decision_comes_back_bit_for_bit(tmp_path: Path) ->
     for (_, before), (_, after) in zip(rows, found, strict=True):
         assert decision_codec.encode(after) == decision_codec.encode(before)
         assert repr(after.context) == repr(before.context)
-    for row in (0, columnar.ROW_GROUP - 1, columnar.ROW_GROUP, len(rows) - 1):
+    for row in (0, parquet.ROW_GROUP - 1, parquet.ROW_GROUP, len(rows) - 1):
         one = columnar.read_decision(path, row)
         assert one is not None
         assert decision_codec.encode(one) == decision_codec.encode(rows[row][1])
@@ -161,17 +161,17 @@ def test_what_was_not_written_as_it_should_be_is_noticed(tmp_path: Path) -> None
     path = tmp_path / "x.parquet"
     write(path, columnar.decisions_table(rows, ORIGIN))
     with pytest.raises(JournalError, match="not written as it should be"):
-        columnar.verify(path, columnar.decisions_table(rows[:2], ORIGIN))
+        parquet.verify(path, columnar.decisions_table(rows[:2], ORIGIN))
     rows[1] = (rows[1][0], decision(rng, 2))
     with pytest.raises(JournalError, match=r"column '.*' differs"):
-        columnar.verify(path, columnar.decisions_table(rows, ORIGIN))
+        parquet.verify(path, columnar.decisions_table(rows, ORIGIN))
 
 
 def test_a_damaged_or_newer_file_is_refused_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(4)
     path = tmp_path / "x.parquet"
     with monkeypatch.context() as patch:
-        patch.setattr(columnar, "FORMAT", 99)
+        patch.setattr(parquet, "FORMAT", 99)
         write_newer = columnar.decisions_table([(0, decision(rng, 1))], ORIGIN)
         with path.open("wb") as file:
             columnar.write(file, write_newer)
@@ -186,13 +186,13 @@ def test_without_the_extra_reading_says_what_to_install(tmp_path: Path, monkeypa
     def missing(name: str) -> Any:
         raise ModuleNotFoundError(name)
 
-    columnar._arrow.cache_clear()
-    monkeypatch.setattr(columnar, "import_module", missing)
+    parquet.arrow.cache_clear()
+    monkeypatch.setattr(parquet, "import_module", missing)
     try:
         with pytest.raises(JournalError, match=r"pip install 'quorate\[arrow\]'"):
             list(columnar.read_decisions(tmp_path / "x.parquet"))
     finally:
-        columnar._arrow.cache_clear()
+        parquet.arrow.cache_clear()
 
 
 def test_the_index_knows_ids_rows_and_classes() -> None:

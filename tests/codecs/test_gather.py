@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quorate.codecs import columnar
 from quorate.codecs import decision as decision_codec
+from quorate.codecs import parquet
+from quorate.codecs.decision import Packed
 from quorate.codecs.gather import FEW, gather
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
 from quorate.codecs.lookup import JournalReader
@@ -62,7 +63,7 @@ def written(tmp_path: Path) -> Written:
     return Written(tmp_path)
 
 
-def check(written: Written, ids: list[str]) -> dict[str, Decision | JournalError | None]:
+def check(written: Written, ids: list[str]) -> dict[str, Packed | JournalError | None]:
     """What is gathered, after seeing that it is what looking up gives."""
     found = list(gather(written.reader, ids))
     assert sorted(id_ for id_, _ in found) == sorted(set(ids))
@@ -71,6 +72,7 @@ def check(written: Written, ids: list[str]) -> dict[str, Decision | JournalError
         assert not isinstance(one, JournalError)
         alone = reader.find(id_)
         assert (one and one.id) == (alone and alone.id)
+        assert one is None or one == decision_codec.pack(alone)
     return dict(found)
 
 
@@ -92,11 +94,21 @@ def test_ids_that_nothing_has(written: Written) -> None:
         str(DecisionId(1000, 0, 1, 0)),  # another boot
         str(DecisionId(1000, 7, 2, 0)),  # another slot
         str(DecisionId(9000, 1, 2, 9000)),  # not yet
+        written.ids[0].replace("-7", "-4", 1),  # not of version 7
+        f"\u00e9{written.ids[1][1:]}",
+        "no id",
+        "",
     ]
     for ids in (missing, [*missing, *written.ids]):
-        found = check(written, ids)
-        assert [found[id_] for id_ in missing] == [None] * 5
-        assert sum(one is not None for one in found.values()) == len(ids) - 5
+        found = dict(gather(written.reader, ids))
+        assert [found[id_] for id_ in missing] == [None] * 9
+        assert sum(one is not None for one in found.values()) == len(ids) - 9
+
+
+def test_ids_written_otherwise_are_the_same_ids(written: Written) -> None:
+    ids = [written.ids[EACH + 1].upper(), *written.ids[EACH : EACH + FEW + 2]]
+    assert ids[0] != ids[2]
+    assert all(check(written, ids).values())
 
 
 def test_damage_costs_what_it_hits(written: Written) -> None:
@@ -131,7 +143,7 @@ def test_records_too_new_are_errors_of_their_own(written: Written) -> None:
         assert isinstance(found[id_], JournalError)
 
 
-@pytest.mark.skipif(not columnar.available(), reason="needs the extra arrow")
+@pytest.mark.skipif(not parquet.available(), reason="needs the extra arrow")
 def test_compacted_files_are_read_by_rows(written: Written) -> None:
     for segment in written.reader.segments()[1:5]:
         compact(segment)

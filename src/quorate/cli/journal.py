@@ -14,7 +14,7 @@ import typer
 from quorate.cli._config import HERE, Json, Project, home_of, store_of
 from quorate.cli._output import note, print_json, print_table
 from quorate.clock import SystemClock
-from quorate.codecs import columnar
+from quorate.codecs import parquet
 from quorate.codecs.lookup import JournalReader
 from quorate.control.journal.ingest import ingest_lock
 from quorate.control.journal.keeping import Keeper, Kept, ship_lock
@@ -73,14 +73,14 @@ def status(project: Project = HERE, json: Json = False) -> None:
         print_table(("pin", "since", "until", "reason"), rows, title="\nPins")
     for name, why in kept.left.items():
         note(f"{name} is not compacted: {why}")
-    if not columnar.available():
+    if not parquet.available():
         note("Segments are not compacted: the extra 'arrow' is not installed; pip install 'quorate[arrow]'.")
 
 
 @app.command()
 def compact(project: Project = HERE) -> None:
     """Turn finished segments into Parquet files now."""
-    if not columnar.available():
+    if not parquet.available():
         raise ConfigError("Compaction needs the extra 'arrow'; run: pip install 'quorate[arrow]'.")
     with _keeping(home_of(project)) as keeper:
         before = keeper.kept.compacted

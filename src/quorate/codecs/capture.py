@@ -165,7 +165,7 @@ def _unpacked(column: _Column) -> Column:
     return [item if isinstance(item, bytes) else item.array() for item in column.items]
 
 
-def _read_1(data: memoryview) -> Capture:
+def _read_1(data: bytes) -> Capture:
     w = _decode(data)
     return Capture(
         id=w.id,
@@ -184,4 +184,4 @@ def _read_1(data: memoryview) -> Capture:
     )
 
 
-_READERS: dict[int, Callable[[memoryview], Capture]] = {1: _read_1}
+_READERS: dict[int, Callable[[bytes], Capture]] = {1: _read_1}

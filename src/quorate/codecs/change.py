@@ -39,4 +39,4 @@ def decode(data: bytes) -> Change:
     return versioned.read("A change record", data, _READERS)
 
 
-_READERS: dict[int, Callable[[memoryview], Change]] = {1: _decode}
+_READERS: dict[int, Callable[[bytes], Change]] = {1: _decode}

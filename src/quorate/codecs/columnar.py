@@ -5,31 +5,22 @@ their shape beside them: ``outputs`` is ``[output_rows, members, width]`` in row
 ``[output_rows, members]``, ``answer`` ``[answer_rows, answer_width]`` (both None where there was no answer),
 ``features`` ``[output_rows, feature_width]`` (both None where no combiner looks at any).
 ``context`` and ``facts`` are JSON; where a number of the context is not finite, which JSON cannot say,
-``context_packed`` has it as MessagePack. The metadata key ``quorate.format`` of the schema is the format's version.
+``context_packed`` has it as MessagePack.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from importlib import import_module
-from importlib.util import find_spec
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from quorate.codecs import parquet
+from quorate.codecs.parquet import arrow, lists, opened, slices, table
 from quorate.core.types import NOTHING, Decision, MemberRun, Outcome, Scalar, Status
-from quorate.errors import JournalError
-
-FORMAT = 3  # 1 had no facts, 2 no features
-READS = (1, 2, 3)
-ROW_GROUP = 4096
-_KEY = b"quorate.format"
 
 _PLAIN = {
     "endpoint": "string", "revision": "int64", "state_version": "int64", "source": "string", "arrived": "float64",
@@ -46,25 +37,9 @@ _OUTCOME = {
 }  # fmt: skip
 
 
-def available() -> bool:
-    """Whether the extra is installed."""
-    return find_spec("pyarrow") is not None
-
-
-@functools.cache
-def _arrow() -> tuple[Any, Any]:
-    try:
-        pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-    except ModuleNotFoundError as error:
-        raise JournalError(
-            "Compacted journal files are Parquet, which needs the extra 'arrow'; run: pip install 'quorate[arrow]'."
-        ) from error
-    return pyarrow, parquet
-
-
 @functools.cache
 def _decision_types() -> dict[str, Any]:
-    pa, _ = _arrow()
+    pa, _ = arrow()
     texts = pa.list_(pa.string())
     return {
         "sequence": pa.uint64(),
@@ -96,7 +71,7 @@ def _decision_types() -> dict[str, Any]:
 
 @functools.cache
 def _outcome_types() -> dict[str, Any]:
-    pa, _ = _arrow()
+    pa, _ = arrow()
     rewards = pa.map_(pa.string(), pa.float64())
     kinds = {name: rewards if kind == "rewards" else getattr(pa, kind)() for name, kind in _OUTCOME.items()}
     return {"sequence": pa.uint64(), **kinds}
@@ -123,14 +98,14 @@ def decisions_table(rows: Sequence[tuple[int, Decision]], origin: Mapping[str, i
     columns |= {"output_rows": shapes[:, 0], "members": shapes[:, 1], "width": shapes[:, 2]}
     columns["answer_rows"] = [None if d.answer is None else d.answer.shape[0] for d in decisions]
     columns["answer_width"] = [None if d.answer is None else d.answer.shape[1] for d in decisions]
-    columns["outputs"] = _lists([d.outputs for d in decisions], np.dtype("<f4"))
-    columns["status"] = _lists([d.status for d in decisions], np.dtype("i1"))
+    columns["outputs"] = lists([d.outputs for d in decisions], np.dtype("<f4"))
+    columns["status"] = lists([d.status for d in decisions], np.dtype("i1"))
     none = np.zeros(0, "<f4")
-    columns["answer"] = _lists([none if d.answer is None else d.answer for d in decisions], np.dtype("<f4"))
+    columns["answer"] = lists([none if d.answer is None else d.answer for d in decisions], np.dtype("<f4"))
     columns["feature_width"] = [None if d.features is None else d.features.shape[1] for d in decisions]
-    columns["features"] = _lists([none if d.features is None else d.features for d in decisions], np.dtype("<f4"))
-    columns["propensities"] = _lists([np.array(d.propensities, "<f8") for d in decisions], np.dtype("<f8"))
-    return _table(_decision_types(), columns, origin)
+    columns["features"] = lists([none if d.features is None else d.features for d in decisions], np.dtype("<f4"))
+    columns["propensities"] = lists([np.array(d.propensities, "<f8") for d in decisions], np.dtype("<f8"))
+    return table(_decision_types(), columns, origin)
 
 
 _MEMBER = {
@@ -164,6 +139,11 @@ _OUTCOME_ENCODINGS = {
 }
 
 
+def write(file: BinaryIO, rows: Any) -> None:
+    """Write decisions or outcomes as a file; :class:`JournalError` if that cannot be done."""
+    parquet.write(file, rows, _TEXTS, _DECISION_ENCODINGS if "outputs" in rows.column_names else _OUTCOME_ENCODINGS)
+
+
 def outcomes_table(rows: Sequence[tuple[int, Outcome]], origin: Mapping[str, int]) -> Any:
     """Outcomes with their sequences as a table."""
     outcomes = [outcome for _, outcome in rows]
@@ -173,7 +153,7 @@ def outcomes_table(rows: Sequence[tuple[int, Outcome]], origin: Mapping[str, int
     for column, kind in (("truth_label", str), ("truth_value", float), ("truth_integer", int)):
         columns[column] = [o.truth if isinstance(o.truth, kind) else None for o in outcomes]
     columns["rewards"] = [list(o.rewards.items()) for o in outcomes]
-    return _table(_outcome_types(), columns, origin)
+    return table(_outcome_types(), columns, origin)
 
 
 def read_decisions(path: Path) -> Iterator[tuple[int, Decision]]:
@@ -189,15 +169,14 @@ def read_decision(path: Path, row: int) -> Decision | None:
         for group in range(file.num_row_groups):
             size = file.metadata.row_group(group).num_rows
             if row < size:
-                table = file.read_row_group(group).slice(row, 1)
-                return next(decision for _, decision in _decisions(table))
+                return next(decision for _, decision in _decisions(file.read_row_group(group).slice(row, 1)))
             row -= size
     return None
 
 
 def read_rows(path: Path, rows: Sequence[int]) -> Iterator[tuple[int, Decision]]:
     """The decisions in some rows of a file, ascending, with their sequences; a row group is read at a time."""
-    pa, _ = _arrow()
+    pa, _ = arrow()
     wanted, start = np.asarray(rows, np.int64), 0
     with opened(path) as file:
         for group in range(file.num_row_groups):
@@ -259,86 +238,11 @@ def _odd(context: Mapping[str, Scalar]) -> bool:
     return any(type(value) is float and value - value != 0 for value in context.values())
 
 
-def _lists(arrays: Sequence[NDArray[Any]], dtype: np.dtype[Any]) -> Any:
-    """Arrays as one list column, without a Python object per number."""
-    pa, _ = _arrow()
-    offsets = np.zeros(len(arrays) + 1, np.int32)
-    np.cumsum([array.size for array in arrays], out=offsets[1:])
-    flat = [np.ascontiguousarray(array, dtype).reshape(-1) for array in arrays]
-    values = np.concatenate(flat) if flat else np.zeros(0, dtype)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
-
-
 def emptied(column: Any, rows: Sequence[bool]) -> Any:
     """A column of lists of float32 without those of some rows; the others stay as they are, bit for bit."""
     none = np.zeros(0, "<f4")
-    lists = [none if gone else found for gone, found in zip(rows, _slices(column), strict=True)]
-    return _lists(lists, np.dtype("<f4"))
-
-
-def write(file: BinaryIO, table: Any) -> None:
-    """Write a table of ours as a Parquet file with checksums; :class:`JournalError` if that cannot be done."""
-    pa, parquet = _arrow()
-    encodings = _DECISION_ENCODINGS if "outputs" in table.column_names else _OUTCOME_ENCODINGS
-    try:
-        parquet.write_table(
-            table,
-            file,
-            row_group_size=ROW_GROUP,
-            compression="zstd",
-            use_dictionary=_TEXTS,
-            column_encoding=encodings,
-            write_page_checksum=True,
-        )
-    except pa.ArrowException as error:
-        raise JournalError(f"Records cannot be written as columns: {error}.") from error
-
-
-def verify(path: Path, table: Any) -> None:
-    """Raise :class:`JournalError` unless the file holds the table, bit for bit."""
-    with opened(path) as file:
-        found = file.read()
-    if found.schema != table.schema or found.num_rows != table.num_rows:
-        raise JournalError(f"{path.name} was not written as it should be.")
-    for name in table.column_names:
-        if not found[name].equals(table[name]) and _bits(found[name]) != _bits(table[name]):
-            raise JournalError(f"{path.name} was not written as it should be: column '{name}' differs.")
-
-
-def _bits(column: Any) -> tuple[bytes, ...]:
-    """A column's content without the rule that NaN is unequal to itself."""
-    pa, _ = _arrow()
-    whole = _whole(column)
-    if pa.types.is_list(whole.type):
-        starts = whole.offsets.to_numpy()
-        inner = whole.values.slice(int(starts[0]), int(starts[-1] - starts[0]))
-        return (np.diff(starts).tobytes(), whole.is_valid().to_numpy(zero_copy_only=False).tobytes(), *_bits(inner))
-    values = whole.to_numpy(zero_copy_only=False)
-    if values.dtype.hasobject:
-        return (repr(whole.to_pylist()).encode(),)
-    return (values.tobytes(), whole.is_valid().to_numpy(zero_copy_only=False).tobytes())
-
-
-def _whole(column: Any) -> Any:
-    """A column, or an array, as one array."""
-    pa, _ = _arrow()
-    if not isinstance(column, pa.ChunkedArray):
-        return column
-    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-
-
-def _table(types: Mapping[str, Any], columns: Mapping[str, Any], origin: Mapping[str, int]) -> Any:
-    pa, _ = _arrow()
-    metadata = {f"quorate.{key}".encode(): str(value).encode() for key, value in origin.items()}
-    try:
-        arrays = [
-            columns[name] if isinstance(columns[name], pa.Array) else pa.array(columns[name], kind)
-            for name, kind in types.items()
-        ]
-        schema = pa.schema(list(types.items()), {_KEY: str(FORMAT).encode()} | metadata)
-        return pa.Table.from_arrays(arrays, schema=schema)
-    except (pa.ArrowException, OverflowError) as error:
-        raise JournalError(f"Records cannot be written as columns: {error}.") from error
+    kept = [none if gone else found for gone, found in zip(rows, slices(column), strict=True)]
+    return lists(kept, np.dtype("<f4"))
 
 
 _TEXTS = [
@@ -348,37 +252,12 @@ _TEXTS = [
 ]  # fmt: skip
 
 
-@contextmanager
-def opened(path: Path, texts: Sequence[str] = ()) -> Iterator[Any]:
-    """The file as a ``pyarrow.parquet.ParquetFile``, checksums verified; columns ``texts`` are read as dictionaries.
-
-    :class:`JournalError` for a format this release does not read, and for what pyarrow says while it is open.
-    """
-    _, parquet = _arrow()
-    reading = {"page_checksum_verification": True, "read_dictionary": list(texts)}
-    with understood(path), path.open("rb") as raw, parquet.ParquetFile(raw, **reading) as file:
-        found = (file.schema_arrow.metadata or {}).get(_KEY, b"none").decode()
-        if found not in map(str, READS):
-            raise JournalError(f"{path.name} has format {found}; this release reads {READS}. Upgrade Quorate.")
-        yield file
-
-
-@contextmanager
-def understood(path: Path) -> Iterator[None]:
-    """What pyarrow says against a file becomes :class:`JournalError`."""
-    pa, _ = _arrow()
-    try:
-        yield
-    except pa.ArrowException as error:
-        raise JournalError(f"{path} cannot be read: {error}.") from error
-
-
-def _decisions(table: Any) -> Iterator[tuple[int, Decision]]:
+def _decisions(rows: Any) -> Iterator[tuple[int, Decision]]:
     numbers = ("outputs", "status", "answer", "propensities", "features")
-    columns = {name: table[name].to_pylist() for name in table.column_names if name not in numbers}
-    outputs, status, answer, propensities = (_slices(table[name]) for name in numbers[:-1])
+    columns = {name: rows[name].to_pylist() for name in rows.column_names if name not in numbers}
+    outputs, status, answer, propensities = (slices(rows[name]) for name in numbers[:-1])
     widths = columns.get("feature_width") or [None] * len(columns["id"])
-    features = _slices(table["features"]) if any(width is not None for width in widths) else []
+    features = slices(rows["features"]) if any(width is not None for width in widths) else []
     plain = [(name, columns[name]) for name in _PLAIN]
     members = list(zip(*(columns[name] for name in _MEMBER), strict=True))
     facts = columns.get("facts") or [None] * len(columns["id"])
@@ -416,11 +295,3 @@ def _runs(columns: Iterable[Sequence[Any]]) -> tuple[MemberRun, ...]:
             for name, version, status, ms, why in zip(*columns, strict=True)
         ]
     )
-
-
-def _slices(column: Any) -> list[NDArray[Any]]:
-    """The lists of a column, as read-only arrays."""
-    whole = _whole(column)
-    ends = whole.offsets.to_numpy()
-    values = whole.values.to_numpy(zero_copy_only=False)
-    return [values[start:end] for start, end in pairwise(ends.tolist())]

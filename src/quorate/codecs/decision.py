@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from quorate.codecs import versioned
-from quorate.core.types import NOTHING, Decision, MemberRun, OutputKind, Scalar, Source
+from quorate.core.types import NOTHING, Decision, FloatArray, MemberRun, OutputKind, Scalar, Source
 from quorate.errors import InvalidInput
 
 VERSION = 3
@@ -50,6 +50,67 @@ class _Wire(msgspec.Struct, array_like=True, frozen=True, gc=False):
     traceparent: str | None
     facts: dict[str, Scalar] = {}
     features: tuple[int, bytes] | None = None
+
+
+class Packed(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What joining and learning look at of a decision: arrays are bytes with their shape beside them, so that those of
+    many become one array without an array of each; the rest is left packed.
+
+    ``times`` are arrival, queue and latency, ``shape`` that of the outputs, ``flags`` degraded and abstained; the rest
+    is as in :class:`Decision`.
+    """
+
+    id: str
+    endpoint: str
+    revision: int
+    state_version: msgspec.Raw
+    source: Source
+    times: tuple[float, float, float]
+    context: dict[str, Scalar]
+    strategies: msgspec.Raw
+    propensities: tuple[float, ...]
+    assigned: str
+    served: msgspec.Raw
+    members: msgspec.Raw
+    shape: tuple[int, int, int]
+    outputs: bytes
+    status: bytes
+    answer: tuple[int, int, bytes] | None
+    flags: tuple[bool, bool]
+    rows: int
+    input_digest: msgspec.Raw
+    output_kind: OutputKind
+    classes: tuple[str, ...]
+    unit: msgspec.Raw
+    error: str | None
+    capture: str | None
+    request_id: msgspec.Raw
+    idempotency_key: msgspec.Raw
+    traceparent: msgspec.Raw
+    facts: dict[str, Scalar] = {}
+    features: tuple[int, bytes] | None = None
+
+    @property
+    def arrived(self) -> float:
+        """Unix seconds."""
+        return self.times[0]
+
+    @property
+    def latency_ms(self) -> float:
+        """From arrival to answer."""
+        return self.times[2]
+
+    @property
+    def abstained(self) -> bool:
+        """Whether it was answered that there is no answer."""
+        return self.flags[1]
+
+    def answered(self) -> FloatArray | None:
+        """The answer ``[n, k]``, read-only."""
+        if self.answer is None:
+            return None
+        rows, width, raw = self.answer
+        return np.frombuffer(raw, "<f4").reshape(rows, width)
 
 
 class Summary(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -103,18 +164,18 @@ def _plain(value: Any) -> Any:
 
 _encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
 _decode = msgspec.msgpack.Decoder(_Wire).decode
+_pack = msgspec.msgpack.Decoder(Packed).decode
 _summarise = msgspec.msgpack.Decoder(Summary).decode
 
 
-def encode(decision: Decision) -> bytes:
-    """One decision as bytes.
+def pack(decision: Decision) -> Packed:
+    """A decision as :func:`packed` would read it."""
+    return packed(encode(decision))
 
-    Raises :class:`InvalidInput` when text or numbers in it have no encoding (an integer beyond 64 bits, a lone
-    surrogate).
-    """
-    d = decision
+
+def _wire(d: Decision) -> _Wire:
     outputs, answer, features = d.outputs, d.answer, d.features
-    wire = _Wire(
+    return _Wire(
         d.id,
         d.endpoint,
         d.revision,
@@ -145,8 +206,16 @@ def encode(decision: Decision) -> bytes:
         d.facts if type(d.facts) is dict else dict(d.facts),
         None if features is None else (features.shape[1], features.astype("<f4", copy=False).tobytes()),
     )
+
+
+def encode(decision: Decision) -> bytes:
+    """One decision as bytes.
+
+    Raises :class:`InvalidInput` when text or numbers in it have no encoding (an integer beyond 64 bits, a lone
+    surrogate).
+    """
     try:
-        return b"\x03" + _encode(wire)
+        return b"\x03" + _encode(_wire(decision))
     except (OverflowError, UnicodeEncodeError) as error:
         raise InvalidInput(
             f"A decision holds a value that cannot be recorded: {error}; send text without lone surrogates and "
@@ -160,6 +229,11 @@ def decode(data: bytes) -> Decision:
     return versioned.read("A decision record", data, _READERS)
 
 
+def packed(data: bytes) -> Packed:
+    """The decision in ``data`` as it was recorded; :class:`JournalError` like :func:`decode`."""
+    return versioned.read("A decision record", data, _PACKED)
+
+
 def summary(data: bytes) -> Summary:
     """What is counted of the decision in ``data``, for less than decoding it takes.
 
@@ -168,47 +242,54 @@ def summary(data: bytes) -> Summary:
     return versioned.read("A decision record", data, _SUMMARIES)
 
 
-def _read(data: memoryview) -> Decision:
+def _read(data: bytes) -> Decision:
     w = _decode(data)
     n, m, k = w.shape
-    answer = None
-    if w.answer is not None:
-        rows, width, raw = w.answer
-        answer = np.frombuffer(raw, "<f4").reshape(rows, width)
+    answer = None if w.answer is None else np.frombuffer(w.answer[2], "<f4").reshape(w.answer[:2])
     return Decision(
-        id=w.id,
-        endpoint=w.endpoint,
-        revision=w.revision,
-        state_version=w.state_version,
-        source=w.source,
-        arrived=w.times[0],
-        queue_ms=w.times[1],
-        latency_ms=w.times[2],
-        context=w.context,
-        strategies=w.strategies,
-        propensities=w.propensities,
-        assigned=w.assigned,
-        served=w.served,
-        members=w.members,
-        outputs=np.frombuffer(w.outputs, "<f4").reshape(n, m, k),
-        status=np.frombuffer(w.status, "i1").reshape(n, m),
-        answer=answer,
-        degraded=w.flags[0],
-        rows=w.rows,
-        input_digest=w.input_digest,
-        output_kind=w.output_kind,
-        classes=w.classes,
-        unit=w.unit,
-        error=w.error,
-        abstained=w.flags[1],
-        capture=w.capture,
-        request_id=w.request_id,
-        idempotency_key=w.idempotency_key,
-        traceparent=w.traceparent,
-        facts=w.facts or NOTHING,
-        features=None if w.features is None else np.frombuffer(w.features[1], "<f4").reshape(w.rows, w.features[0]),
+        w.id,
+        w.endpoint,
+        w.revision,
+        w.state_version,
+        w.source,
+        *w.times,
+        w.context,
+        w.strategies,
+        w.propensities,
+        w.assigned,
+        w.served,
+        w.members,
+        np.frombuffer(w.outputs, "<f4").reshape(n, m, k),
+        np.frombuffer(w.status, "i1").reshape(n, m),
+        answer,
+        w.flags[0],
+        w.rows,
+        w.input_digest,
+        w.output_kind,
+        w.classes,
+        w.unit,
+        w.error,
+        w.flags[1],
+        w.capture,
+        w.request_id,
+        w.idempotency_key,
+        w.traceparent,
+        w.facts or NOTHING,
+        None if w.features is None else np.frombuffer(w.features[1], "<f4").reshape(w.rows, w.features[0]),
     )
 
 
-_READERS: dict[int, Callable[[memoryview], Decision]] = {1: _read, 2: _read, 3: _read}
-_SUMMARIES: dict[int, Callable[[memoryview], Summary]] = {1: _summarise, 2: _summarise, 3: _summarise}
+def _read_packed(data: bytes) -> Packed:
+    found = _pack(data)
+    n, m, k = found.shape
+    rows, width, raw = found.answer or (0, 0, b"")
+    features = found.features or (0, b"")
+    arrays = (found.outputs, found.status, raw, features[1])
+    if tuple(map(len, arrays)) != (4 * n * m * k, n * m, 4 * rows * width, 4 * found.rows * features[0]):
+        raise ValueError("its arrays are not of the shapes that it says")
+    return found
+
+
+_READERS: dict[int, Callable[[bytes], Decision]] = dict.fromkeys((1, 2, 3), _read)
+_SUMMARIES: dict[int, Callable[[bytes], Summary]] = dict.fromkeys((1, 2, 3), _summarise)
+_PACKED: dict[int, Callable[[bytes], Packed]] = dict.fromkeys((1, 2, 3), _read_packed)

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from quorate.codecs import capture as capture_codec
-from quorate.codecs import columnar
+from quorate.codecs import columnar, parquet
 from quorate.codecs import decision as decision_codec
 from quorate.codecs.journal import Record, RecordKind, encode_header, encode_record, scan
 from quorate.core.erasing import anonymous, blanked, is_erased, mark
@@ -90,7 +90,7 @@ def erase_columns(path: Path, match: Match, token: str, *, dry_run: bool) -> Tak
             columnar.write(file, table)
             file.flush()
             os.fsync(file.fileno())
-        columnar.verify(temporary, table)
+        parquet.verify(temporary, table)
     return taken
 
 

@@ -21,8 +21,10 @@ from __future__ import annotations
 
 import struct
 import zlib
+from array import array
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
+from mmap import mmap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +42,7 @@ _HEADER = struct.Struct("<4sHHIQQI")
 _CRC = struct.Struct("<I")
 _PREFIX = struct.Struct("<II")
 _BODY = struct.Struct("<BQ")
+_HEAD = struct.Struct("<IIBQ")  # prefix and body
 HEADER_SIZE = _HEADER.size + _CRC.size
 OVERHEAD = _PREFIX.size + _BODY.size
 _WINDOW = 1 << 20
@@ -54,6 +57,9 @@ class RecordKind(IntEnum):
     SEAL = 3
     CHANGE = 4
     CAPTURE = 5
+
+
+_DECISION, _SEAL = int(RecordKind.DECISION), int(RecordKind.SEAL)  # compared much faster than members of an enum
 
 
 class Header(NamedTuple):
@@ -81,6 +87,17 @@ class Damage(NamedTuple):
 
     offset: int
     length: int
+
+
+class Passed(NamedTuple):
+    """A stretch ``[start, end)`` of a segment, and the sequences and offsets (uint64) of the decisions in it;
+    ``sealed`` where it ends with the seal."""
+
+    start: int
+    end: int
+    sealed: bool
+    sequences: array[int]
+    offsets: array[int]
 
 
 def segment_name(boot: int, first: int) -> str:
@@ -147,6 +164,8 @@ class Scan:
         self._view = memoryview(data)
         self._salt = 0
         self._base = max(offset, HEADER_SIZE)
+        self._start = offset
+        self._sequences, self._offsets = array("Q"), array("Q")
         self.end = offset
         if len(head) == HEADER_SIZE:
             self.header, intact = _decode_header(head)
@@ -163,35 +182,40 @@ class Scan:
     def __iter__(self) -> Iterator[Record]:
         if self.header is None:
             return
-        position = 0
+        position, size = 0, len(self._view)
+        view, salt, base, unpack, crc32 = self._view, self._salt, self._base, _HEAD.unpack_from, zlib.crc32
         while not self.sealed:
-            record = self._record(position)
-            if record is None:
-                found = self._resync(position + 1)
-                if found is None:
-                    return
-                self.damage.append(Damage(self._base + position, found - position))
-                position = found
-                continue
-            position = record.end - self._base
-            self.end = record.end
-            self.sealed = record.kind == RecordKind.SEAL
-            yield record
+            if position + OVERHEAD <= size:
+                length, crc, kind, sequence = unpack(view, position)
+                stop = position + _PREFIX.size + length
+                if _BODY.size <= length <= MAX_RECORD and stop <= size:
+                    body = view[position + _PREFIX.size : stop]
+                    if crc32(body, salt) == crc:
+                        at, self.end = base + position, base + stop
+                        self.sealed = kind == _SEAL
+                        if kind == _DECISION:
+                            self._sequences.append(sequence)
+                            self._offsets.append(at)
+                        yield Record(kind, sequence, bytes(body[_BODY.size :]), at, self.end)
+                        position = stop
+                        continue
+            found = self._resync(position + 1)
+            if found is None:
+                return
+            self.damage.append(Damage(base + position, found - position))
+            position = found
 
-    def _record(self, position: int) -> Record | None:
-        view = self._view
-        if position + OVERHEAD > len(view):
-            return None
-        length, crc = _PREFIX.unpack_from(view, position)
+    def passed(self) -> Passed:
+        """Where the decisions lie that were iterated over since this was asked last."""
+        found = Passed(self._start, self.end, self.sealed, self._sequences, self._offsets)
+        self._start, self._sequences, self._offsets = self.end, array("Q"), array("Q")
+        return found
+
+    def _valid(self, position: int) -> bool:
+        """Whether a record begins here; its head was checked."""
+        length, crc = _PREFIX.unpack_from(self._view, position)
         start = position + _PREFIX.size
-        stop = start + length
-        if not _BODY.size <= length <= MAX_RECORD or stop > len(view):
-            return None
-        if zlib.crc32(view[start:stop], self._salt) != crc:
-            return None
-        kind, sequence = _BODY.unpack_from(view, start)
-        payload = bytes(view[start + _BODY.size : stop])
-        return Record(kind, sequence, payload, self._base + position, self._base + stop)
+        return bool(zlib.crc32(self._view[start : start + length], self._salt) == crc)
 
     def _resync(self, position: int) -> int | None:
         """The next position at which a valid record begins; candidates are sieved before any checksum is computed."""
@@ -205,9 +229,9 @@ class Scan:
                 maybe &= window[high : high + count] == 0
             at = np.flatnonzero(maybe)
             length = sum(window[at + i].astype(np.int64) << 8 * i for i in range(4))
-            fits = (length >= _BODY.size) & (start + at + _PREFIX.size + length <= size)
+            fits = (length >= _BODY.size) & (length <= MAX_RECORD) & (start + at + _PREFIX.size + length <= size)
             for candidate in at[fits].tolist():
-                if self._record(start + candidate) is not None:
+                if self._valid(start + candidate):
                     return start + int(candidate)
         return None
 
@@ -237,6 +261,18 @@ def read_record(path: Path, offset: int) -> Record | None:
         if not _BODY.size <= length <= MAX_RECORD:
             return None
         return next(iter(Scan(head, data + file.read(length - _BODY.size), offset)), None)
+
+
+def payload_at(data: bytes | mmap, offset: int, sequence: int, salt: int) -> bytes | None:
+    """The payload of the decision at an offset of a whole segment; None if no valid one of that sequence is there."""
+    if offset + OVERHEAD > len(data):
+        return None
+    length, crc, kind, found = _HEAD.unpack_from(data, offset)
+    if kind != _DECISION or found != sequence or not _BODY.size <= length <= MAX_RECORD:
+        return None
+    start = offset + _PREFIX.size
+    body = data[start : start + length]
+    return body[_BODY.size :] if len(body) == length and zlib.crc32(body, salt) == crc else None
 
 
 def _decode_header(head: bytes) -> tuple[Header, bool]:

@@ -5,7 +5,6 @@ A segment is a ``.qj`` file, or, once compacted, a ``.parquet`` file with a ``.q
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -14,9 +13,13 @@ from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from quorate.codecs import columnar
 from quorate.codecs import decision as decision_codec
-from quorate.codecs.journal import RecordKind, parse_stem, read_record, scan
+from quorate.codecs.journal import Passed, RecordKind, parse_stem, read_record, scan
+from quorate.codecs.offsets import Offsets
 from quorate.codecs.sidecar import Outline, Sidecar
 from quorate.core.types import Decision
 from quorate.ids import DecisionId
@@ -44,35 +47,6 @@ class Segment(NamedTuple):
         return self.path.with_name(self.path.name.partition(".")[0] + suffix)
 
 
-class _Index:
-    """Where the decisions of one segment lie, known up to ``end``; grows with the segment."""
-
-    def __init__(self) -> None:
-        self.sequences = array("Q")
-        self.offsets = array("Q")
-        self.end = 0
-        self.sealed = False
-        self.file = 0
-
-    def update(self, path: Path) -> None:
-        stat = path.stat()
-        if self.file not in (0, stat.st_ino):  # a file rewritten by an erasure
-            self.sequences, self.offsets, self.end, self.sealed = array("Q"), array("Q"), 0, False
-        self.file = stat.st_ino
-        if self.sealed or stat.st_size <= self.end:
-            return
-        found = scan(path, self.end)
-        for record in found:
-            if record.kind == RecordKind.DECISION:
-                self.sequences.append(record.sequence)
-                self.offsets.append(record.offset)
-        self.end, self.sealed = found.end, found.sealed
-
-    def offset(self, sequence: int) -> int | None:
-        at = bisect_left(self.sequences, sequence)
-        return self.offsets[at] if at < len(self.sequences) and self.sequences[at] == sequence else None
-
-
 class JournalReader:
     """Reads the journals of all slots under ``root``, while they are being written; safe for threads.
 
@@ -82,7 +56,7 @@ class JournalReader:
     def __init__(self, root: Path, *, cached: int = 16) -> None:
         self._root = root
         self._cached = cached
-        self._indexes: OrderedDict[Path, _Index | Sidecar] = OrderedDict()
+        self._indexes: OrderedDict[Path, Offsets | Sidecar] = OrderedDict()
         self._listed: dict[int, list[Segment]] = {}
         self._lock = Lock()
         self._group: tuple[Path, int, list[Decision]] = (root, 0, [])
@@ -144,6 +118,36 @@ class JournalReader:
             return Outline(found.endpoint, found.output_kind, found.classes, found.rows)
         return found.outline if found is not None else None
 
+    def offsets(self, segment: Segment, sequences: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Where the decisions of those sequences lie in a segment that is not compacted, -1 where it has none.
+
+        ``OSError`` where it is gone by now, :class:`~quorate.errors.JournalError` where it cannot be read.
+        """
+        with self._lock:
+            index = self._indexes.get(segment.path)
+            if isinstance(index, Offsets):  # what others passed on may do; if not, the rest is read
+                index.belongs(segment.path)
+                found = index.of(sequences)
+                if (found >= 0).all():
+                    self._indexes.move_to_end(segment.path)
+                    return found
+            index = self._index(segment)
+            return index.of(sequences) if isinstance(index, Offsets) else np.full(sequences.shape, -1, np.int64)
+
+    def passed(self, segment: Segment, passed: Passed) -> None:
+        """Take it from who just read a stretch of a segment where its decisions lie; it is not read for that again.
+
+        Only for who knows that no other segment was put in its place meanwhile: the holder of the ingest lock.
+        """
+        with self._lock:
+            index = self._indexes.get(segment.path)
+            if index is None and passed.start == 0:
+                index = self._indexes[segment.path] = Offsets()
+                self._shrink()
+            if isinstance(index, Offsets):
+                with suppress(FileNotFoundError):  # gone meanwhile
+                    index.extend(segment.path, passed)
+
     def _find(self, decision_id: str | DecisionId) -> Decision | _Columns | None:
         wanted = DecisionId.parse(decision_id) if isinstance(decision_id, str) else decision_id
         with self._lock:
@@ -193,18 +197,21 @@ class JournalReader:
         decision = decision_codec.decode(record.payload)
         return decision if decision.id == str(wanted) else None
 
-    def _index(self, segment: Segment) -> _Index | Sidecar:
+    def _index(self, segment: Segment) -> Offsets | Sidecar:
         path = segment.path
         index = self._indexes.get(path)
         if index is None:
-            index = Sidecar(segment.beside(INDEX).read_bytes()) if segment.compacted else _Index()
+            index = Sidecar(segment.beside(INDEX).read_bytes()) if segment.compacted else Offsets()
             self._indexes[path] = index
         self._indexes.move_to_end(path)
-        while len(self._indexes) > self._cached:
-            self._indexes.popitem(last=False)
-        if isinstance(index, _Index):
+        self._shrink()
+        if isinstance(index, Offsets):
             index.update(path)
         return index
+
+    def _shrink(self) -> None:
+        while len(self._indexes) > self._cached:
+            self._indexes.popitem(last=False)
 
 
 class _Columns(NamedTuple):

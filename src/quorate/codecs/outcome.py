@@ -43,9 +43,9 @@ def decode(data: bytes) -> Outcome:
     return versioned.read("An outcome record", data, _READERS)
 
 
-def _read_1(data: memoryview) -> Outcome:
+def _read_1(data: bytes) -> Outcome:
     w = _decode(data)
     return Outcome(w.decision, w.row, w.truth, w.rewards, w.source, w.at, w.received)
 
 
-_READERS: dict[int, Callable[[memoryview], Outcome]] = {1: _read_1}
+_READERS: dict[int, Callable[[bytes], Outcome]] = {1: _read_1}

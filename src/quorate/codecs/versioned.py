@@ -12,7 +12,7 @@ from quorate.errors import JournalError
 T = TypeVar("T")
 
 
-def read(what: str, data: bytes, readers: Mapping[int, Callable[[memoryview], T]]) -> T:
+def read(what: str, data: bytes, readers: Mapping[int, Callable[[bytes], T]]) -> T:
     """The record in ``data`` by the reader of its version, which gets the bytes after that.
 
     :class:`JournalError`, calling it ``what``, if no reader is for its version, or it is broken.
@@ -23,6 +23,6 @@ def read(what: str, data: bytes, readers: Mapping[int, Callable[[memoryview], T]
             f"{what} has version {data[0] if data else 'none'}; this release reads {sorted(readers)}. Upgrade Quorate."
         )
     try:
-        return reader(memoryview(data)[1:])
+        return reader(data[1:])
     except (msgspec.MsgspecError, ValueError) as error:
         raise JournalError(f"{what} cannot be read: {error}.") from error

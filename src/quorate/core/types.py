@@ -190,8 +190,7 @@ class Decision(NamedTuple):
     features: FloatArray | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The truth or rewards for row ``row`` of decision ``decision``.
 
     Exactly one of ``truth`` (a class label or a number) and ``rewards`` (metric name to number; a single
@@ -202,7 +201,7 @@ class Outcome:
     decision: str
     row: int
     truth: str | float | None = None
-    rewards: Mapping[str, float] = field(default_factory=dict)
+    rewards: Mapping[str, float] = MappingProxyType({})
     source: str = "user"
     at: float = 0.0
     received: float = 0.0

@@ -203,15 +203,16 @@ def _tally(row: sa.Row[Any]) -> Tally:
 # --- outcomes -------------------------------------------------------------------------------------
 
 
-def told(outcome: Outcome) -> Iterator[StoredOutcome]:
+def told(outcome: Outcome) -> list[StoredOutcome]:
     """What an outcome says, one value each, pending."""
-    o = outcome
-    values: Mapping[str, str | float] = {TRUTH: o.truth} if o.truth is not None else o.rewards
-    for metric, value in values.items():
-        if isinstance(value, str):
-            yield StoredOutcome(o.decision, o.row, metric, o.source, value, None, o.at, o.received, PENDING)
-        else:
-            yield StoredOutcome(o.decision, o.row, metric, o.source, None, float(value), o.at, o.received, PENDING)
+    decision, row, truth, rewards, source, at, received = outcome
+    if isinstance(truth, str):
+        return [StoredOutcome(decision, row, TRUTH, source, truth, None, at, received, PENDING)]
+    values = rewards if truth is None else {TRUTH: truth}
+    return [
+        StoredOutcome(decision, row, metric, source, None, float(value), at, received, PENDING)
+        for metric, value in values.items()
+    ]
 
 
 def put_outcomes(connection: sa.Connection, outcomes: Sequence[StoredOutcome]) -> None:

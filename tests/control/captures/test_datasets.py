@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from quorate.codecs import capture as capture_codec
-from quorate.codecs import columnar
 from quorate.codecs import decision as decision_codec
+from quorate.codecs import parquet
 from quorate.codecs.capture import Capture
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
 from quorate.codecs.lookup import Segment
@@ -174,7 +174,7 @@ def test_only_rows_with_or_without_a_truth_and_of_a_time(shop: Shop, tmp_path: P
 
 def test_decisions_in_columns_are_found_too(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pyarrow")
-    monkeypatch.setattr(columnar, "ROW_GROUP", 3)
+    monkeypatch.setattr(parquet, "ROW_GROUP", 3)
     shop.keep([table(seed=i) for i in range(8)], missing=(4,))
     before = shop.export(tmp_path / "before")
     compact(Segment(0, 0, 0, shop.home.journal / "0" / segment_name(0, 0)))

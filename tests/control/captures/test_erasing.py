@@ -461,10 +461,10 @@ def test_who_is_meant_must_be_clear(shop: Shop, subject: Any, path: str) -> None
 KILLED = """
     import os, sys
     from pathlib import Path
-    from quorate.codecs import columnar, erasure
+    from quorate.codecs import erasure, parquet
 
-    if columnar.available():
-        columnar._arrow()
+    if parquet.available():
+        parquet.arrow()
 
     def child(root, left):
         def match(id_, endpoint, context, unit):

@@ -184,11 +184,11 @@ def test_a_boot_whose_segments_are_columns_is_not_begun_again(tmp_path: Path) ->
 KILLED = """
     import os, sys
     from pathlib import Path
-    from quorate.codecs import columnar
+    from quorate.codecs import parquet
     from quorate.codecs.lookup import JournalReader
     from quorate.control.journal.compact import compact
 
-    columnar._arrow()
+    parquet.arrow()
 
     def child(root, left):
         segments = JournalReader(root).segments()

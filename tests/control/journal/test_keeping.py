@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quorate.codecs import columnar, snapshot
 from quorate.codecs import decision as decision_codec
 from quorate.codecs import outcome as outcome_codec
+from quorate.codecs import parquet, snapshot
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
 from quorate.codecs.lookup import JournalReader
 from quorate.codecs.snapshot import JournalSettings, Routing, ShipSettings
@@ -87,7 +87,7 @@ def books(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_store: Callable[[
     books.database.close()
 
 
-needs_arrow = pytest.mark.skipif(not columnar.available(), reason="needs the extra arrow")
+needs_arrow = pytest.mark.skipif(not parquet.available(), reason="needs the extra arrow")
 
 
 @needs_arrow
@@ -166,7 +166,7 @@ def test_a_full_disk_delays_compaction_but_not_deletion(books: Books, monkeypatc
 def test_without_the_extra_segments_stay_and_that_is_said_once(
     books: Books, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(columnar, "available", lambda: False)
+    monkeypatch.setattr(parquet, "available", lambda: False)
     books.segment(0)
     books.ingest.catch_up()
     with caplog.at_level(logging.WARNING):

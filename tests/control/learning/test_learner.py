@@ -162,11 +162,11 @@ class Project:
 
 def truth(decision: Decision, label: str = "yes", *, new: bool = True) -> Joined:
     known = StoredOutcome(decision.id, 0, "truth", "user", label, None, 1.0, 1.0, JOINED)
-    return Joined(decision, {0: known}, {}, {0: frozenset({"truth"} if new else ())}, {}, {})
+    return Joined(decision_codec.pack(decision), {0: known}, {}, {0: frozenset({"truth"} if new else ())}, {}, {})
 
 
 def rewarded(decision: Decision, **rewards: float) -> Joined:
-    return Joined(decision, {}, {0: rewards}, {0: frozenset(rewards)}, {}, {})
+    return Joined(decision_codec.pack(decision), {}, {0: rewards}, {0: frozenset(rewards)}, {}, {})
 
 
 @pytest.fixture

@@ -275,3 +275,20 @@ def test_many_outcomes_in_small_batches(books: Books, monkeypatch: pytest.Monkey
         assert {place.slot: done.offset for place, done in ledger.progress(connection).items()} == {
             0: books.path().stat().st_size, 1: books.path(1).stat().st_size
         }  # fmt: skip
+
+
+def test_what_is_in_memory_is_bounded_in_bytes_too(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    chunks: list[int] = []
+    join = joining.Joiner._join
+
+    def counted(self: Any, connection: Any, some: Any, *more: Any) -> None:
+        chunks.append(len(some))
+        join(self, connection, some, *more)
+
+    monkeypatch.setattr(joining.Joiner, "_join", counted)
+    monkeypatch.setattr(joining, "BYTES", 1)
+    ids, decisions = zip(*[books.decision(says="yes") for _ in range(5)], strict=True)
+    books.write(*decisions, *[books.outcome(each, "no") for each in ids])
+    assert books.ingest.catch_up() == 10
+    assert books.totals() == (5, 5, 5)
+    assert chunks == [1] * 5

@@ -1,10 +1,12 @@
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 
-from quorate.core.stats.compare import Metric, Sample, baseline, plan
+from quorate.core.stats.compare import Metric, Sample, baseline, path, plan
 from quorate.core.stats.difference import difference
+from quorate.core.stats.intervals import wilson
 
 BINARY, MEAN = Metric("binary"), Metric("mean")
 SEQUENTIAL = ("tuned", "asymptotic", "msprt", "betting", "bernstein", "group_sequential")
@@ -112,3 +114,32 @@ def test_refuses_what_is_out_of_range(changed: dict, says: str) -> None:
     metric = asked.pop("metric")
     with pytest.raises(ValueError, match=says):
         plan(metric, **asked)
+
+
+@pytest.mark.parametrize(("method", "runs"), [("tuned", 100), ("nonparametric", 20)])
+def test_the_power_of_quantiles_is_what_was_planned(method: str, runs: int) -> None:
+    # In full: benchmarks/decisions/quantiles.py. A lognormal median that grows by a third, its deviation as well.
+    metric, sd = Metric("quantile", q=0.5, higher_is_better=False), 0.5 * 0.5 / NormalDist().pdf(0)
+    made = plan(metric, baseline=1.0, sd=sd, treatment_sd=4 / 3 * sd, effect=1 / 3, method=method, looks=5)
+    rng, right, units = np.random.default_rng(11), 0, 0.0
+    every = [math.ceil(made.maximum * (i + 1) / made.looks) for i in range(made.looks)]
+    for _ in range(runs):
+        order = rng.permutation(made.maximum).astype(float)
+        control, treatment = np.split(np.exp(0.5 * rng.standard_normal(made.maximum)), [made.maximum_control])
+        first_arm, second_arm = np.split(order, [made.maximum_control])
+        found = path(
+            metric,
+            Sample(control, times=np.sort(first_arm)),
+            Sample(4 / 3 * treatment, times=np.sort(second_arm)),
+            looks_at=every,
+            method=method,
+            effect=1 / 3,
+            fixed_n=made.maximum,
+            looks=made.looks,
+        )
+        first = next((i for i, each in enumerate(found) if each.verdict != "none_yet"), made.looks - 1)
+        right += found[first].verdict == "worse"
+        units += every[first]
+    assert wilson(right, runs, 0.999).high >= made.power
+    assert right / runs >= 0.7
+    assert units / runs <= 1.15 * made.expected

@@ -20,12 +20,11 @@ import msgspec
 import numpy as np
 import sqlalchemy as sa
 
-from quorate.codecs.decision import Summary
+from quorate.codecs.decision import Packed, Summary
 from quorate.control.experiments import metrics
 from quorate.control.experiments.counting import counting
 from quorate.control.experiments.registration import Registration, parse
 from quorate.control.outcomes.joined import LOOKS_AWAY, Joined, Listener, Watcher
-from quorate.core.types import Decision
 from quorate.store import ledger
 from quorate.store.database import Database
 from quorate.store.experiments import RUNNING, Experiment, Exposure, Value, experiments, put_exposures, put_values
@@ -124,7 +123,7 @@ def take(connection: sa.Connection, joined: Sequence[Joined]) -> None:
 
 
 def values_of(
-    connection: sa.Connection, wanted: Mapping[tuple[str, int], Running], decisions: Sequence[Decision]
+    connection: sa.Connection, wanted: Mapping[tuple[str, int], Running], decisions: Sequence[Packed]
 ) -> dict[str, list[Value]]:
     """What is known by now of the registered metrics of some decisions, by their ids."""
     return _known(connection, wanted, counting(connection, decisions))
@@ -160,9 +159,9 @@ def _values(which: Running, joined: Joined, told: Sequence[StoredOutcome]) -> It
             yield Value(which.experiment.id, decision.id, name, len(known), math.fsum(known.values()), at)
 
 
-def _judged(decision: Decision, truths: Mapping[int, StoredOutcome], name: str) -> Iterator[tuple[int, float]]:
+def _judged(decision: Packed, truths: Mapping[int, StoredOutcome], name: str) -> Iterator[tuple[int, float]]:
     """Right (1) or wrong (0) by row, or the absolute error; what was not answered is wrong, and has no error."""
-    answer = decision.answer
+    answer = decision.answered()
     for row, truth in truths.items():
         said = None if answer is None or decision.abstained else answer[row]
         usable = said is not None and bool(np.isfinite(said).all())

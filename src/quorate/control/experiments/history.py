@@ -49,7 +49,8 @@ def observed(
     """Decisions as exposures to control, in one arm, with what is known of the registered metrics."""
     waiting = iter(decisions)
     while some := tuple(islice(waiting, BATCH)):
-        known = values_of(connection, {(d.endpoint, d.revision): which for d in some}, some)
+        packed = [decision_codec.pack(decision) for decision in some]
+        known = values_of(connection, {(d.endpoint, d.revision): which for d in some}, packed)
         for decision in some:
             yield _exposure(which.registration, decision), known.get(decision.id, [])
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from quorate.codecs import columnar, sidecar
+from quorate.codecs import columnar, parquet, sidecar
 from quorate.codecs import decision as decision_codec
 from quorate.codecs import outcome as outcome_codec
 from quorate.codecs.journal import HEADER_SIZE, RecordKind, scan
@@ -113,7 +113,7 @@ def _compact(segment: Segment) -> Compacted:
             with path.open("wb") as file:
                 columnar.write(file, table)
                 settle(file)
-            columnar.verify(path, table)
+            parquet.verify(path, table)
         os.utime(made[-1], ns=(stat.st_atime_ns, stat.st_mtime_ns))  # retention goes by the newest record's time
         after = sum(path.stat().st_size for path in made)
         for path, target in zip(made, targets, strict=True):

@@ -18,19 +18,18 @@ from quorate.codecs import change as change_codec
 from quorate.codecs import decision as decision_codec
 from quorate.codecs import outcome as outcome_codec
 from quorate.codecs.change import Change
-from quorate.codecs.journal import Record, RecordKind, Scan, scan
+from quorate.codecs.journal import Passed, Record, RecordKind, Scan, scan
 from quorate.codecs.lookup import JournalReader, Segment
 from quorate.control.alone import alone, keep_doing
 from quorate.control.journal.uncollected import uncollected
 from quorate.control.outcomes.joined import LOOKS_AWAY, NOBODY, Listener, Watcher
 from quorate.control.outcomes.joining import Joiner
-from quorate.core.types import Outcome
 from quorate.errors import JournalError
 from quorate.home import Home
 from quorate.store import ledger
 from quorate.store.audit import add_entry
 from quorate.store.database import Database
-from quorate.store.ledger import Place, Progress, Tally, TrafficKey
+from quorate.store.ledger import Place, Progress, StoredOutcome, Tally, TrafficKey
 
 log = logging.getLogger("quorate.control")
 
@@ -40,6 +39,7 @@ PAUSE_S, HURRY_S = 0.004, 0.0005
 Where a whole batch is waiting the pauses are short."""
 BATCH = 20_000
 """Records of one transaction at most: others that write to the store wait for its end."""
+_DECISION, _OUTCOME, _CHANGE = map(int, (RecordKind.DECISION, RecordKind.OUTCOME, RecordKind.CHANGE))
 INDEXES = 64
 """Segments whose offsets stay in memory, 16 bytes a decision."""
 
@@ -77,16 +77,22 @@ def follow(
 
 @dataclass(slots=True)
 class _Found:
-    """What a stretch of a segment amounts to; ``watcher`` has seen its decisions."""
+    """What a stretch of a segment amounts to; ``watcher`` has seen its decisions, ``passed`` says where they lie.
+
+    ``taken`` counts the records that say something, of ``records`` in all. Keys are those of :class:`TrafficKey`, as
+    plain tuples, which are made faster.
+    """
 
     progress: Progress
     records: int = 0
-    tallies: dict[TrafficKey, Tally] = field(default_factory=lambda: defaultdict(Tally))
-    latencies: dict[TrafficKey, list[float]] = field(default_factory=lambda: defaultdict(list))
+    taken: int = 0
+    tallies: dict[tuple[str, int, int, str, str], Tally] = field(default_factory=lambda: defaultdict(Tally))
+    latencies: dict[tuple[str, int, int, str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
     decisions: list[str] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
+    told: list[StoredOutcome] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     watcher: Watcher = LOOKS_AWAY
+    passed: Passed | None = None
 
 
 class Ingest:
@@ -107,7 +113,7 @@ class Ingest:
         self._database = database
         self._pause = pause
         self._pause_s = PAUSE_S
-        self._joiner = Joiner(reader, listener.learn, self._rest)
+        self._joiner = Joiner(reader, listener, self._rest)
         self._listener = listener
         self._done: set[Segment] = set()  # complete, and read to the end
 
@@ -134,8 +140,10 @@ class Ingest:
                         break
                     self._pause_s = HURRY_S if found.records >= BATCH else PAUSE_S
                     known[place] = found.progress
+                    if found.passed is not None:
+                        self._reader.passed(segment, found.passed)
                     self._keep(place, found, known)
-                count += len(found.decisions) + len(found.outcomes) + len(found.changes)
+                count += found.taken
             if place in known and known[place].sealed:
                 self._done.add(segment)
         return count
@@ -152,9 +160,9 @@ class Ingest:
         for key, values in found.latencies.items():
             found.tallies[key].latency.add(values)
         with self._database.begin() as connection:
-            ledger.add_traffic(connection, found.tallies)
+            ledger.add_traffic(connection, {TrafficKey(*key): tally for key, tally in found.tallies.items()})
             found.watcher.keep(connection)
-            self._joiner.join(connection, found.outcomes, found.decisions, known)
+            self._joiner.join(connection, found.told, found.decisions, known)
             for c in found.changes:
                 add_entry(connection, at=c.at, actor=c.actor, action=c.action, subject=c.subject, detail=c.detail)
             ledger.set_progress(connection, place, found.progress)
@@ -177,14 +185,14 @@ def _read(
             pause()
         unreadable += not _take(batch, record, segment)
         if batch.records >= BATCH:
-            batch.progress = _progress(old, found, unreadable)
+            batch.progress, batch.passed = _progress(old, found, unreadable), found.passed()
             yield batch
             batch = _Found(batch.progress, watcher=watcher())
     for damage in found.damage:
         log.error("%s is damaged: %d bytes at byte %d hold no record", segment.path, damage.length, damage.offset)
     done = _progress(old, found, unreadable)
     if done != (batch.progress if batch.progress is not old else before):
-        batch.progress = done
+        batch.progress, batch.passed = done, found.passed()
         yield batch
 
 
@@ -196,30 +204,35 @@ def _progress(old: Progress, found: Scan, unreadable: int) -> Progress:
 def _take(batch: _Found, record: Record, segment: Segment) -> bool:
     """Take a record into a batch; False where it cannot be read."""
     batch.records += 1
+    kind = record.kind
     try:
-        if record.kind == RecordKind.DECISION:
+        if kind == _DECISION:
             decided = decision_codec.summary(record.payload)
             _count(batch, decided)
             batch.watcher.see(decided)
-        elif record.kind == RecordKind.OUTCOME:
-            batch.outcomes.append(outcome_codec.decode(record.payload))
-        elif record.kind == RecordKind.CHANGE:
+        elif kind == _OUTCOME:
+            batch.told += ledger.told(outcome_codec.decode(record.payload))
+        elif kind == _CHANGE:
             batch.changes.append(change_codec.decode(record.payload))
+        else:
+            return True
     except JournalError as error:
         log.error("%s at byte %d: %s", segment.path, record.offset, error)
         return False
+    batch.taken += 1
     return True
 
 
-def _count(batch: _Found, decided: decision_codec.Summary) -> None:
-    d = decided
-    key = TrafficKey(d.endpoint, int(d.arrived // 60), d.revision, d.assigned, d.source)
+def _count(batch: _Found, d: decision_codec.Summary) -> None:
+    arrived, _, latency_ms = d.times
+    assigned, served = d.assigned, d.served
+    key = (d.endpoint, int(arrived // 60), d.revision, assigned, d.source)
     tally = batch.tallies[key]
     tally.requests += 1
     tally.rows += d.rows
     tally.errors += d.error is not None
-    tally.degraded += d.degraded
-    tally.fallbacks += d.served is not None and d.served != d.assigned
-    if math.isfinite(d.latency_ms):
-        batch.latencies[key].append(max(d.latency_ms, 0.0))
+    tally.degraded += d.flags[0]
+    tally.fallbacks += served is not None and served != assigned
+    if math.isfinite(latency_ms):
+        batch.latencies[key].append(max(latency_ms, 0.0))
     batch.decisions.append(d.id)

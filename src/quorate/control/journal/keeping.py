@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from quorate.clock import Clock
-from quorate.codecs import columnar, snapshot
+from quorate.codecs import parquet, snapshot
 from quorate.codecs.lookup import JournalReader, Segment
 from quorate.codecs.snapshot import JournalSettings
 from quorate.control.alone import alone, keep_doing
@@ -214,11 +214,11 @@ class Keeper:
 
     def _final(self, segment: Segment, settings: JournalSettings) -> bool:
         """Whether the segment's files stay as they are until they are deleted."""
-        waits = columnar.available() and self._to_compact(segment, settings)
+        waits = parquet.available() and self._to_compact(segment, settings)
         return self._deletable(segment) and not waits
 
     def _can_compact(self, files: list[Segment]) -> bool:
-        if columnar.available():
+        if parquet.available():
             return True
         if not self._told and any(path in self._finished for path in (segment.path for segment in files)):
             self._told = True

@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, cast
+from typing import cast
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from quorate.codecs.decision import Summary
+from quorate.codecs.decision import Packed, Summary
 from quorate.codecs.snapshot import RewardRoute
 from quorate.control.learning.answering import LoggedRevision
 from quorate.control.learning.rewards import FROM_TRUTH, VALUE, normalised, of_truths, worst
 from quorate.control.outcomes.joined import Joined
 from quorate.core.erasing import is_erased
 from quorate.core.select.base import Feedback
-from quorate.core.types import Decision, FloatArray
+from quorate.core.select.columns import FeedbackColumns, matrix
+from quorate.core.types import FloatArray
 from quorate.core.value import values_of
 from quorate.store.ledger import TRUTH
 
@@ -29,37 +30,50 @@ because the caller chose, because what became known is not what is learned from,
 or because the decision's subject was erased."""
 
 
+_Answer = tuple[int, int, bytes]
 _floats = msgspec.msgpack.Decoder(tuple[float, ...]).decode
 
 
-class _Row(NamedTuple):
-    """A row that is learned from; ``told`` is its metric where that is told, ``truth`` a class index or a number."""
+class _Rows:
+    """Rows that are learned from, field by field; ``told`` is their metric where that is told, ``truths`` a class index
+    or a number."""
 
-    decision: Decision
-    row: int
-    assigned: int
-    told: float
-    truth: float
+    def __init__(self) -> None:
+        self.decisions: list[Packed] = []
+        self.rows: list[int] = []
+        self.assigned: list[int] = []
+        self.told: list[float] = []
+        self.truths: list[float] = []
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
 
 def feedback(
     revision: LoggedRevision, reward: RewardRoute, joined: Sequence[Joined], counts: Counter[str]
-) -> list[Feedback]:
+) -> FeedbackColumns:
     """Rows whose reward has become known, all decided under ``revision``; the others are counted by why not."""
-    rows = list(_rows(revision, reward.metric, joined, counts))
-    counts[LEARNED] += len(rows)
-    rewards = np.full((len(rows), len(revision.strategies)), math.nan)
-    if reward.metric in FROM_TRUTH:
+    rows = _rows(revision, reward.metric, joined, counts)
+    n, k = len(rows), len(revision.strategies)
+    counts[LEARNED] += n
+    rewards = np.full((n, k), math.nan)
+    if n and reward.metric in FROM_TRUTH:
         _score(revision, reward, rows, rewards)
-    elif reward.metric == VALUE:
+    elif n and reward.metric == VALUE:
         _value(revision, rows, rewards)
     else:
-        for i, each in enumerate(rows):
-            rewards[i, each.assigned] = each.told
-    return [
-        Feedback(d.context, d.facts, d.propensities, assigned, earned, d.arrived, d.latency_ms, d.error is not None)
-        for (d, _, assigned, *_), earned in zip(rows, normalised(rewards, reward), strict=True)
-    ]
+        rewards[range(n), rows.assigned] = rows.told
+    decisions = rows.decisions
+    return FeedbackColumns(
+        [d.context for d in decisions],
+        [d.facts for d in decisions],
+        matrix([d.propensities for d in decisions], k),
+        np.array(rows.assigned, np.intp),
+        normalised(rewards, reward),
+        np.array([d.times[0] for d in decisions], np.float64),
+        np.array([d.times[2] for d in decisions], np.float64),
+        np.array([d.error is not None for d in decisions], np.bool_),
+    )
 
 
 def watched(decided: Summary, strategies: Sequence[str]) -> Iterator[Feedback]:
@@ -77,8 +91,9 @@ def watched(decided: Summary, strategies: Sequence[str]) -> Iterator[Feedback]:
         )
 
 
-def _rows(revision: LoggedRevision, metric: str, joined: Sequence[Joined], counts: Counter[str]) -> Iterator[_Row]:
+def _rows(revision: LoggedRevision, metric: str, joined: Sequence[Joined], counts: Counter[str]) -> _Rows:
     places = {strategy.name: i for i, strategy in enumerate(revision.strategies)}
+    rows = _Rows()
     for each in joined:
         d = each.decision
         if is_erased(d.capture):  # its context and facts are gone
@@ -88,21 +103,26 @@ def _rows(revision: LoggedRevision, metric: str, joined: Sequence[Joined], count
         for row, new in each.new.items():
             if not new:
                 continue
-            found = None if place is None or d.abstained else _found(each, row, metric, new)
+            found = None if place is None or d.flags[1] else _found(each, row, metric, new)
             if place is None or found is None:
                 counts[NOT_DRAWN if place is None else NO_REWARD] += 1
-            else:
-                yield _Row(d, row, place, *found)
+                continue
+            rows.decisions.append(d)
+            rows.rows.append(row)
+            rows.assigned.append(place)
+            rows.told.append(found[0])
+            rows.truths.append(found[1])
+    return rows
 
 
 def _found(joined: Joined, row: int, metric: str, new: frozenset[str]) -> tuple[float, float] | None:
     """The metric of a row if it is told, and its truth, where that is new; what was known before was learned then."""
+    if metric in FROM_TRUTH:
+        truth = _truth(joined, row) if TRUTH in new else math.nan
+        return None if truth != truth else (math.nan, truth)
     if metric == VALUE:
         return (joined.values[row], _truth(joined, row)) if row in joined.valued else None
-    if metric not in FROM_TRUTH:
-        return (joined.rewards[row][metric], math.nan) if metric in new else None
-    truth = _truth(joined, row) if TRUTH in new else math.nan
-    return None if math.isnan(truth) else (math.nan, truth)
+    return (joined.rewards[row][metric], math.nan) if metric in new else None
 
 
 def _truth(joined: Joined, row: int) -> float:
@@ -115,57 +135,72 @@ def _truth(joined: Joined, row: int) -> float:
     return math.nan if truth.value is None else truth.value
 
 
-def _score(revision: LoggedRevision, reward: RewardRoute, rows: list[_Row], rewards: NDArray[np.float64]) -> None:
+def _score(revision: LoggedRevision, reward: RewardRoute, rows: _Rows, rewards: NDArray[np.float64]) -> None:
     """Fill in what each strategy earned: all of them where the members' outputs were recorded, the drawn one always.
 
     The drawn one earned what the caller got, also where a fallback answered in its place, and the worst for an error.
     """
-    truths = np.array([each.truth for each in rows])
+    truths = np.array(rows.truths)
     for some, answers in _answers(revision, rows, range(len(rows))):
         rewards[some] = of_truths(answers, truths[some], reward.metric).T
     lost = worst(reward.metric, reward)
-    answered = [i for i, each in enumerate(rows) if each.decision.answer is not None]
-    rewards[range(len(rows)), [each.assigned for each in rows]] = lost
-    if answered:
-        served = np.concatenate([cast(FloatArray, rows[i].decision.answer)[rows[i].row, None] for i in answered])
-        earned = of_truths(served, truths[answered], reward.metric)
-        rewards[answered, [rows[i].assigned for i in answered]] = np.where(np.isnan(earned), lost, earned)
+    drawn = np.array(rows.assigned, np.intp)
+    rewards[np.arange(len(rows)), drawn] = lost
+    alike: dict[int, list[int]] = defaultdict(list)
+    for i, decision in enumerate(rows.decisions):
+        if decision.answer is not None:
+            alike[decision.answer[1]].append(i)
+    for width, some in alike.items():
+        parts = [_row(cast(_Answer, rows.decisions[i].answer)[2], rows.rows[i], 4 * width) for i in some]
+        served = np.frombuffer(b"".join(parts), "<f4").reshape(len(some), width)
+        earned = of_truths(served, truths[some], reward.metric)
+        rewards[some, drawn[some]] = np.where(np.isnan(earned), lost, earned)
 
 
-def _value(revision: LoggedRevision, rows: list[_Row], rewards: NDArray[np.float64]) -> None:
+def _value(revision: LoggedRevision, rows: _Rows, rewards: NDArray[np.float64]) -> None:
     """Fill in what each strategy's answers were worth; the drawn one's is told, the others' follow from the truth where
     nothing else counts."""
     spec = revision.endpoint.value
     if spec is not None and spec.needs_truth and not spec.rewards:
         classes = revision.pool.signature.output.classes
-        for some, answers in _answers(revision, rows, [i for i, each in enumerate(rows) if not math.isnan(each.truth)]):
+        for some, answers in _answers(
+            revision, rows, [i for i, each in enumerate(rows.truths) if not math.isnan(each)]
+        ):
             known = np.isfinite(answers).all(axis=-1)
             said = np.where(known, np.nan_to_num(answers).argmax(axis=-1), -1) if classes else answers[..., 0]
-            truths = np.array([rows[i].truth for i in some])[:, None]
-            took = np.array([rows[i].decision.latency_ms for i in some])[:, None]
+            truths = np.array([rows.truths[i] for i in some])[:, None]
+            took = np.array([rows.decisions[i].latency_ms for i in some])[:, None]
             if classes:
                 truths = truths.astype(np.intp)
             worth = values_of(spec, classes, truths, said.T, {}, took)
             rewards[some] = np.where(known.T, worth, np.nan)
-    for i, each in enumerate(rows):
-        rewards[i, each.assigned] = each.told
+    rewards[np.arange(len(rows)), rows.assigned] = rows.told
 
 
-def _answers(revision: LoggedRevision, rows: list[_Row], some: Iterable[int]) -> Iterator[tuple[list[int], FloatArray]]:
+def _answers(revision: LoggedRevision, rows: _Rows, some: Iterable[int]) -> Iterator[tuple[list[int], FloatArray]]:
     """What all strategies answer to those of ``some`` rows whose members' outputs were recorded: ``[s, n, k]``."""
-    alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    members = len(revision.members)
+    alike: dict[tuple[int, int], list[int]] = defaultdict(list)
     for i in some:
-        made = rows[i].decision
-        shape = made.outputs.shape
-        if shape[2] and shape[1] == len(revision.members):
-            alike[*shape[1:], 0 if made.features is None else made.features.shape[1]].append(i)
-    for found in alike.values():
-        outputs = np.concatenate([rows[i].decision.outputs[rows[i].row : rows[i].row + 1] for i in found])
-        status = np.concatenate([rows[i].decision.status[rows[i].row : rows[i].row + 1] for i in found])
-        yield found, revision.answers(outputs, status, _features([rows[i] for i in found]))
+        decision = rows.decisions[i]
+        _, m, width = decision.shape
+        if width and m == members:
+            alike[width, 0 if decision.features is None else decision.features[0]].append(i)
+    for (width, features), found in alike.items():
+        each = [(rows.decisions[i], rows.rows[i]) for i in found]
+        outputs = b"".join([_row(d.outputs, row, 4 * members * width) for d, row in each])
+        status = b"".join([_row(d.status, row, members) for d, row in each])
+        seen = b"".join([_row(d.features[1], row, 4 * features) for d, row in each if d.features is not None])
+        yield (
+            found,
+            revision.answers(
+                np.frombuffer(outputs, "<f4").reshape(len(found), members, width),
+                np.frombuffer(status, "i1").reshape(len(found), members),
+                np.frombuffer(seen, "<f4").reshape(len(found), features) if features else None,
+            ),
+        )
 
 
-def _features(rows: list[_Row]) -> FloatArray | None:
-    """Recorded features ``[n, d]`` of rows that all have them, or all have none."""
-    found = [features[each.row] for each in rows if (features := each.decision.features) is not None]
-    return np.stack(found) if found else None
+def _row(raw: bytes, row: int, size: int) -> bytes:
+    """The bytes of one row, of so many bytes each."""
+    return raw if len(raw) == size else raw[row * size : (row + 1) * size]

@@ -25,6 +25,8 @@ from quorate.control.learning.answering import LoggedRevision, ReadBlob
 from quorate.control.learning.feedback import FAILED, LEARNED, OTHER_POLICY, feedback, watched
 from quorate.control.outcomes.joined import LOOKS_AWAY, Joined, Listener, Watcher
 from quorate.core.select.base import Feedback, Policy
+from quorate.core.select.columns import FeedbackColumns
+from quorate.core.select.columns import joined as joined_columns
 from quorate.core.types import State
 from quorate.errors import NotFound, NotReady, QuorateError
 from quorate.home import Home
@@ -87,7 +89,7 @@ class Learner(Listener):
         for each in joined:
             if each.decision.endpoint in served:
                 by[each.decision.endpoint, each.decision.revision].append(each)
-        told: dict[str, list[Feedback]] = defaultdict(list)
+        told: dict[str, list[FeedbackColumns]] = defaultdict(list)
         counts: dict[str, Counter[str]] = defaultdict(Counter)
         for (name, number), some in by.items():
             learning = served[name]
@@ -95,9 +97,11 @@ class Learner(Listener):
             if revision is None:
                 counts[name][OTHER_POLICY] += sum(bool(new) for each in some for new in each.new.values())
                 continue
-            told[name] += feedback(revision, learning.reward, some, counts[name])
+            told[name].append(feedback(revision, learning.reward, some, counts[name]))
         for name in counts:
-            self._advance(connection, served[name], told[name], counts[name])
+            self._advance(
+                connection, served[name], joined_columns(told[name]).by_time() if told[name] else (), counts[name]
+            )
 
     def watcher(self) -> Watcher:
         """Of the endpoints whose policy also learns from latency and errors."""
@@ -115,7 +119,7 @@ class Learner(Listener):
             if self._revision(connection, each.endpoint, each.revision, learning.key) is not None:
                 told[each.endpoint] += watched(each, learning.policy.strategies)
         for name, some in told.items():
-            self._advance(connection, served[name], some, Counter())
+            self._advance(connection, served[name], sorted(some, key=lambda each: each.at), Counter())
 
     def publish(self) -> None:
         """Let the workers have what the store has and they do not; call it again and again, by the ingest lock.
@@ -163,13 +167,14 @@ class Learner(Listener):
         return revision if found == key else None
 
     def _advance(
-        self, connection: sa.Connection, learning: Learning, told: list[Feedback], counts: Counter[str]
+        self, connection: sa.Connection, learning: Learning, told: Sequence[Feedback], counts: Counter[str]
     ) -> None:
+        """Learn what was told, oldest first."""
         now = self._clock.now()
         stored = learning.begin(learners.learner(connection, learning.name), now)
         if told:
             try:
-                state = learning.policy.learn(learning.state(stored), sorted(told, key=lambda each: each.at))
+                state = learning.policy.learn(learning.state(stored), told)
                 stored = learning.after(stored, state, now)
             except Exception:  # a plugin's code must not hold up the journals
                 log.exception("The policy of '%s' could not learn from %d rows", learning.name, len(told))

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from quorate.clock import Clock
 from quorate.codecs import learned, snapshot
+from quorate.codecs.decision import Packed
 from quorate.codecs.gather import gather
 from quorate.codecs.lookup import JournalReader
 from quorate.control.experiments.counting import counting
@@ -22,8 +23,8 @@ from quorate.control.learning.feedback import OTHER_POLICY, feedback
 from quorate.control.learning.learner import Learning, served
 from quorate.control.learning.views import LearnerView, view
 from quorate.control.outcomes.joined import Joined
-from quorate.core.select.base import Feedback
-from quorate.core.types import Decision
+from quorate.core.select.columns import FeedbackColumns
+from quorate.core.select.columns import joined as joined_columns
 from quorate.errors import Conflict, NotFound
 from quorate.home import Home
 from quorate.store import learners, ledger
@@ -101,10 +102,10 @@ def learned_from(
     state, counts = learning.state(fresh), Counter[str]()
     for ids in ledger.joined_since(connection, since, AT_ONCE):
         found = (decision for _, decision in gather(reader, ids))
-        mine = [d for d in found if isinstance(d, Decision) and d.endpoint == learning.name]
+        mine = [d for d in found if isinstance(d, Packed) and d.endpoint == learning.name]
         told = past.told(connection, [_all_new(each) for each in counting(connection, mine)], counts)
-        if told:
-            state = learning.policy.learn(state, sorted(told, key=lambda each: each.at)) or state
+        if any(told):
+            state = learning.policy.learn(state, joined_columns(told).by_time()) or state
         rest()
     return learning.after(fresh, state, now).counting(counts)
 
@@ -123,18 +124,18 @@ class _Past:
         self._read = read
         self._known: dict[int, LoggedRevision | None] = {}
 
-    def told(self, connection: sa.Connection, joined: Sequence[Joined], counts: Counter[str]) -> list[Feedback]:
+    def told(self, connection: sa.Connection, joined: Sequence[Joined], counts: Counter[str]) -> list[FeedbackColumns]:
         """What decisions tell the policy; the others are counted by why not."""
         by: dict[int, list[Joined]] = defaultdict(list)
         for each in joined:
             by[each.decision.revision].append(each)
-        found: list[Feedback] = []
+        found: list[FeedbackColumns] = []
         for number, some in by.items():
             revision = self._revision(connection, number)
             if revision is None:
                 counts[OTHER_POLICY] += sum(len(each.new) for each in some)
             else:
-                found += feedback(revision, self._learning.reward, some, counts)
+                found.append(feedback(revision, self._learning.reward, some, counts))
         return found
 
     def _revision(self, connection: sa.Connection, number: int) -> LoggedRevision | None:

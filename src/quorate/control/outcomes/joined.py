@@ -13,13 +13,12 @@ after the correction window, and those of a source that another precedes, are no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from quorate.codecs.decision import Summary
-from quorate.core.types import Decision
+from quorate.codecs.decision import Packed, Summary
 from quorate.store.ledger import StoredOutcome
 
 
@@ -33,16 +32,13 @@ class Joined(NamedTuple):
     where the endpoint declares none. ``valued`` are the rows whose value was not known before.
     """
 
-    decision: Decision
+    decision: Packed
     truths: Mapping[int, StoredOutcome]
     rewards: Mapping[int, Mapping[str, float]]
     new: Mapping[int, frozenset[str]]
     changed: Mapping[int, frozenset[str]]
     values: Mapping[int, float]
     valued: frozenset[int] = frozenset()
-
-
-OnJoined = Callable[[sa.Connection, Sequence[Joined]], None]
 
 
 class Watcher:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
-from quorate.control.outcomes.settling import Counted
+import numpy as np
+
+from quorate.codecs.decision import Packed
+from quorate.control.outcomes.settling import Counted, Settled
 from quorate.core.stats.survival import bucket
-from quorate.core.types import Decision
 from quorate.core.value import ValueSpec, value_of
 from quorate.store.ledger import INVALID, JOINED, LATE, REPLACED, TRUTH, StoredOutcome
 from quorate.store.tallies import REWARD, SCORES, VALUES, WORTH
@@ -16,41 +20,56 @@ _STATES = {JOINED: 0, REPLACED: 1, LATE: 2, INVALID: 3}
 
 Values = dict[int, float]
 """Business values by row."""
+Answers = tuple[str | float | None, ...]
+"""What was answered to each row: a class or a number; None where nothing was, or not one number."""
 
 
 class Measures:
     """Sums over decisions, to be added to those in the store; keys are plain tuples, which are made faster."""
 
     def __init__(self) -> None:
-        self.sums: dict[tuple[str, int, int, str, str, str], list[float]] = {}
-        self.told: dict[tuple[str, int, str, str], list[int]] = {}
-        self.delays: dict[tuple[str, int, str], dict[int, int]] = {}
+        self.sums: dict[tuple[str, int, int, str, str, str], list[float]]
+        self.sums = defaultdict(lambda: [0, 0, 0, 0.0, 0.0, 0.0])
+        self.told: dict[tuple[str, int, str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+        self.delays: dict[tuple[str, int, str], dict[int, int]] = defaultdict(lambda: defaultdict(int))
 
-    def add(self, decision: Decision, counted: Counted, value: ValueSpec | None, sign: int = 1) -> Values:
-        """Add what counts of a decision, or take it away; returns the values of its rows."""
-        worth = _worth(decision, counted, value) if value is not None and counted else {}
+    def add(
+        self,
+        decision: Packed,
+        answers: Answers,
+        told: Iterable[StoredOutcome],
+        settled: Settled,
+        value: ValueSpec | None,
+        sign: int = 1,
+    ) -> Values:
+        """Add what was told of a decision and what counts of it, or take it away; returns the values of its rows."""
+        arrived, endpoint = decision.times[0], decision.endpoint
+        minute = int(arrived // 60)
+        for each in told:
+            self.told[endpoint, minute, each.metric, each.source][_STATES[each.state]] += sign
+        for (_, metric), received in settled.first.items():
+            self.delays[endpoint, minute, metric][bucket(received - arrived)] += sign
+        counted = settled.counted
+        worth = worth_of(decision, answers, counted, value) if value is not None else {}
         if worth:
-            self._sum(decision, WORTH, list(worth.values()), sign)
+            self._sum(decision, minute, WORTH, list(worth.values()), sign)
         if len(counted) == 1:
             ((row, metric), outcome) = next(iter(counted.items()))
-            name, number = _number(decision, row, metric, outcome)
+            name, number = _number(decision, answers, row, metric, outcome)
             if number is not None:
-                self._sum(decision, name, (number,), sign)
+                self._sum(decision, minute, name, (number,), sign)
             return worth
         by_metric: dict[str, list[float]] = {}
         for (row, metric), outcome in counted.items():
-            name, number = _number(decision, row, metric, outcome)
+            name, number = _number(decision, answers, row, metric, outcome)
             if number is not None:
                 by_metric.setdefault(name, []).append(number)
         for name, numbers in by_metric.items():
-            self._sum(decision, name, numbers, sign)
+            self._sum(decision, minute, name, numbers, sign)
         return worth
 
-    def _sum(self, d: Decision, metric: str, numbers: Sequence[float], sign: int) -> None:
-        key = (d.endpoint, int(d.arrived // 60), d.revision, d.assigned, d.source, metric)
-        sums = self.sums.get(key)
-        if sums is None:
-            sums = self.sums[key] = [0, 0, 0, 0.0, 0.0, 0.0]
+    def _sum(self, d: Packed, minute: int, metric: str, numbers: Sequence[float], sign: int) -> None:
+        sums = self.sums[d.endpoint, minute, d.revision, d.assigned, d.source, metric]
         n = len(numbers)
         s = numbers[0] if n == 1 else math.fsum(numbers)
         sums[0] += sign
@@ -60,48 +79,51 @@ class Measures:
         sums[4] += sign * s * s
         sums[5] += sign * n * s
 
-    def came(self, decision: Decision, first: Mapping[tuple[int, str], float], sign: int = 1) -> None:
-        """Count how long after the decision its first outcomes came, or take that away."""
-        minute = int(decision.arrived // 60)
-        for (_, metric), received in first.items():
-            key = (decision.endpoint, minute, metric)
-            counts = self.delays.get(key)
-            if counts is None:
-                counts = self.delays[key] = {}
-            each = bucket(received - decision.arrived)
-            counts[each] = counts.get(each, 0) + sign
 
-    def states(self, decision: Decision, values: Iterable[StoredOutcome], sign: int = 1) -> None:
-        """Count the states of values told, or take them away."""
-        minute = int(decision.arrived // 60)
-        for value in values:
-            key = (decision.endpoint, minute, value.metric, value.source)
-            counts = self.told.get(key)
-            if counts is None:
-                counts = self.told[key] = [0, 0, 0, 0]
-            counts[_STATES[value.state]] += sign
+def answers_of(decisions: Sequence[Packed]) -> list[Answers]:
+    """What was answered, by decision and row."""
+    found: list[Answers] = [(None,) * decision.rows for decision in decisions]
+    alike: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for i, decision in enumerate(decisions):
+        if decision.answer is not None and not decision.flags[1] and decision.answer[1]:
+            alike[decision.output_kind, decision.answer[1]].append(i)
+    for (kind, width), some in alike.items():
+        raws = [cast(tuple[int, int, bytes], decisions[i].answer) for i in some]
+        numbers = np.frombuffer(b"".join([raw for _, _, raw in raws]), "<f4").reshape(-1, width)
+        if kind == "scores":
+            best = numbers.argmax(axis=1)  # of NaN, where there is one
+            known = np.isfinite(numbers[np.arange(len(best)), best]).tolist()
+            said: list[Any] = best.tolist()
+        else:
+            said, known = numbers[:, 0].tolist(), (np.isfinite(numbers[:, 0]) & (width == 1)).tolist()
+        at = 0
+        for i, (rows, _, _) in zip(some, raws, strict=True):
+            classes = decisions[i].classes if kind == "scores" else None
+            if rows == 1:
+                found[i] = (_answer(said[at], known[at], classes),)
+            else:
+                mine = slice(at, at + rows)
+                pairs = zip(said[mine], known[mine], strict=True)
+                found[i] = tuple([_answer(each, is_known, classes) for each, is_known in pairs])
+            at += rows
+    return found
 
 
-def _number(decision: Decision, row: int, metric: str, outcome: StoredOutcome) -> tuple[str, float | None]:
+def _answer(said: Any, known: bool, classes: tuple[str, ...] | None) -> str | float | None:
+    return None if not known else said if classes is None else classes[said]
+
+
+def _number(
+    decision: Packed, answers: Answers, row: int, metric: str, outcome: StoredOutcome
+) -> tuple[str, float | None]:
     """The metric's name among the measures, and its number, None where there is none."""
     if metric == TRUTH:
-        return SCORES if decision.output_kind == "scores" else VALUES, _loss(decision, row, outcome)
+        return SCORES if decision.output_kind == "scores" else VALUES, _loss(answers, row, outcome)
     return REWARD + metric, outcome.value
 
 
-def answer_of(decision: Decision, row: int) -> str | float | None:
-    """What was answered for a row: a class or a number; None where nothing was, or not one number."""
-    if decision.answer is None or decision.abstained:
-        return None
-    answer = decision.answer[row]
-    if decision.output_kind != "scores":
-        return float(answer[0]) if len(answer) == 1 and math.isfinite(answer[0]) else None
-    best = int(answer.argmax())  # of NaN, where there is one
-    return decision.classes[best] if math.isfinite(answer[best]) else None
-
-
-def _loss(decision: Decision, row: int, truth: StoredOutcome) -> float | None:
-    answer = answer_of(decision, row)
+def _loss(answers: Answers, row: int, truth: StoredOutcome) -> float | None:
+    answer = answers[row]
     if answer is None:
         return None
     if isinstance(answer, str):
@@ -109,7 +131,10 @@ def _loss(decision: Decision, row: int, truth: StoredOutcome) -> float | None:
     return None if truth.value is None else abs(answer - truth.value)
 
 
-def _worth(decision: Decision, counted: Counted, value: ValueSpec) -> Values:
+def worth_of(decision: Packed, answers: Answers, counted: Counted, value: ValueSpec | None) -> Values:
+    """What the answers of a decision were worth, by row, where that is known."""
+    if value is None or not counted:
+        return {}
     rewards: dict[int, dict[str, float]] = {}
     truths: dict[int, str | float | None] = {}
     for (row, metric), outcome in counted.items():
@@ -119,7 +144,7 @@ def _worth(decision: Decision, counted: Counted, value: ValueSpec) -> Values:
         elif outcome.value is not None:
             known[metric] = outcome.value
     found = {
-        row: value_of(value, truths.get(row), answer_of(decision, row), known, decision.latency_ms)
+        row: value_of(value, truths.get(row), answers[row], known, decision.latency_ms)
         for row, known in rewards.items()
     }
     return {row: each for row, each in found.items() if math.isfinite(each)}

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from quorate.codecs.decision import Packed
 from quorate.core.outcomes import OutcomeRules, decisive, series
-from quorate.core.types import Decision
 from quorate.store.ledger import GONE, INVALID, JOINED, LATE, PENDING, REPLACED, TRUTH, StoredOutcome
 
 SERIES = 8
@@ -27,7 +27,7 @@ class Settled(NamedTuple):
     dropped: list[StoredOutcome]
 
 
-def fits(outcome: StoredOutcome, decision: Decision) -> bool:
+def fits(outcome: StoredOutcome, decision: Packed) -> bool:
     """Whether a value can be about this decision; those that came before it could not be checked then."""
     if outcome.row >= decision.rows or (outcome.value is not None and not math.isfinite(outcome.value)):
         return False
@@ -53,15 +53,16 @@ def merged(known: Iterable[StoredOutcome], fresh: Iterable[StoredOutcome]) -> tu
     return list(found.values()), news
 
 
-def settle(values: Sequence[StoredOutcome], decision: Decision, rules: OutcomeRules) -> Settled:
+def settle(values: Sequence[StoredOutcome], decision: Packed, rules: OutcomeRules) -> Settled:
     """Say of every value what it is for its decision; the same for any order of the values."""
     if len(values) == 1:
-        (only,) = values
+        only = values[0]
         if not fits(only, decision):
             return Settled([only._replace(state=INVALID)], {}, {}, [])
-        key = (only.row, only.metric)
-        joined = StoredOutcome(*only[:-1], JOINED)
-        return Settled([joined], {key: joined}, {key: only.received}, [])
+        id_, row, metric, source, label, number, at, received, _ = only
+        joined = StoredOutcome(id_, row, metric, source, label, number, at, received, JOINED)
+        key = (row, metric)
+        return Settled([joined], {key: joined}, {key: received}, [])
     told: list[StoredOutcome] = []
     by_series: dict[tuple[int, str, str], list[StoredOutcome]] = defaultdict(list)
     for value in values:

@@ -18,8 +18,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from quorate.codecs import columnar
 from quorate.codecs import decision as decision_codec
+from quorate.codecs import parquet
 from quorate.codecs.journal import RecordKind, Scan, scan
 from quorate.core.types import Decision, FloatArray, StatusArray
 from quorate.errors import JournalError
@@ -127,7 +127,7 @@ class Columns:
         self.read = self.total = 0
 
     def __iter__(self) -> Iterator[Head]:
-        with columnar.opened(self._path, _TEXTS) as file:
+        with parquet.opened(self._path, _TEXTS) as file:
             self.total = file.metadata.num_rows
             groups = [group for group in range(file.num_row_groups) if self._overlaps(file, group)]
             passed = sum(file.metadata.row_group(g).num_rows for g in range(file.num_row_groups) if g not in groups)
@@ -177,7 +177,7 @@ class _ColumnHead(Head):
             return
         names = {*_BODY, *(_OUTPUTS if outputs else ()), *(_CONTEXT if context else ())}
         names &= set(self._file.schema_arrow.names)
-        with columnar.understood(self._path):
+        with parquet.understood(self._path):
             table = self._file.read_row_groups(self._groups, columns=sorted(names))
         index = np.flatnonzero(wanted)
         if len(index) < len(wanted):

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quorate.core.select.base import Feedback
+from quorate.core.select.columns import FeedbackColumns
 
 Floats = NDArray[np.float64]
 _HUGE = 1e100
@@ -54,24 +55,14 @@ class Evidence(NamedTuple):
 
 def gather(feedback: Sequence[Feedback], k: int) -> Evidence:
     """The rows of ``feedback`` that have a reward; :class:`ValueError` where one is not about ``k`` strategies."""
-    if not feedback:
-        return Evidence(np.empty((0, k)), np.empty(0, np.intp), np.empty((0, k)), np.empty(0), (), 0)
-    lengths = {len(each.rewards) for each in feedback} | {len(each.propensities) for each in feedback}
-    if lengths != {k}:
-        raise ValueError(f"feedback must have rewards and propensities of {k} strategies; got {sorted(lengths)}.")
-    rewards = np.concatenate([each.rewards for each in feedback]).astype(np.float64).reshape(-1, k)
-    infinite = np.abs(rewards) > _HUGE
-    rewards[infinite] = np.nan
+    columns = feedback if isinstance(feedback, FeedbackColumns) else FeedbackColumns.of(feedback, k)
+    if columns.rewards.shape[1] != k:
+        raise ValueError(f"feedback must be about {k} strategies; got {columns.rewards.shape[1]}.")
+    infinite = np.abs(columns.rewards) > _HUGE
+    rewards = np.where(infinite, np.nan, columns.rewards)
     kept = np.flatnonzero(~np.isnan(rewards).all(1))
-    source = feedback if len(kept) == len(feedback) else [feedback[i] for i in kept.tolist()]
-    return Evidence(
-        rewards[kept],
-        np.fromiter((each.assigned for each in source), np.intp, len(source)),
-        np.array([each.propensities for each in source], np.float64).reshape(-1, k),
-        np.fromiter((each.at for each in source), np.float64, len(source)),
-        source,
-        int(infinite.sum()),
-    )
+    source = columns.take(kept)
+    return Evidence(rewards[kept], source.assigned, source.propensities, source.at, source, int(infinite.sum()))
 
 
 class Weights(NamedTuple):
