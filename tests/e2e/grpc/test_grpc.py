@@ -139,6 +139,19 @@ def test_a_retry_on_another_connection_is_one_decision(rpc: Any, site: Site) -> 
     assert ["idempotency-replayed" in trailing for _, trailing in found] == [False, True, True, True]
 
 
+def answers_again(rpc: Any, site: Site) -> None:
+    """The member that was held has seen that it no longer is."""
+    with grpc.insecure_channel(site.address) as channel:
+        request = rpc.request("numbers", STUCK)
+        site.running.until(
+            lambda: (
+                rpc.ended(lambda: rpc.method(channel, "ModelInfer")(request, timeout=GENEROUS))[0] is grpc.StatusCode.OK
+            ),
+            within=GENEROUS,
+            what=lambda: "the member answers",
+        )
+
+
 def test_the_deadline_of_the_call_is_the_deadline_of_the_answer(rpc: Any, site: Site) -> None:
     site.held.hold()
 
@@ -152,6 +165,7 @@ def test_the_deadline_of_the_call_is_the_deadline_of_the_answer(rpc: Any, site: 
     site.idle()  # the endpoint's own deadline is 300 s
     assert site.held.started
     site.held.release()
+    answers_again(rpc, site)
 
 
 def test_a_cancelled_call_is_given_up_and_others_go_on(rpc: Any, site: Site) -> None:
@@ -174,15 +188,7 @@ def test_a_cancelled_call_is_given_up_and_others_go_on(rpc: Any, site: Site) -> 
         assert asyncio.run(main()) == [LABELS, LABELS]
     finally:
         site.held.release()
-    with grpc.insecure_channel(site.address) as channel:  # the member that was held answers again
-        request = rpc.request("numbers", STUCK)
-        site.running.until(
-            lambda: (
-                rpc.ended(lambda: rpc.method(channel, "ModelInfer")(request, timeout=GENEROUS))[0] is grpc.StatusCode.OK
-            ),
-            within=GENEROUS,
-            what=lambda: "the member answers",
-        )
+    answers_again(rpc, site)
 
 
 def test_a_drain_says_so_and_finishes_what_is_under_way(rpc: Any, server: Callable[..., Any], digits: Path) -> None:
