@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from quorate.core.types import FloatArray, OutputKind, OutputSpec, State, StatusArray
+
+Truths = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +25,15 @@ class Combiner(ABC):
 
     Class attributes declare what a subclass is: ``kind`` (its name in ``quorate.yaml``), ``Params`` (a frozen
     dataclass of its own settings), ``output_kinds`` it can combine, ``needs_state`` (fitted state from the
-    registry), ``missing`` (its rule for members that failed or were skipped, in words).
+    registry), ``learns`` (its state comes from outcomes, while it serves), ``missing`` (its rule for members that failed
+    or were skipped, in words).
     """
 
     kind: ClassVar[str]
     Params: ClassVar[type[Any]] = NoParams
     output_kinds: ClassVar[frozenset[OutputKind]] = frozenset({"scores"})
     needs_state: ClassVar[bool] = False
+    learns: ClassVar[bool] = False
     missing: ClassVar[str]
 
     def __init__(self, params: Any = None) -> None:
@@ -55,3 +60,14 @@ class Combiner(ABC):
         are not ``OK`` are never read into the answer. Scores come out non-negative with rows that sum to 1.
         Inputs are not changed; a row's answer depends on that row only.
         """
+
+    def learn(
+        self, state: State | None, outputs: FloatArray, status: StatusArray, truths: Truths, output: OutputSpec
+    ) -> State | None:
+        """The state after outcomes, in their order: rows ``[n, m, k]`` under ``status`` ``[n, m]`` and their ``truths``.
+
+        ``truths`` float64 ``[n]`` are class indices or numbers, all known. All at once and one by one come to the same.
+        None as a state is that before any outcome, with which :meth:`combine` answers too. Combiners that do not learn
+        return the state unchanged.
+        """
+        return state
