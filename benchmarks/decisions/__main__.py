@@ -16,6 +16,7 @@ PARTS = {
     "experiments": "benchmarks.decisions.experiments",
     "ingest": "benchmarks.decisions.ingest",
     "learned": "benchmarks.decisions.learned",
+    "online": "benchmarks.decisions.online",
     "off_policy": "benchmarks.decisions.off_policy",
     "progressive": "benchmarks.decisions.progressive",
     "regret": "benchmarks.decisions.regret",
