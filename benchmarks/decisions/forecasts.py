@@ -36,7 +36,9 @@ def rows(python: Path, *, quick: bool) -> list[Row]:
     folder = FOLDER / "run"
     folder.mkdir(parents=True, exist_ok=True)
     source, target = folder / "numbers.npz", folder / "numbers.json"
-    np.savez(source, **{f"{i}.{part}": each[j] for i, each in enumerate(made) for j, part in enumerate(("said", "truth"))})
+    np.savez(
+        source, **{f"{i}.{part}": each[j] for i, each in enumerate(made) for j, part in enumerate(("said", "truth"))}
+    )
     command = [str(python), "-m", "benchmarks.decisions.river_peer", "numbers", str(source), str(target)]
     subprocess.run(command, check=True)
     return [*found, _row("river", json.loads(target.read_text()), "EWARegressor, the best of 4 rates")]

@@ -251,7 +251,9 @@ def _random_pools(pools: int) -> list[Row]:
         Row(workload, QUORATE, "pools beyond the bound", "pools", (float(broken),)),
         Row(workload, LIMIT, "pools beyond the bound", "pools", (0.0,)),
         Row(workload, QUORATE, "largest share of the bound used", "share", (max(used),)),
-        Row(workload, QUORATE, "accuracy below the best member", "share", tuple(behind), f"mean {np.mean(behind):+.4f}"),
+        Row(
+            workload, QUORATE, "accuracy below the best member", "share", tuple(behind), f"mean {np.mean(behind):+.4f}"
+        ),
         Row(workload, QUORATE, "what the state certifies", "share", tuple(certified)),
     ]
 

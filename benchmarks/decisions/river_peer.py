@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import sys
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -66,11 +65,8 @@ def numbers(arrays: Any) -> list[float]:
 
 
 def _streams(arrays: Any) -> list[tuple[Any, Any]]:
-    found = []
-    for i in count():
-        if f"{i}.said" not in arrays:
-            return found
-        found.append((arrays[f"{i}.said"], arrays[f"{i}.truth"]))
+    streams = sum(key.endswith(".said") for key in arrays)
+    return [(arrays[f"{i}.said"], arrays[f"{i}.truth"]) for i in range(streams)]
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, damage: object) -> None:
 def test_a_later_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learned, "FORMAT", 9)
     write(tmp_path, "a", 1)
-    with pytest.raises(FormatRefused, match=r"format 9; this release reads \(1,\)"):
+    with pytest.raises(FormatRefused, match=r"format 9; this release reads \(1, 2\)"):
         learned.read(tmp_path, "a", 1)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from quorate import plugins
 from quorate.core.combine.base import Combiner
+from quorate.core.combine.online import Online, OnlineParams
 from quorate.core.combine.vote import VoteParams
 from quorate.core.combine.weighted import WeightedParams
 from quorate.core.types import OutputSpec, State
@@ -35,6 +36,18 @@ def stack(members: Sequence[str], output: OutputSpec) -> State:
     return State("stack", 1, meta | {"clip": 1e-3} if output.kind == "scores" else meta, arrays)
 
 
+def online(members: Sequence[str], output: OutputSpec) -> State:
+    """What is known after thirty outcomes."""
+    rng = np.random.default_rng(7)
+    shape = (30, len(members), output.width)
+    classes = output.kind == "scores"
+    outputs = rng.dirichlet(np.ones(output.width), shape[:2]) if classes else rng.normal(size=shape)
+    truths = rng.integers(0, output.width, 30).astype(float) if classes else rng.normal(size=30)
+    state = Online().learn(None, outputs.astype(np.float32), np.zeros(shape[:2], np.int8), truths, output)
+    assert state is not None
+    return state
+
+
 # name, arguments of check_combiner
 BUILT_IN: list[tuple[str, dict[str, Any]]] = [
     ("single", {"members": ("m1",)}),
@@ -53,6 +66,11 @@ BUILT_IN: list[tuple[str, dict[str, Any]]] = [
     ("stack", {"state_factory": stack, "members": ("m1", "m2", "m3", "m4")}),
     ("stack", {"state_factory": stack, "output": OutputSpec("scores", classes=("no", "yes"))}),
     ("stack", {"state_factory": stack, "output": VALUES}),
+    ("online", {"state_factory": online}),
+    ("online", {"state_factory": online, "output": OutputSpec("scores", tuple(f"c{i}" for i in range(30)))}),
+    ("online", {"params": OnlineParams("vote"), "state_factory": online}),
+    ("online", {"params": OnlineParams("weighted", (1.0, 0.0, 2.5)), "state_factory": online}),
+    ("online", {"state_factory": online, "output": OutputSpec("values", names=("y",))}),
 ]
 
 

@@ -7,16 +7,18 @@ policy was: with the probabilities they were drawn with, in the order they were 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
 from quorate.codecs import learned
 from quorate.codecs.gather import gather
+from quorate.codecs.learned import Known
 from quorate.codecs.lookup import JournalReader
 from quorate.control.experiments.counting import counting
 from quorate.control.journal.ingest import INDEXES
 from quorate.control.learning.answering import LoggedRevision, ReadBlob
+from quorate.control.learning.combining import Lesson, learned_from
 from quorate.control.learning.feedback import OTHER_POLICY, feedback
 from quorate.control.learning.learner import Learning
 from quorate.control.learning.routes import LearnerView, view
@@ -47,13 +49,17 @@ def warm_start(
         before = learners.learner(connection, learning.name)
         fresh = learning.anew(before, now)
         state, counts = learning.state(fresh), Counter[str]()
+        known: Mapping[str, Known] = {}
         for ids in ledger.joined_since(connection, since, AT_ONCE):
             found = (decision for _, decision in gather(reader, ids))
             mine = [d for d in found if isinstance(d, Decision) and d.endpoint == learning.name]
-            told = past.told(connection, [_all_new(each) for each in counting(connection, mine)], counts)
+            told, lessons = past.told(
+                connection, [_all_new(each) for each in counting(connection, mine)], counts, known
+            )
             if told:
                 state = learning.policy.learn(state, sorted(told, key=lambda each: each.at)) or state
-        stored = learning.after(fresh, state, now).counting(counts)
+            known = learning.taught(known, lessons)
+        stored = learning.after(fresh, state, now, known).counting(counts)
         learners.put(connection, stored)
         detail = {"since": since, "rows": dict(stored.counts)}
         add_entry(connection, at=now, actor=author, action="learner.warm_start", subject=learning.name, detail=detail)
@@ -68,19 +74,30 @@ class _Past:
         self._read = read
         self._known: dict[int, LoggedRevision | None] = {}
 
-    def told(self, connection: sa.Connection, joined: Sequence[Joined], counts: Counter[str]) -> list[Feedback]:
-        """What decisions tell the policy; the others are counted by why not."""
+    def told(
+        self, connection: sa.Connection, joined: Sequence[Joined], counts: Counter[str], known: Mapping[str, Known]
+    ) -> tuple[list[Feedback], dict[str, list[Lesson]]]:
+        """What decisions tell the policy, and the combiners, which know so much; the others are counted by why not."""
         by: dict[int, list[Joined]] = defaultdict(list)
         for each in joined:
             by[each.decision.revision].append(each)
+        learning, reward = self._learning, self._learning.reward
+        states = {each.name: each.state(known) for each in learning.combining}
         found: list[Feedback] = []
+        lessons: dict[str, list[Lesson]] = defaultdict(list)
         for number, some in by.items():
             revision = self._revision(connection, number)
             if revision is None:
                 counts[OTHER_POLICY] += sum(len(each.new) for each in some)
+                continue
+            taught = learning.lessons(revision, some)
+            for strategy, rows in taught.items():
+                lessons[strategy] += rows
+            if reward is None:
+                counts += learned_from(some, taught)
             else:
-                found += feedback(revision, self._learning.reward, some, counts)
-        return found
+                found += feedback(revision.knowing(states), reward, some, counts)
+        return found, lessons
 
     def _revision(self, connection: sa.Connection, number: int) -> LoggedRevision | None:
         if number not in self._known:

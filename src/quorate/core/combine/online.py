@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quorate.core.combine.average import OK
-from quorate.core.combine.base import Combiner, Truths
+from quorate.core.combine.base import Combiner, Told, Truths
 from quorate.core.combine.checks import check_no_state, check_output, check_weights
 from quorate.core.combine.mean import Mean
 from quorate.core.combine.vote import Vote, VoteParams
@@ -32,9 +32,9 @@ from quorate.core.types import FloatArray, OutputSpec, State, StatusArray
 from quorate.errors import ConfigError
 
 VERSION = 1
-"""Format of the learned state. Meta: ``output`` (``scores`` or ``values``). Arrays: those of the modules above, ``rows``
-(outcomes learned from), and what is published for answering: ``weights`` of the experts ``[e]``, ``runs`` ``[h, e]``
-and ``top`` ``[h]``; for numbers ``bias`` and ``shares`` too."""
+"""Format of the learned state. Meta: ``output`` (``scores`` or ``values``). Arrays: those of the modules above,
+``rows`` (outcomes learned from), and what is published for answering: ``weights`` of the experts ``[e]``,
+``runs`` ``[h, e]`` and ``top`` ``[h]``; for numbers ``bias`` and ``shares`` too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,11 @@ class Online(Combiner):
     >>> outputs = np.array([[[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]] * 40, np.float32)
     >>> status, spec = np.zeros((40, 3), np.int8), OutputSpec("scores", ("no", "yes"))
     >>> combiner, truths = Online(), np.zeros(40)
-    >>> combiner.combine(outputs[:1], status[:1]).round(3).tolist()
-    [[0.333, 0.667]]
+    >>> int(combiner.combine(outputs[:1], status[:1]).argmax())
+    1
     >>> state = combiner.learn(None, outputs, status, truths, spec)
-    >>> combiner.combine(outputs[:1], status[:1], state).argmax()
-    np.int64(0)
+    >>> int(combiner.combine(outputs[:1], status[:1], state).argmax())
+    0
     """
 
     kind = "online"
@@ -85,9 +85,7 @@ class Online(Combiner):
         check_output(self, output)
         check_no_state(self, state)
         if self.params.prior not in ("mean", "vote", "weighted"):
-            raise ConfigError(
-                f"prior must be 'mean', 'vote' or 'weighted'; got '{self.params.prior}'.", path="prior"
-            )
+            raise ConfigError(f"prior must be 'mean', 'vote' or 'weighted'; got '{self.params.prior}'.", path="prior")
         if output.kind == "values" and len(output.names) != 1:
             raise ConfigError(
                 f"'online' learns one number; the pool's models answer {len(output.names)}. Choose another kind.",
@@ -147,6 +145,14 @@ class Online(Combiner):
         if not classes:
             values.publish(arrays)
         return State(self.kind, VERSION, {"output": output.kind}, arrays | _published(arrays))
+
+    def told(self, members: Sequence[str], state: State | None) -> Told:
+        """See :meth:`Combiner.told`; experts are named by :func:`scores.names` and :func:`values.names`."""
+        if state is None:
+            return Told(0, {}, 0.0)
+        names = (scores if state.meta["output"] == "scores" else values).names(tuple(members))
+        trust = dict(zip(names, state.arrays["weights"].tolist(), strict=True))
+        return Told(int(state.arrays["rows"][0]), trust, layer.certificate(Layer.of(state.arrays)))
 
     def _answer(self, state: State, outputs: FloatArray, ok: NDArray[np.bool_], prior: FloatArray) -> FloatArray:
         if state.meta["output"] == "values":

@@ -5,7 +5,7 @@ With prior weights ``p_e`` and cumulative losses ``L_e``: ``w_e ~ p_e exp(-eta L
 ``-ln(sum_e w_e exp(-eta l_e)) / eta``, where that is positive.
 
 Bounds. Mix losses sum to at most ``L_e + ln(1 / p_e) / eta`` (de Rooij et al., Lemma 2), so that for every expert e,
-whatever the losses are, **own loss - L_e <= gap (1 + ln(1 / p_e) / c) <= 2 gap**: the state carries its own certificate.
+whatever the losses are, **own loss - L_e <= gap (1 + ln(1 / p_e) / c) <= 2 gap**: the state knows its own bound.
 
 - Own loss ``w . l`` (drawing an expert), losses in [0, 1]:
   ``2 gap <= 2 sqrt(c L (T - L) / T) + 16/3 c + 2`` with L the least loss after T rounds (Theorem 8).
@@ -35,7 +35,8 @@ def weights(prior: Floats, losses: Floats, gap: float) -> Floats:
     """
     behind = losses - losses.min()
     found: Floats = prior * ((behind == 0.0) if gap <= 0.0 else np.exp(-rate(prior, gap) * behind))
-    return found / np.add.reduce(found)
+    found /= np.add.reduce(found)
+    return found
 
 
 def rate(prior: Floats, gap: float) -> float:
@@ -48,19 +49,20 @@ def cost(prior: Floats) -> float:
     return math.log(1.0 / float(prior.min()))
 
 
-def mix_loss(w: Floats, losses: Floats, eta: float) -> float:
-    """``-ln(sum w exp(-eta l)) / eta`` for a finite rate ``eta``."""
-    least = float(losses[w > 0.0].min())
-    return least - math.log(float(w @ np.exp(-eta * (losses - least)))) / eta
-
-
-def after(prior: Floats, w: Floats, before: Floats, losses: Floats, own: float, gap: float) -> float:
+def after(prior: Floats, before: Floats, losses: Floats, own: float, gap: float) -> float:
     """The gap after a round in which experts with cumulative losses ``before`` ``[n]`` lost ``losses`` ``[n]`` and the
-    mixture by ``w`` lost ``own``."""
-    eta = rate(prior, gap)
-    # At an infinite rate the mix loss is what the least cumulative loss grows by.
-    mixed = float((before + losses).min() - before.min()) if math.isinf(eta) else mix_loss(w, losses, eta)
+    mixture ``own``."""
+    eta, then = rate(prior, gap), before + losses
+    mixed = _mixed(prior, then, eta) - _mixed(prior, before, eta)
     return gap + max(own - mixed, 0.0)
+
+
+def _mixed(prior: Floats, losses: Floats, eta: float) -> float:
+    """``-ln(sum p exp(-eta L)) / eta``; for an infinite rate the least L."""
+    least = float(losses.min())
+    if math.isinf(eta):
+        return least
+    return least - math.log(float(prior @ np.exp(-eta * (losses - least)))) / eta
 
 
 def bound(c: float, least: float, rounds: float) -> float:

@@ -26,8 +26,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-def after(shares: Floats, losses: Floats, awake: NDArray[np.bool_], eta: Floats, alpha: Floats, prior: Floats) -> Floats:
-    """Weights float64 ``[j, n]`` of j runs after a round with ``losses`` ``[n]``; runs have ``eta`` and ``alpha`` ``[j]``.
+def after(
+    shares: Floats, losses: Floats, awake: NDArray[np.bool_], eta: Floats, alpha: Floats, prior: Floats
+) -> Floats:
+    """Weights float64 ``[j, n]`` of j runs with ``eta`` and ``alpha`` ``[j]``, after a round with ``losses`` ``[n]``.
 
     Experts that are not awake keep their weight before the share, as if they had lost what the others did together.
     """
@@ -36,7 +38,8 @@ def after(shares: Floats, losses: Floats, awake: NDArray[np.bool_], eta: Floats,
     mass = np.where(awake, shares, 0.0).sum(axis=1, keepdims=True)
     kept = np.where(awake, kept * (mass / np.maximum(total, 1e-300)), shares)
     found: Floats = (1.0 - alpha[:, None]) * kept + alpha[:, None] * prior
-    return found / found.sum(axis=1, keepdims=True)
+    found /= found.sum(axis=1, keepdims=True)
+    return found
 
 
 def tuned(horizons: Floats, c: float) -> tuple[Floats, Floats]:

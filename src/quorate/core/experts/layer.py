@@ -10,12 +10,12 @@ AdaHedge above them is never much worse than the best of these runs, so the boun
   that an expert was off; when that grows, D doubles at least and they begin anew, so that against a sequence all
   stretches between such beginnings cost no more than 2 D^2 a each, a geometric series.
 
-The own loss is that of drawing an expert by the weights. Who takes the majority's label instead errs, in the worst case,
-twice as often as a draw: no rule that does not draw does better against an adversary (Cesa-Bianchi and Lugosi 2006, 4.1).
+The own loss is that of drawing an expert by the weights. Who takes the majority's label instead errs, in the worst
+case, twice as often: no rule that does not draw does better against an adversary (Cesa-Bianchi and Lugosi 2006, 4.1).
 
-Experts that have nothing to say in a round sleep: the others share their weight, and in that round they are charged what
-their run lost itself (Y. Freund, R. Schapire, Y. Singer, M. Warmuth, "Using and combining predictors that specialize",
-STOC 1997); the bound against an expert then counts the rounds in which it was awake.
+Experts that have nothing to say in a round sleep: the others share their weight, and in that round they are charged
+what their run lost itself (Y. Freund, R. Schapire, Y. Singer, M. Warmuth, "Using and combining predictors that
+specialize", STOC 1997); the bound against an expert then counts the rounds in which it was awake.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ HORIZONS = np.array([32.0, 128.0, 512.0, 2048.0])
 
 
 class Layer(NamedTuple):
-    """What n experts have shown. ``losses`` ``[n]`` and ``gap`` are AdaHedge's, ``shares`` ``[j, n]`` the weights of the
-    fixed shares, ``top_losses`` ``[1 + j]`` and ``top_gap`` those of the AdaHedge above; ``scale`` is D for squared
+    """What n experts have shown. ``losses`` ``[n]`` and ``gap`` are AdaHedge's, ``shares`` ``[j, n]`` the weights of
+    the fixed shares, ``top_losses`` ``[1 + j]`` and ``top_gap`` those of the AdaHedge above; ``scale`` is D for squared
     errors (0 before the first), ``rounds`` how many there were."""
 
     prior: Floats
@@ -139,13 +139,12 @@ def bound(layer: Layer, least: float) -> float:
 
 def _after(layer: Layer, losses: Floats, awake: Bools, own: Floats, above: float, eta: Floats, alpha: Floats) -> Layer:
     charged = np.where(awake, losses, own[0])
-    first = adahedge.weights(layer.prior, layer.losses, layer.gap)
     return layer._replace(
         losses=layer.losses + charged,
-        gap=adahedge.after(layer.prior, first, layer.losses, charged, float(own[0]), layer.gap),
+        gap=adahedge.after(layer.prior, layer.losses, charged, float(own[0]), layer.gap),
         shares=fixed_share.after(layer.shares, losses, awake, eta, alpha, layer.prior),
         top_losses=layer.top_losses + own,
-        top_gap=adahedge.after(_even(len(own)), top(layer), layer.top_losses, own, above, layer.top_gap),
+        top_gap=adahedge.after(_even(len(own)), layer.top_losses, own, above, layer.top_gap),
         rounds=layer.rounds + 1.0,
     )
 

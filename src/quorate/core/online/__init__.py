@@ -1,1 +1,1 @@
-"""What a combiner learns of its members from outcomes, row by row, with forgetting whose rate is chosen by what it predicts."""
+"""What a combiner learns of its members from outcomes, row by row, at several rates of forgetting."""

@@ -2,8 +2,8 @@
 
 With errors ``e_j = x_j - y``, sums under a forgetting rate give biases ``b_j = sum e_j / (n_j + 1)`` and the covariance
 ``S_ij = (sum e_i e_j + v 1[i = j]) / (n_ij + 1) - b_i b_j`` (one pseudo-outcome of the members' mean square v).
-``S_p = (1 - p) S + p diag(S)`` counts members as independent for p = 1 and as dependent as they have been for p = 0. The
-answer is ``sum_j w_j (x_j - b_j)`` with ``w = S_p^-1 1 / (1' S_p^-1 1)``, over the members that answered.
+``S_p = (1 - p) S + p diag(S)`` counts members as independent for p = 1 and as dependent as they have been for p = 0.
+The answer is ``sum_j w_j (x_j - b_j)`` with ``w = S_p^-1 1 / (1' S_p^-1 1)``, over the members that answered.
 
 Reference: J. M. Bates, C. W. J. Granger, "The combination of forecasts", Operational Research Quarterly 20, 1969.
 """

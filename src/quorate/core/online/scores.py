@@ -1,9 +1,9 @@
 """Classes: the experts of the online combiner, their answers to a row, and what an outcome teaches.
 
-Experts, in order: the members; the prior strategy; the Bayesian combination at each forgetting rate; the log-linear pool
-at two; and all these distributions together, weighed by their likelihoods. The expert layer's losses are 0 where an
-expert's label is right and 1 where it is wrong. Outcomes teach in the order in which they are given; each is predicted
-by what was known before it.
+Experts, in order: the members; the prior strategy; the Bayesian combination at each forgetting rate; the log-linear
+pool at two; and all these distributions together, weighed by their likelihoods. The expert layer's losses are 0 where
+an expert's label is right and 1 where it is wrong. Outcomes teach in the order in which they are given; each is
+predicted by what was known before it.
 """
 
 from __future__ import annotations
@@ -78,10 +78,8 @@ def said(arrays: Arrays, tables: Tables, outputs: NDArray[Any], ok: Bools, prior
     clean = outputs if whole else np.where(ok[:, :, None], outputs, 1.0)
     chosen = clean.argmax(axis=2)
     scores = confusion.log_scores(clean)
-    if tables.evidence is None:
-        found = confusion.evidence(arrays, chosen)
-    else:
-        found = tables.evidence[chosen, np.arange(m)]
+    every = tables.evidence
+    found = confusion.evidence(arrays, chosen) if every is None else every[chosen, np.arange(m)]
     if not whole:
         found = found * ok[:, :, None, None, None]
     grid = confusion.grid(tables.classes, found, scores)
@@ -130,7 +128,7 @@ def lifted(probabilities: Floats, labels: Ints) -> Floats:
 
 
 def learn(arrays: dict[str, NDArray[Any]], outputs: NDArray[Any], ok: Bools, prior: Floats, truth: int) -> None:
-    """Put what one outcome teaches in the place of what is in ``arrays``: a row ``[1, m, k]`` whose class is ``truth``."""
+    """Put what one outcome teaches in the place of what is in ``arrays``: a row ``[1, m, k]`` and its class."""
     told = said(arrays, Tables.of(arrays, whole=False), outputs, ok, prior)
     lost = (told.labels[0] != truth).astype(np.float64)
     state = layer.learn(layer.Layer.of(arrays), lost, awake(ok, len(lost))[0])

@@ -65,7 +65,7 @@ def answer(arrays: Arrays, values: Floats, ok: Bools, prior: Floats) -> Floats:
 
 
 def learn(arrays: dict[str, NDArray[Any]], values: Floats, ok: Bools, prior: Floats, truth: float) -> None:
-    """Put what one outcome teaches in the place of what is in ``arrays``: a row ``[1, m]`` whose number is ``truth``."""
+    """Put what one outcome teaches in the place of what is in ``arrays``: a row ``[1, m]`` and its number."""
     told = said(arrays, values, ok, prior)
     who = awake(ok, told.shape[1])[0]
     state = layer.learn_square(layer.Layer.of(arrays), told[0], truth, who)
