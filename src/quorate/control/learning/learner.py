@@ -265,7 +265,7 @@ def _learning(routing: Routing) -> Iterator[tuple[str, Learning]]:
         try:
             learning = Learning(endpoint, pools[endpoint.pool])
         except Exception as error:  # a plugin's code, or one that is not installed here
-            log.error("Endpoint '%s' does not learn: %r", endpoint.name, error)
+            log.error("The policy of '%s' does not learn: %r", endpoint.name, error)
             continue
         if learning.reward is not None or learning.combining:
             yield endpoint.name, learning
