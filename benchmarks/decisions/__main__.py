@@ -18,6 +18,7 @@ PARTS = {
     "greedy": "benchmarks.decisions.greedy",
     "ingest": "benchmarks.decisions.ingest",
     "learned": "benchmarks.decisions.learned",
+    "online": "benchmarks.decisions.online",
     "off_policy": "benchmarks.decisions.off_policy",
     "progressive": "benchmarks.decisions.progressive",
     "quantiles": "benchmarks.decisions.quantiles",

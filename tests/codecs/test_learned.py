@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import msgspec
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from quorate.codecs import learned
-from quorate.codecs.learned import Learned
+from quorate.codecs.learned import Known, Learned
 from quorate.codecs.snapshot import EndpointRoute, MemberRoute, PolicyRoute, PoolRoute, RewardRoute, StrategyRoute
 from quorate.core.types import OutputSpec, Signature, State
 from quorate.errors import FormatRefused
@@ -61,8 +62,20 @@ def test_a_damaged_file_is_refused(tmp_path: Path, damage: object) -> None:
 def test_a_later_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learned, "FORMAT", 9)
     write(tmp_path, "a", 1)
-    with pytest.raises(FormatRefused, match=r"format 9; this release reads \(1,\)"):
+    with pytest.raises(FormatRefused, match=r"format 9; this release reads \(1, 2\)"):
         learned.read(tmp_path, "a", 1)
+
+
+def test_what_combiners_know_is_read_and_the_format_before_had_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Learned("a", "key", 1, learned.NOTHING, {"online": Known("its key", state(0.25))})
+    learned.write(tmp_path, {"a": learned.pack(made)}, {"a": 1})
+    found = learned.read(tmp_path, "a", 1).combiners["online"]
+    assert (found.key, found.state.arrays["p"].tolist()) == ("its key", [0.25, 0.75])
+    fields = msgspec.msgpack.decode(learned.pack(write(tmp_path, "a", 2))[4:])
+    body = msgspec.msgpack.encode([1, *fields[1:5]])
+    assert learned.unpack(zlib.crc32(body).to_bytes(4, "little") + body).combiners == {}
 
 
 def test_the_key_is_of_the_policy_and_of_what_its_strategies_are_made_of() -> None:

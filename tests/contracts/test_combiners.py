@@ -9,6 +9,7 @@ import pytest
 from quorate import plugins
 from quorate.core.combine.base import Combiner
 from quorate.core.combine.competence import DynamicParams
+from quorate.core.combine.online import Online, OnlineParams
 from quorate.core.combine.vote import VoteParams
 from quorate.core.combine.weighted import WeightedParams
 from quorate.core.types import OutputSpec, State
@@ -49,6 +50,18 @@ def dynamic(method: str, **settings: Any) -> Any:
     return made
 
 
+def online(members: Sequence[str], output: OutputSpec) -> State:
+    """What is known after thirty outcomes."""
+    rng = np.random.default_rng(7)
+    shape = (30, len(members), output.width)
+    classes = output.kind == "scores"
+    outputs = rng.dirichlet(np.ones(output.width), shape[:2]) if classes else rng.normal(size=shape)
+    truths = rng.integers(0, output.width, 30).astype(float) if classes else rng.normal(size=30)
+    state = Online().learn(None, outputs.astype(np.float32), np.zeros(shape[:2], np.int8), truths, output)
+    assert state is not None
+    return state
+
+
 # name, arguments of check_combiner
 BUILT_IN: list[tuple[str, dict[str, Any]]] = [
     ("single", {"members": ("m1",)}),
@@ -71,6 +84,11 @@ BUILT_IN: list[tuple[str, dict[str, Any]]] = [
     ("knora-u", {"state_factory": dynamic("knora-u"), "params": DynamicParams("soft")}),
     ("meta-des", {"state_factory": dynamic("meta-des"), "output": OutputSpec("scores", classes=("no", "yes"))}),
     ("knora-e", {"state_factory": dynamic("knora-e", space="outputs"), "params": DynamicParams("soft")}),
+    ("online", {"state_factory": online}),
+    ("online", {"state_factory": online, "output": OutputSpec("scores", tuple(f"c{i}" for i in range(30)))}),
+    ("online", {"params": OnlineParams("vote"), "state_factory": online}),
+    ("online", {"params": OnlineParams("weighted", (1.0, 0.0, 2.5)), "state_factory": online}),
+    ("online", {"state_factory": online, "output": OutputSpec("values", names=("y",))}),
 ]
 
 

@@ -74,7 +74,7 @@ def _learning(home: Home, endpoint: str) -> Learning:
     routing = None if snapshot.current_version(home.snapshot) is None else snapshot.read(home.snapshot)
     found = None if routing is None else served(routing, endpoint)
     if found is None:
-        raise NotFound(f"Endpoint '{endpoint}' is not served, or its policy does not learn; see `quorate endpoints`.")
+        raise NotFound(f"Endpoint '{endpoint}' is not served, or does not learn; see `quorate endpoints`.")
     return found
 
 
@@ -85,7 +85,9 @@ def _print(shown: LearnerView, *, json: bool) -> None:
     print_table(("strategy", "share"), [(name, f"{p:.4f}") for name, p in shown.shares.items()], json=False)
     rows = ", ".join(f"{count} {what}" for what, count in shown.rows.items()) or "none"
     reward = shown.reward
-    typer.echo(
-        f"policy {shown.policy}, state {shown.version}; rewards: {reward.metric} from {reward.low:g} to "
-        f"{reward.high:g}; rows: {rows}"
-    )
+    earned = "none" if reward is None else f"{reward.metric} from {reward.low:g} to {reward.high:g}"
+    typer.echo(f"policy {shown.policy}, state {shown.version}; rewards: {earned}; rows: {rows}")
+    for name, combiner in shown.combiners.items():
+        most = sorted(combiner.trust.items(), key=lambda each: -each[1])[:4]
+        trust = ", ".join(f"{expert} {weight:.2f}" for expert, weight in most) or "the prior strategy"
+        typer.echo(f"{name} ({combiner.kind}), {combiner.rows} outcomes; trust: {trust}")

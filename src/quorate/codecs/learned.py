@@ -1,4 +1,5 @@
-"""What policies have learned, as files that workers follow: one per endpoint and version, and an index that names them.
+"""What endpoints have learned, policies and combiners, as files that workers follow: one per endpoint
+and version, and an index that names them.
 
 A state file is complete before the index names it, and the one before it stays a while, so a reader never meets half a
 state. The store holds the truth: a file that is lost or damaged is written again from there.
@@ -11,29 +12,46 @@ import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
 
 from quorate.codecs import state as state_codec
-from quorate.codecs.snapshot import EndpointRoute, PoolRoute
+from quorate.codecs.snapshot import EndpointRoute, PoolRoute, StrategyRoute
 from quorate.core.types import State
 from quorate.errors import FormatRefused
 
-FORMAT = 1
-READS = (1,)
+FORMAT = 2
+READS = (1, 2)
+"""2 has combiners' states; in 1 there are none."""
 INDEX = "INDEX"
 KEPT = 2
 """Versions of an endpoint's state that stay: who has just read the index still finds what it names."""
 
 
+NOTHING = State("", 0)
+"""The state of a policy that does not learn."""
+
+
+class Known(NamedTuple):
+    """What the combiner of one strategy has learned; ``key`` says of which members and settings."""
+
+    key: str
+    state: State
+
+
 class Learned(NamedTuple):
-    """An endpoint's learned state; ``version`` grows with every change, ``key`` says for which policy it is."""
+    """An endpoint's learned state; ``version`` grows with every change, ``key`` says for which policy ``state`` is.
+
+    ``combiners`` has what the combiners of strategies have learned, by the strategy's name.
+    """
 
     endpoint: str
     key: str
     version: int
     state: State
+    combiners: Mapping[str, Known] = MappingProxyType({})
 
 
 class _Document(msgspec.Struct, array_like=True, frozen=True):
@@ -42,6 +60,7 @@ class _Document(msgspec.Struct, array_like=True, frozen=True):
     key: str
     version: int
     files: dict[str, bytes]
+    combiners: dict[str, tuple[str, dict[str, bytes]]] = {}
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -58,22 +77,31 @@ def key(endpoint: EndpointRoute, pool: PoolRoute) -> str:
     parts: list[Any] = [policy, arms(endpoint, pool)]
     if policy.reward is not None and policy.reward.metric == "value":
         parts.append(endpoint.value)
-    return _hash(parts)
+    return hashed(parts)
 
 
 def arms(endpoint: EndpointRoute, pool: PoolRoute) -> str:
     """What the strategies are made of, hashed: their settings, order, members and these members' versions."""
     digests = {member.name: member.digest for member in pool.members}
-    return _hash([endpoint.strategies, {name: digests[name] for s in endpoint.strategies for name in s.members}])
+    return hashed([endpoint.strategies, {name: digests[name] for s in endpoint.strategies for name in s.members}])
 
 
-def _hash(parts: list[Any]) -> str:
+def combiner_key(strategy: StrategyRoute, pool: PoolRoute) -> str:
+    """What a combiner's state depends on, hashed: its settings, and its members with their versions, in order."""
+    digests = {member.name: member.digest for member in pool.members}
+    return hashed([strategy.kind, strategy.params, [(name, digests[name]) for name in strategy.members]])
+
+
+def hashed(parts: list[Any]) -> str:
+    """A key of whatever JSON can say."""
     return hashlib.blake2b(msgspec.json.encode(parts, order="sorted"), digest_size=16).hexdigest()
 
 
 def pack(learned: Learned) -> bytes:
     """A state as it is stored and published: a checksum and a MessagePack document."""
-    document = _Document(FORMAT, learned.endpoint, learned.key, learned.version, state_codec.encode(learned.state))
+    combiners = {name: (known.key, state_codec.encode(known.state)) for name, known in learned.combiners.items()}
+    files = state_codec.encode(learned.state)
+    document = _Document(FORMAT, learned.endpoint, learned.key, learned.version, files, combiners)
     body = _encode(document)
     return zlib.crc32(body).to_bytes(4, "little") + body
 
@@ -88,7 +116,8 @@ def unpack(data: bytes, what: str = "The learned state") -> Learned:
         raise FormatRefused(f"{what} cannot be read: {error}.", path=what) from None
     if document.format not in READS:
         raise FormatRefused(f"{what} has format {document.format}; this release reads {READS}.", path=what)
-    return Learned(document.endpoint, document.key, document.version, state_codec.decode(document.files))
+    combiners = {name: Known(key, state_codec.decode(files)) for name, (key, files) in document.combiners.items()}
+    return Learned(document.endpoint, document.key, document.version, state_codec.decode(document.files), combiners)
 
 
 def write(folder: Path, states: Mapping[str, bytes], versions: Mapping[str, int]) -> None:

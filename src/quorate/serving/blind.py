@@ -23,7 +23,9 @@ def settle(
     """
     answers: dict[str, FloatArray] = {}
     missing: dict[str, bool] = {}
-    for name, strategy in endpoint.strategies.items():
+    # The arm that was drawn answers by what it knew then: that is the state on record.
+    strategies = {**endpoint.strategies, choice.strategy.name: choice.strategy}
+    for name, strategy in strategies.items():
         answer = strategy.answer(execution)
         if answer is not None:
             # Combiners return views and copies of several layouts; what is recorded of them takes a different time.
@@ -37,5 +39,5 @@ def settle(
         order = [*(name for name in spare if name != assigned), *order]
     for name in order:
         if name in answers:
-            return endpoint.strategies[name], answers[name], missing[assigned] or name != assigned
+            return strategies[name], answers[name], missing[assigned] or name != assigned
     return None, None, True

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+
+import numpy as np
 
 from quorate import plugins
 from quorate.codecs import learned
+from quorate.codecs.learned import Learned
 from quorate.codecs.snapshot import EndpointRoute, StrategyRoute
 from quorate.core.combine.base import Combiner
 from quorate.core.plan.all_at_once import AllAtOnce
@@ -31,14 +35,17 @@ class LoadedStrategy:
     """
 
     __slots__ = (
+        "_all_ok",
         "_at_once",
         "_clock",
         "_lost",
         "_on_combine",
         "_pool",
         "_whole",
+        "_width",
         "columns",
         "combiner",
+        "learner_key",
         "looks",
         "members",
         "name",
@@ -66,6 +73,8 @@ class LoadedStrategy:
         self.plan: Plan = plugins.build("plans", route.plan, route.plan_params)
         self._clock = pool.clock
         self._on_combine = on_combine
+        self._width = pool.route.signature.output.width
+        self._all_ok = np.zeros((1, len(route.members)), np.int8)
         self._at_once = isinstance(self.plan, AllAtOnce)
         self._whole = whole
         self.quorum = route.quorum
@@ -76,6 +85,16 @@ class LoadedStrategy:
         self._pool = pool
         self.simple = self._at_once and not self._lost
         """Whether it answers whenever all its members do, which are asked all at once."""
+        self.learner_key = learned.combiner_key(route, pool.route) if self.combiner.learns else ""
+
+    def knowing(self, state: State) -> LoadedStrategy:
+        """The same with what its combiner has learned. Requests under way keep the one they chose, so that what is
+        recorded as their state is the one that answered."""
+        width = self._width
+        self.combiner.combine(np.full((1, len(self.members), width), 1.0 / width, np.float32), self._all_ok, state)
+        known = copy(self)
+        known.state = state
+        return known
 
     @property
     def looks_at(self) -> int | None:
@@ -227,7 +246,7 @@ class LoadedEndpoint:
         self.capture = None if route.capture is None else Treatment(route.capture, secret)
         self._state = self.policy.initial()
         self.state_version = 0
-        """Of what the policy has learned; 0 before it has."""
+        """Of what was learned, by the policy or by combiners; 0 before anything was."""
         self.learner_key = learned.key(route, pool.route) if self.policy.learns else ""
         self._constant = self._weights({}, NOTHING) if self.policy.constant else None
         # Who knew the salt could compute the arm of every unit: a blind endpoint's is a secret.
@@ -244,6 +263,20 @@ class LoadedEndpoint:
         """Have the policy know what was learned; requests under way keep what they were given."""
         self.policy.distribution(state, {}, NOTHING)  # one that it cannot read is an error here, not for each request
         self._state, self.state_version = state, version
+
+    def take(self, held: Learned) -> None:
+        """Have the policy and the strategies' combiners know what was learned, as far as it is theirs."""
+        if self.policy.learns and held.key == self.learner_key:
+            self.learn(held.state, held.version)
+        fresh = {}
+        for name, known in held.combiners.items():
+            strategy = self.strategies.get(name)
+            if strategy is not None and strategy.learner_key == known.key:
+                fresh[name] = strategy.knowing(known.state)
+        if fresh:
+            self.strategies = {name: fresh.get(name, strategy) for name, strategy in self.strategies.items()}
+            self.fallback = tuple(self.strategies[strategy.name] for strategy in self.fallback)
+            self.state_version = held.version
 
     def limit(self, max_ms: float | None) -> float:
         """Seconds for a request: the endpoint's deadline, or less where the caller says so."""
@@ -312,7 +345,7 @@ class LoadedEndpoint:
                 path="options.strategy",
             )
         chosen = tuple(1.0 if name == wanted else 0.0 for name in self.names)
-        return Choice(strategy, "caller", chosen, None)
+        return Choice(strategy, "caller", chosen, None, self.state_version if strategy.combiner.learns else 0)
 
 
 def reserve(fallback: Sequence[LoadedStrategy], pool: LoadedPool, rows: int, limit: float) -> float:

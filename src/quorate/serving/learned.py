@@ -1,4 +1,4 @@
-"""What policies have learned, in a worker: it follows the files that control publishes."""
+"""What policies and combiners have learned, in a worker: it follows the files that control publishes."""
 
 from __future__ import annotations
 
@@ -72,11 +72,9 @@ class LearnedStates:
 
     def _tell(self, generation: Generation, name: str) -> None:
         endpoint, held = generation.endpoints.get(name), self._held.get(name)
-        if endpoint is None or held is None or not endpoint.policy.learns:
-            return
-        if held.key != endpoint.learner_key:
+        if endpoint is None or held is None:
             return
         try:
-            endpoint.learn(held.state, held.version)
+            endpoint.take(held)
         except Exception as error:  # a plugin's code
             log.error("Endpoint '%s' goes on with what its policy knew before: %r", name, error)

@@ -376,4 +376,6 @@ def _too_long(name: str, backlog: float, limit: float) -> Overloaded:
 
 
 def _cache_key(choice: Choice, call: Call) -> CacheKey:
-    return choice.strategy.name, call.path, call.digest
+    strategy = choice.strategy
+    known = f"{strategy.name} {choice.state_version}" if strategy.combiner.learns else strategy.name
+    return known, call.path, call.digest

@@ -154,7 +154,7 @@ def _declares(cls: type[Combiner], output: OutputSpec) -> None:
 
 
 def _checks(combiner: Combiner, members: Sequence[str], output: OutputSpec, state: State | None) -> None:
-    combiner.check(members, output, state)
+    combiner.check(members, output, None if combiner.learns else state)  # what is learned comes afterwards
     if not combiner.needs_state:
         return
     _that(state is not None, f"{combiner.kind} needs a state: give check_combiner a state_factory")

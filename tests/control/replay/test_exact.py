@@ -175,6 +175,7 @@ def test_fitted_states_come_from_the_registry(log: Any) -> None:
         ({"strategy": {"kind": "nope"}}, "strategy.kind", "There is no kind 'nope'"),
         ({"strategy": {"kind": "mean", "members": ["z"]}}, "strategy.members[0]", "there is no member 'z'"),
         ({"strategy": {"kind": "mean", "state": "none"}}, "strategy.state", "none"),
+        ({"strategy": {"kind": "online"}}, "strategy.kind", "learns from outcomes"),
         ({"policy": {"kind": "split", "weights": {"zz": 1}}}, "policy.weights.zz", "there is no strategy 'zz'"),
         ({"policy": {"kind": "split"}}, "policy.weights", "missing"),
         ({"strategy": "a", "policy": {"kind": "split"}}, "strategy", "got both"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import dataclass, replace
 
 import numpy as np
 import sqlalchemy as sa
@@ -32,6 +33,8 @@ class LoggedStrategy:
     quorum: int
     combiner: Combiner | None
     state: State | None
+    knows: bool = True
+    """False where its combiner learns, and what it had learned is not given."""
 
     @classmethod
     def of(cls, route: StrategyRoute, members: tuple[str, ...], read: ReadBlob) -> LoggedStrategy:
@@ -44,19 +47,21 @@ class LoggedStrategy:
         except (QuorateError, OSError) as error:
             log.error("It is not known what strategy '%s' would answer: %s", route.name, error)
             return cls(route.name, columns, route.quorum, None, None)
-        return cls(route.name, columns, route.quorum, plugins.build("combiners", route.kind, route.params), state)
+        combiner: Combiner = plugins.build("combiners", route.kind, route.params)
+        return cls(route.name, columns, route.quorum, combiner, state, not combiner.learns)
 
     def answer(self, outputs: FloatArray, status: StatusArray, features: FloatArray | None = None) -> FloatArray:
         """Answers float32 ``[n, k]`` to logged ``outputs [n, m, k]`` under ``status [n, m]`` and ``features [n, d]``.
 
         Rows are NaN where it is not known what it would have answered: a member of it did not run, or too few of them
-        answered well, or its fitted state is lost, or it looks at features that were not recorded.
+        answered well, or its fitted state is lost, or what it had learned is not given, or it looks at features that
+        were not recorded.
         """
         columns = list(self.columns)
         status = status[:, columns]
         known = (status != Status.SKIPPED).all(axis=1) & ((status == Status.OK).sum(axis=1) >= self.quorum)
         answer = np.full((len(outputs), outputs.shape[2]), np.nan, np.float32)
-        if self.combiner is None or not known.any():
+        if self.combiner is None or not self.knows or not known.any():
             return answer
         width = self.combiner.feature_width(self.state)
         if width and (features is None or features.shape[1] != width):
@@ -83,3 +88,14 @@ class LoggedRevision:
     def answers(self, outputs: FloatArray, status: StatusArray, features: FloatArray | None = None) -> FloatArray:
         """What every strategy answers, float32 ``[s, n, k]``; see :meth:`LoggedStrategy.answer`."""
         return np.stack([strategy.answer(outputs, status, features) for strategy in self.strategies])
+
+    def knowing(self, states: Mapping[str, State | None]) -> LoggedRevision:
+        """The same, with what combiners have learned, by strategy; None is nothing yet."""
+        if not states:
+            return self
+        known = copy(self)
+        known.strategies = tuple(
+            replace(each, state=states[each.name], knows=True) if each.name in states else each
+            for each in self.strategies
+        )
+        return known

@@ -118,14 +118,14 @@ def _rows(revision: LoggedRevision, metric: str, joined: Sequence[Joined], count
 def _found(joined: Joined, row: int, metric: str, new: frozenset[str]) -> tuple[float, float] | None:
     """The metric of a row if it is told, and its truth, where that is new; what was known before was learned then."""
     if metric in FROM_TRUTH:
-        truth = _truth(joined, row) if TRUTH in new else math.nan
+        truth = truth_of(joined, row) if TRUTH in new else math.nan
         return None if truth != truth else (math.nan, truth)
     if metric == VALUE:
-        return (joined.values[row], _truth(joined, row)) if row in joined.valued else None
+        return (joined.values[row], truth_of(joined, row)) if row in joined.valued else None
     return (joined.rewards[row][metric], math.nan) if metric in new else None
 
 
-def _truth(joined: Joined, row: int) -> float:
+def truth_of(joined: Joined, row: int) -> float:
     """The index of the class, or the number; NaN where it is not known."""
     truth = joined.truths.get(row)
     if truth is None:

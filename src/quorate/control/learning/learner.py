@@ -1,4 +1,5 @@
-"""The learner: what becomes known about decisions goes to their endpoint's policy, once, and its state to the workers.
+"""The learner: what becomes known about decisions goes to their endpoint's policy, and to combiners that learn, once;
+and what they have learned goes to the workers.
 
 It works inside the transaction that joins outcomes with decisions, so that a crash loses nothing and repeats nothing;
 what it publishes afterwards is a copy.
@@ -8,9 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import cast
+from types import MappingProxyType
 
 import msgspec
 import sqlalchemy as sa
@@ -19,9 +20,10 @@ from quorate import plugins
 from quorate.clock import Clock
 from quorate.codecs import learned, snapshot
 from quorate.codecs.decision import Summary
-from quorate.codecs.learned import Learned
-from quorate.codecs.snapshot import EndpointRoute, PoolRoute, RewardRoute, Routing
+from quorate.codecs.learned import Known, Learned
+from quorate.codecs.snapshot import EndpointRoute, PoolRoute, Routing
 from quorate.control.learning.answering import LoggedRevision, ReadBlob
+from quorate.control.learning.combining import Lesson, combining, learned_rows
 from quorate.control.learning.feedback import FAILED, LEARNED, OTHER_POLICY, feedback, watched
 from quorate.control.outcomes.joined import LOOKS_AWAY, Joined, Listener, Watcher
 from quorate.core.select.base import Feedback, Policy
@@ -38,34 +40,69 @@ log = logging.getLogger("quorate.control")
 
 
 class Learning:
-    """One endpoint whose policy learns, as it is served now."""
+    """One endpoint that learns, by its policy or by combiners of its strategies, as it is served now.
 
-    def __init__(self, endpoint: EndpointRoute, pool: PoolRoute, reward: RewardRoute) -> None:
+    ``reward`` is None where the policy does not learn.
+    """
+
+    def __init__(self, endpoint: EndpointRoute, pool: PoolRoute) -> None:
         self.name = endpoint.name
-        self.key = learned.key(endpoint, pool)
+        self.reward = endpoint.policy.reward
+        self.combining = combining(endpoint, pool)
+        own = [(each.name, each.key) for each in self.combining]
+        self.key = learned.key(endpoint, pool) if self.reward is not None else learned.hashed(own)
         self.arms = learned.arms(endpoint, pool)
-        self.reward = reward
         names = tuple(strategy.name for strategy in endpoint.strategies)
         self.policy: Policy = plugins.build("policies", endpoint.policy.kind, endpoint.policy.params, names)
 
     def begin(self, before: StoredLearner | None, now: float) -> StoredLearner:
-        """The learner to go on with: the stored one, or a new one where that learned for another policy."""
-        return before if before is not None and before.key == self.key else self.anew(before, now)
+        """The learner to go on with: the stored one; where that learned for another policy, a new one, whose combiners
+        go on with what they know of the same members."""
+        if before is not None and before.key == self.key:
+            return before
+        known = {} if before is None else learned.unpack(before.state).combiners
+        return self.anew(before, now, known)
 
-    def anew(self, before: StoredLearner | None, now: float) -> StoredLearner:
-        """A learner that knows nothing yet, in the place of the one before."""
+    def anew(
+        self, before: StoredLearner | None, now: float, known: Mapping[str, Known] = MappingProxyType({})
+    ) -> StoredLearner:
+        """A learner that knows nothing yet, or what combiners knew, in the place of the one before."""
         version = 0 if before is None else before.version
-        return self.after(StoredLearner(self.name, self.key, version, b"", now, now), self.policy.initial(), now)
+        fresh = StoredLearner(self.name, self.key, version, b"", now, now)
+        return self.after(fresh, self.policy.initial(), now, self._own(known))
 
     def state(self, stored: StoredLearner | None) -> State:
-        """What a learner knows."""
-        return cast(State, self.policy.initial()) if stored is None else learned.unpack(stored.state).state
+        """What the policy has learned."""
+        return self.policy.initial() or learned.NOTHING if stored is None else learned.unpack(stored.state).state
 
-    def after(self, before: StoredLearner, state: State | None, now: float) -> StoredLearner:
-        """The learner with a new state; its version is the next one."""
+    def known(self, stored: StoredLearner | None) -> Mapping[str, Known]:
+        """What the combiners have learned."""
+        return self._own(learned.unpack(stored.state).combiners) if self.combining and stored is not None else {}
+
+    def lessons(self, revision: LoggedRevision, joined: Sequence[Joined]) -> dict[str, list[Lesson]]:
+        """What decisions made under a revision teach the combiners, by strategy."""
+        return {each.name: each.lessons(revision, joined) for each in self.combining}
+
+    def taught(self, known: Mapping[str, Known], lessons: Mapping[str, Sequence[Lesson]]) -> dict[str, Known]:
+        """What the combiners know after lessons, by strategy."""
+        states = {each.name: each.learn(each.state(known), lessons.get(each.name, ())) for each in self.combining}
+        keys = {each.name: each.key for each in self.combining}
+        return {name: Known(keys[name], state) for name, state in states.items() if state is not None}
+
+    def after(
+        self,
+        before: StoredLearner,
+        state: State | None,
+        now: float,
+        combiners: Mapping[str, Known] = MappingProxyType({}),
+    ) -> StoredLearner:
+        """The learner with new states; its version is the next one."""
         version = before.version + 1
-        packed = learned.pack(Learned(self.name, self.key, version, cast(State, state)))
+        packed = learned.pack(Learned(self.name, self.key, version, state or learned.NOTHING, combiners))
         return replace(before, version=version, state=packed, updated=now)
+
+    def _own(self, known: Mapping[str, Known]) -> dict[str, Known]:
+        return {each.name: known[each.name] for each in self.combining if each.state(known) is not None}
 
 
 class Learner(Listener):
@@ -90,18 +127,24 @@ class Learner(Listener):
             if each.decision.endpoint in served:
                 by[each.decision.endpoint, each.decision.revision].append(each)
         told: dict[str, list[FeedbackColumns]] = defaultdict(list)
+        lessons: dict[str, dict[str, list[Lesson]]] = defaultdict(lambda: defaultdict(list))
         counts: dict[str, Counter[str]] = defaultdict(Counter)
         for (name, number), some in by.items():
             learning = served[name]
-            revision = self._revision(connection, name, number, learning.key)
-            if revision is None:
+            found = self._revision(connection, name, number)
+            taught = {} if found is None else learning.lessons(found[1], some)
+            for strategy, rows in taught.items():
+                lessons[name][strategy] += rows
+            if learning.reward is None:
+                counts[name] += learned_rows(some, taught)
+            elif found is None or found[0] != learning.key:
                 counts[name][OTHER_POLICY] += sum(bool(new) for each in some for new in each.new.values())
-                continue
-            told[name].append(feedback(revision, learning.reward, some, counts[name]))
+            else:
+                revision = self._knowing(connection, learning, found[1])
+                told[name].append(feedback(revision, learning.reward, some, counts[name]))
         for name in counts:
-            self._advance(
-                connection, served[name], joined_columns(told[name]).by_time() if told[name] else (), counts[name]
-            )
+            columns = joined_columns(told[name]).by_time() if told[name] else ()
+            self._advance(connection, served[name], columns, counts[name], lessons[name])
 
     def watcher(self) -> Watcher:
         """Of the endpoints whose policy also learns from latency and errors."""
@@ -116,7 +159,8 @@ class Learner(Listener):
             learning = served.get(each.endpoint)
             if learning is None or each.source == "caller":
                 continue
-            if self._revision(connection, each.endpoint, each.revision, learning.key) is not None:
+            found = self._revision(connection, each.endpoint, each.revision)
+            if found is not None and found[0] == learning.key:
                 told[each.endpoint] += watched(each, learning.policy.strategies)
         for name, some in told.items():
             self._advance(connection, served[name], sorted(some, key=lambda each: each.at), Counter())
@@ -142,7 +186,7 @@ class Learner(Listener):
         self._published = versions
 
     def _learning(self) -> dict[str, Learning]:
-        """Endpoints whose policy learns, by name, as they are served now."""
+        """Endpoints that learn, by name, as they are served now."""
         version = snapshot.current_version(self._home.snapshot)
         if version != self._served[0]:
             try:
@@ -152,8 +196,8 @@ class Learner(Listener):
             self._served = (routing.version, dict(_learning(routing)))
         return self._served[1]
 
-    def _revision(self, connection: sa.Connection, name: str, number: int, key: str) -> LoggedRevision | None:
-        """The revision, if what is learned from it holds for the policy that is served."""
+    def _revision(self, connection: sa.Connection, name: str, number: int) -> tuple[str, LoggedRevision] | None:
+        """The revision, and for which policy what is learned from it holds."""
         at = (name, number)
         if at not in self._revisions:
             try:
@@ -163,22 +207,36 @@ class Learner(Listener):
             if len(self._revisions) > 1000:
                 self._revisions.clear()
             self._revisions[at] = (learned.key(revision.endpoint, revision.pool), revision)
-        found, revision = self._revisions[at]
-        return revision if found == key else None
+        return self._revisions[at]
+
+    def _knowing(self, connection: sa.Connection, learning: Learning, revision: LoggedRevision) -> LoggedRevision:
+        """The revision with what its combiners know before they learn from it, so that strategies are scored fairly."""
+        if not learning.combining:
+            return revision
+        known = learning.known(learners.learner(connection, learning.name))
+        return revision.knowing({each.name: each.state(known) for each in learning.combining})
 
     def _advance(
-        self, connection: sa.Connection, learning: Learning, told: Sequence[Feedback], counts: Counter[str]
+        self,
+        connection: sa.Connection,
+        learning: Learning,
+        told: Sequence[Feedback],
+        counts: Counter[str],
+        lessons: Mapping[str, Sequence[Lesson]] = MappingProxyType({}),
     ) -> None:
         """Learn what was told, oldest first."""
         now = self._clock.now()
         stored = learning.begin(learners.learner(connection, learning.name), now)
-        if told:
+        if told or any(lessons.values()):
             try:
-                state = learning.policy.learn(learning.state(stored), told)
-                stored = learning.after(stored, state, now)
+                state = learning.state(stored)
+                if told:
+                    state = learning.policy.learn(state, told) or state
+                stored = learning.after(stored, state, now, learning.taught(learning.known(stored), lessons))
             except Exception:  # a plugin's code must not hold up the journals
-                log.exception("The policy of '%s' could not learn from %d rows", learning.name, len(told))
-                counts = Counter({**counts, LEARNED: 0, FAILED: len(told)})
+                failed = max(len(told), *map(len, lessons.values()), 0)
+                log.exception("Endpoint '%s' could not learn from %d rows", learning.name, failed)
+                counts = Counter({**counts, LEARNED: 0, FAILED: failed})
         learners.put(connection, stored.counting(counts))
 
 
@@ -200,7 +258,7 @@ class _Watching(Watcher):
 
 
 def served(routing: Routing, name: str) -> Learning | None:
-    """The endpoint of that name, if it is served and its policy learns."""
+    """The endpoint of that name, if it is served and learns."""
     some = tuple(endpoint for endpoint in routing.endpoints if endpoint.name == name)
     return dict(_learning(msgspec.structs.replace(routing, endpoints=some))).get(name)
 
@@ -208,8 +266,10 @@ def served(routing: Routing, name: str) -> Learning | None:
 def _learning(routing: Routing) -> Iterator[tuple[str, Learning]]:
     pools = {pool.name: pool for pool in routing.pools}
     for endpoint in routing.endpoints:
-        if endpoint.policy.reward is not None:
-            try:
-                yield endpoint.name, Learning(endpoint, pools[endpoint.pool], endpoint.policy.reward)
-            except Exception as error:  # a plugin's code, or one that is not installed here
-                log.error("The policy of '%s' does not learn: %r", endpoint.name, error)
+        try:
+            learning = Learning(endpoint, pools[endpoint.pool])
+        except Exception as error:  # a plugin's code, or one that is not installed here
+            log.error("The policy of '%s' does not learn: %r", endpoint.name, error)
+            continue
+        if learning.reward is not None or learning.combining:
+            yield endpoint.name, learning

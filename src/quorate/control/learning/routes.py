@@ -35,7 +35,7 @@ def learner_router(home: Home, database: Database, clock: Clock, warm_starts: Wa
     def learning(name: str) -> Learning:
         found = served(snapshot.read_or_empty(home.snapshot), name)
         if found is None:
-            raise NotFound(f"Endpoint '{name}' is not served, or its policy does not learn.", path="name")
+            raise NotFound(f"Endpoint '{name}' is not served, or does not learn.", path="name")
         return found
 
     @router.get("/v1/endpoints/{name}/learner", tags=["endpoints"], responses=openapi.reading("not_found", "store"))

@@ -1,4 +1,4 @@
-"""What a policy has learned, as it is shown."""
+"""What a policy and combiners have learned, as it is shown."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from quorate.control.learning.combining import Combining
 from quorate.control.learning.learner import Learning
 from quorate.control.view import View
 from quorate.core.select import guard
@@ -25,6 +26,18 @@ class RewardView(View):
     metric: str
     low: float
     high: float
+
+
+class CombinerView(View):
+    """What the combiner of a strategy has learned."""
+
+    kind: str
+    rows: int = Field(description="Outcomes that it has learned from.")
+    trust: dict[str, float] = Field(description="Weights of its experts: the members and ways to combine them.")
+    certificate: float = Field(
+        description="How much more it has lost than any one expert, at most: mistakes of a draw by the weights, or "
+        "squared error."
+    )
 
 
 class ArmView(View):
@@ -56,11 +69,11 @@ class GuardView(View):
 
 
 class LearnerView(View):
-    """What an endpoint's policy has learned. Times are Unix seconds."""
+    """What an endpoint's policy has learned, and combiners of its strategies. Times are Unix seconds."""
 
     endpoint: str
     policy: str
-    reward: RewardView
+    reward: RewardView | None = Field(description="What the policy learns from; null where only combiners learn.")
     version: int = Field(description="Of the state; 0 before anything was learned. Decisions record it.")
     since: float | None = Field(description="When learning began, for these strategies and settings.")
     updated: float | None
@@ -69,6 +82,7 @@ class LearnerView(View):
     guard: GuardView | None = Field(description="None where the policy has no guard rails.")
     shares: dict[str, float] = Field(description="Probability of each strategy for a request without context.")
     state: dict[str, Any] = Field(description="What the policy keeps; arrays of up to 1,000 numbers, else their shape.")
+    combiners: dict[str, CombinerView] = Field(description="What combiners have learned, by strategy.")
 
 
 class WarmStartView(View):
@@ -91,13 +105,14 @@ def view(learning: Learning, stored: StoredLearner | None) -> LearnerView:
     """A learner as it is shown; one of another policy than is served counts as none."""
     mine = stored if stored is not None and stored.key == learning.key else None
     state = learning.state(mine)
-    shares = learning.policy.distribution(state, {}, {}).tolist()
+    known, reward = learning.known(mine), learning.reward
+    shares = learning.policy.distribution(state if reward else None, {}, {}).tolist()
     rails = _guard(learning, state)
     arrays = {name: _shown(array) for name, array in state.arrays.items()}
     return LearnerView(
         endpoint=learning.name,
         policy=learning.policy.kind,
-        reward=RewardView(metric=learning.reward.metric, low=learning.reward.low, high=learning.reward.high),
+        reward=None if reward is None else RewardView(metric=reward.metric, low=reward.low, high=reward.high),
         version=0 if mine is None else mine.version,
         since=None if mine is None else mine.since,
         updated=None if mine is None else mine.updated,
@@ -106,7 +121,13 @@ def view(learning: Learning, stored: StoredLearner | None) -> LearnerView:
         guard=rails,
         shares=dict(zip(learning.policy.strategies, shares, strict=True)),
         state={**state.meta, **arrays},
+        combiners={each.name: _combiner(each, each.state(known)) for each in learning.combining},
     )
+
+
+def _combiner(each: Combining, state: State | None) -> CombinerView:
+    rows, trust, certificate = each.combiner.told(each.members, state)
+    return CombinerView(kind=each.combiner.kind, rows=rows, trust=dict(trust), certificate=certificate)
 
 
 def _guard(learning: Learning, state: State) -> GuardView | None:
@@ -138,7 +159,7 @@ def _arms(learning: Learning, state: State, shares: list[float], rails: GuardVie
             share=shares[i],
             known=None if count is None else count[i],
             mean=None
-            if count is None or total is None or not count[i]
+            if reward is None or count is None or total is None or not count[i]
             else reward.low + total[i] / count[i] * (reward.high - reward.low),
             best=best[i],
         )

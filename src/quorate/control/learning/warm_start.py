@@ -7,7 +7,7 @@ policy was: with the probabilities they were drawn with, in the order they were 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import sqlalchemy as sa
 
@@ -15,10 +15,12 @@ from quorate.clock import Clock
 from quorate.codecs import learned, snapshot
 from quorate.codecs.decision import Packed
 from quorate.codecs.gather import gather
+from quorate.codecs.learned import Known
 from quorate.codecs.lookup import JournalReader
 from quorate.control.experiments.counting import counting
 from quorate.control.journal.ingest import INDEXES
 from quorate.control.learning.answering import LoggedRevision, ReadBlob
+from quorate.control.learning.combining import Lesson, learned_rows
 from quorate.control.learning.feedback import OTHER_POLICY, feedback
 from quorate.control.learning.learner import Learning, served
 from quorate.control.learning.views import LearnerView, view
@@ -100,14 +102,16 @@ def learned_from(
     reader = JournalReader(home.journal, cached=INDEXES)
     fresh = learning.anew(before, now)
     state, counts = learning.state(fresh), Counter[str]()
+    known: Mapping[str, Known] = {}
     for ids in ledger.joined_since(connection, since, AT_ONCE):
         found = (decision for _, decision in gather(reader, ids))
         mine = [d for d in found if isinstance(d, Packed) and d.endpoint == learning.name]
-        told = past.told(connection, [_all_new(each) for each in counting(connection, mine)], counts)
+        told, lessons = past.told(connection, [_all_new(each) for each in counting(connection, mine)], counts, known)
         if any(told):
             state = learning.policy.learn(state, joined_columns(told).by_time()) or state
+        known = learning.taught(known, lessons)
         rest()
-    return learning.after(fresh, state, now).counting(counts)
+    return learning.after(fresh, state, now, known).counting(counts)
 
 
 def _keep(connection: sa.Connection, stored: StoredLearner, since: float, author: str, now: float) -> None:
@@ -124,19 +128,30 @@ class _Past:
         self._read = read
         self._known: dict[int, LoggedRevision | None] = {}
 
-    def told(self, connection: sa.Connection, joined: Sequence[Joined], counts: Counter[str]) -> list[FeedbackColumns]:
-        """What decisions tell the policy; the others are counted by why not."""
+    def told(
+        self, connection: sa.Connection, joined: Sequence[Joined], counts: Counter[str], known: Mapping[str, Known]
+    ) -> tuple[list[FeedbackColumns], dict[str, list[Lesson]]]:
+        """What decisions tell the policy, and the combiners, which know so much; the others are counted by why not."""
         by: dict[int, list[Joined]] = defaultdict(list)
         for each in joined:
             by[each.decision.revision].append(each)
+        learning, reward = self._learning, self._learning.reward
+        states = {each.name: each.state(known) for each in learning.combining}
         found: list[FeedbackColumns] = []
+        lessons: dict[str, list[Lesson]] = defaultdict(list)
         for number, some in by.items():
             revision = self._revision(connection, number)
             if revision is None:
                 counts[OTHER_POLICY] += sum(len(each.new) for each in some)
+                continue
+            taught = learning.lessons(revision, some)
+            for strategy, rows in taught.items():
+                lessons[strategy] += rows
+            if reward is None:
+                counts += learned_rows(some, taught)
             else:
-                found.append(feedback(revision, self._learning.reward, some, counts))
-        return found
+                found.append(feedback(revision.knowing(states), reward, some, counts))
+        return found, lessons
 
     def _revision(self, connection: sa.Connection, number: int) -> LoggedRevision | None:
         if number not in self._known:

@@ -123,7 +123,7 @@ def target(question: Question, routing: Routing, registry: Registry, logged: Seq
     pool = next(each for each in routing.pools if each.name == route.pool)
     if question.policy is not None:
         policy = _policy(question.policy, route, pool, registry)
-        own = {each.name: loaded(each, registry, own=True) for each in route.strategies if each.plan == "all"}
+        own = {each.name: loaded(each, registry, own=True) for each in route.strategies if _computable(each)}
         return Target(route, pool, policy.strategies, own, policy)
     if isinstance(question.strategy, str):
         return _named(question.strategy, route, pool, registry, logged)
@@ -135,8 +135,7 @@ def _named(name: str, route: EndpointRoute, pool: PoolRoute, registry: Registry,
     own = {each.name: each for each in route.strategies}
     members = {each.name for each in pool.members}
     if name in own:
-        # What a plan of several stages would have asked next is not on record: only what it earned is.
-        known = {name: loaded(own[name], registry, own=True)} if own[name].plan == "all" else {}
+        known = {name: loaded(own[name], registry, own=True)} if _computable(own[name]) else {}
         return Target(route, pool, (name,), known)
     if name in members:
         alone = Strategy(name, (name,), 1, plugins.load("combiners", "single")(), None)
@@ -148,6 +147,12 @@ def _named(name: str, route: EndpointRoute, pool: PoolRoute, registry: Registry,
         f"or one of its members: {', '.join(sorted(members))}.",
         path="strategy",
     )
+
+
+def _computable(route: StrategyRoute) -> bool:
+    """Whether what it would have answered follows from members' outputs. What a plan of several stages would have asked
+    next is not on record, nor what a combiner had learned by then: only what they earned is."""
+    return route.plan == "all" and not plugins.load("combiners", route.kind).learns
 
 
 def loaded(route: StrategyRoute, registry: Registry, *, own: bool = False) -> Strategy:
@@ -162,8 +167,14 @@ def loaded(route: StrategyRoute, registry: Registry, *, own: bool = False) -> St
 
 
 def _defined(definition: Mapping[str, Any], route: EndpointRoute, pool: PoolRoute, registry: Registry) -> StrategyRoute:
-    resolved = _resolved(route, pool, registry, {AS_NAMED: dict(definition)}, AS_NAMED, "strategy")
-    return resolved.strategies[0]
+    resolved = _resolved(route, pool, registry, {AS_NAMED: dict(definition)}, AS_NAMED, "strategy").strategies[0]
+    if plugins.load("combiners", resolved.kind).learns:
+        raise InvalidInput(
+            f"'{resolved.kind}' learns from outcomes, and what it would have known at each decision is not on record. "
+            "Serve it with a small share and replay it by name, or replay a strategy that does not learn.",
+            path="strategy.kind",
+        )
+    return resolved
 
 
 def _policy(definition: Mapping[str, Any], route: EndpointRoute, pool: PoolRoute, registry: Registry) -> Policy:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -207,7 +207,7 @@ class _Resolver:
             deadline_ms=spec.deadline_ms,
             caller_may_choose=spec.caller_may_choose,
             on_member_failure=spec.on_member_failure,
-            on_full=spec.on_full or ("drop" if policy.reward is None else "shed"),
+            on_full=spec.on_full or ("shed" if policy.reward is not None or _learn(strategies) else "drop"),
             queue_ms=spec.queue_ms,
             max_in_flight=spec.max_in_flight,
             cache=CacheRoute(**spec.cache.model_dump()) if spec.cache is not None else None,
@@ -355,3 +355,9 @@ class _Resolver:
         where = ".".join(str(part) for part in path)
         inner = f"{named}: " if named is not None and named.endswith(".when") else ""  # columns are of that text
         self._report((*path, *path_of(named or "")), f"{where}: {inner}{error}")
+
+
+def _learn(strategies: Iterable[StrategyRoute]) -> bool:
+    """Whether a combiner among them learns; one that there is not has been reported."""
+    kinds = {strategy.kind for strategy in strategies} & set(plugins.names("combiners"))
+    return any(plugins.load("combiners", kind).learns for kind in kinds)

@@ -41,7 +41,7 @@ def declared(connection: sa.Connection, route: Route) -> Shares | None:
         state = policy.initial()
         if endpoint.policy.reward is not None:
             stored = learners.learner(connection, endpoint.name)
-            learning = Learning(endpoint, pool, endpoint.policy.reward)
+            learning = Learning(endpoint, pool)
             if stored is not None and stored.key == learning.key:
                 state = learned.unpack(stored.state).state
         shares = policy.distribution(state, {}, {}).tolist()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from quorate.core.types import FloatArray, OutputKind, OutputSpec, State, StatusArray
+
+Truths = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,18 +20,29 @@ class NoParams:
     """For plugins that take no parameters."""
 
 
+class Told(NamedTuple):
+    """``rows`` that were learned from, the ``trust`` in each expert (members among them, sums to 1), and how much
+    more than any one expert has been lost at most."""
+
+    rows: int
+    trust: Mapping[str, float]
+    certificate: float
+
+
 class Combiner(ABC):
     """Stateless: parameters at construction, fitted state as an argument, so answers can be replayed exactly.
 
     Class attributes declare what a subclass is: ``kind`` (its name in ``quorate.yaml``), ``Params`` (a frozen
     dataclass of its own settings), ``output_kinds`` it can combine, ``needs_state`` (fitted state from the
-    registry), ``missing`` (its rule for members that failed or were skipped, in words).
+    registry), ``learns`` (its state comes from outcomes, while it serves), ``missing`` (its rule for members that
+    failed or were skipped, in words).
     """
 
     kind: ClassVar[str]
     Params: ClassVar[type[Any]] = NoParams
     output_kinds: ClassVar[frozenset[OutputKind]] = frozenset({"scores"})
     needs_state: ClassVar[bool] = False
+    learns: ClassVar[bool] = False
     missing: ClassVar[str]
 
     def __init__(self, params: Any = None) -> None:
@@ -61,3 +75,18 @@ class Combiner(ABC):
         member gets them, preprocessed and flattened.
         Inputs are not changed; a row's answer depends on that row only.
         """
+
+    def learn(
+        self, state: State | None, outputs: FloatArray, status: StatusArray, truths: Truths, output: OutputSpec
+    ) -> State | None:
+        """The state after outcomes in their order: rows ``[n, m, k]`` under ``status`` ``[n, m]`` and their ``truths``.
+
+        ``truths`` float64 ``[n]`` are class indices or numbers, all known. All at once and one by one come to the same.
+        None as a state is that before any outcome, with which :meth:`combine` answers too. Combiners that do not learn
+        return the state unchanged.
+        """
+        return state
+
+    def told(self, members: Sequence[str], state: State | None) -> Told:
+        """What has been learned, for people to see; nothing where nothing was."""
+        return Told(0, {}, 0.0)

@@ -1,0 +1,99 @@
+"""Combiners that learn: what joined decisions teach those of one endpoint's strategies.
+
+A row teaches when its truth has become known: what the members said is on record, so it teaches the same whichever
+strategy answered and whoever chose it. It counts under every revision in which the strategy's members were the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quorate import plugins
+from quorate.codecs import learned
+from quorate.codecs.learned import Known
+from quorate.codecs.snapshot import EndpointRoute, PoolRoute, StrategyRoute
+from quorate.control.learning.answering import LoggedRevision
+from quorate.control.learning.feedback import LEARNED, NO_REWARD, truth_of
+from quorate.control.outcomes.joined import Joined
+from quorate.core.combine.base import Combiner
+from quorate.core.erasing import is_erased
+from quorate.core.types import FloatArray, State, StatusArray
+from quorate.store.ledger import TRUTH
+
+
+class Lesson(NamedTuple):
+    """One row: what the members of a strategy said, ``[1, m, k]`` under ``[1, m]``, and its truth, a class index or a
+    number."""
+
+    at: float
+    outputs: FloatArray
+    status: StatusArray
+    truth: float
+
+
+class Combining:
+    """One strategy whose combiner learns."""
+
+    def __init__(self, route: StrategyRoute, pool: PoolRoute) -> None:
+        digests = {member.name: member.digest for member in pool.members}
+        self.name = route.name
+        self.key = learned.combiner_key(route, pool)
+        self.members = route.members
+        self.combiner: Combiner = plugins.build("combiners", route.kind, route.params)
+        self._digests = [digests[name] for name in route.members]
+        self._output = pool.signature.output
+
+    def state(self, known: Mapping[str, Known]) -> State | None:
+        """Its state among what the endpoint knows; None before it has learned anything of these members."""
+        found = known.get(self.name)
+        return found.state if found is not None and found.key == self.key else None
+
+    def lessons(self, revision: LoggedRevision, joined: Sequence[Joined]) -> list[Lesson]:
+        """What decisions made under ``revision`` teach it; nothing where other members were on record."""
+        digests = {member.name: member.digest for member in revision.pool.members}
+        if [digests.get(name) for name in self.members] != self._digests:
+            return []
+        columns = [revision.members.index(name) for name in self.members]
+        found = []
+        for each in joined:
+            d = each.decision
+            n, m, width = d.shape
+            if not width or m != len(revision.members) or is_erased(d.capture):
+                continue
+            outputs = np.frombuffer(d.outputs, "<f4").reshape(d.shape)[:, columns]
+            status = np.frombuffer(d.status, "i1").reshape(n, m)[:, columns]
+            for row, new in each.new.items():
+                truth = truth_of(each, row) if TRUTH in new else np.nan
+                if np.isfinite(truth):
+                    at = slice(row, row + 1)
+                    found.append(Lesson(d.arrived, outputs[at], status[at], truth))
+        return found
+
+    def learn(self, state: State | None, lessons: Iterable[Lesson]) -> State | None:
+        """The state after lessons, by the time their requests arrived; None while there is nothing to know."""
+        some = sorted(lessons, key=lambda each: each.at)
+        if not some:
+            return state
+        truths: NDArray[np.float64] = np.array([each.truth for each in some])
+        outputs = np.concatenate([each.outputs for each in some])
+        status = np.concatenate([each.status for each in some])
+        return self.combiner.learn(state, outputs, status, truths, self._output)
+
+
+def combining(endpoint: EndpointRoute, pool: PoolRoute) -> tuple[Combining, ...]:
+    """An endpoint's strategies whose combiners learn."""
+    return tuple(
+        Combining(route, pool) for route in endpoint.strategies if plugins.load("combiners", route.kind).learns
+    )
+
+
+def learned_rows(joined: Sequence[Joined], taught: Mapping[str, Sequence[Lesson]]) -> Counter[str]:
+    """Rows of which something became known, by whether any combiner learned from them."""
+    rows = sum(bool(new) for each in joined for new in each.new.values())
+    most = max(map(len, taught.values()), default=0)
+    return Counter({LEARNED: most, NO_REWARD: max(rows - most, 0)})

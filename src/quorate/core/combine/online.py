@@ -1,0 +1,170 @@
+"""Online: a combination that learns from outcomes whom to trust, and is never much worse than the best it could choose.
+
+Two layers. Below, the members' outputs are combined by what has been learned of each member: confusion counts and an
+exponent for classes (:mod:`quorate.core.online.confusion`, :mod:`~quorate.core.online.exponents`), bias and covariance
+for numbers (:mod:`~quorate.core.online.gaussian`), at several rates of forgetting. Above, an expert layer
+(:mod:`quorate.core.experts.layer`, where the bounds are) weighs every member, the prior strategy and every one of these
+combinations by how they have done. Before the first outcome the prior strategy answers.
+
+Outcomes may come late, in any order, or not at all: each teaches when it comes. What the members said is logged, so
+every outcome teaches something of all of them, whichever strategy had answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quorate.core.combine.average import OK
+from quorate.core.combine.base import Combiner, Told, Truths
+from quorate.core.combine.checks import check_no_state, check_output, check_weights
+from quorate.core.combine.mean import Mean
+from quorate.core.combine.vote import Vote, VoteParams
+from quorate.core.combine.weighted import Weighted, WeightedParams
+from quorate.core.experts import layer
+from quorate.core.experts.layer import Layer
+from quorate.core.online import scores, values
+from quorate.core.types import FloatArray, OutputSpec, State, StatusArray
+from quorate.errors import ConfigError
+
+VERSION = 1
+"""Format of the learned state. Meta: ``output`` (``scores`` or ``values``). Arrays: those of the modules above,
+``rows`` (outcomes learned from), and what is published for answering: ``weights`` of the experts ``[e]``,
+``runs`` ``[h, e]`` and ``top`` ``[h]``; for numbers ``bias`` and ``shares`` too."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineParams:
+    """Settings of the online combiner."""
+
+    prior: Literal["mean", "vote", "weighted"] = field(
+        default="mean",
+        metadata={
+            "description": "What answers before anything is learned, and is an expert afterwards: the mean, a hard "
+            "vote, or the mean by these weights."
+        },
+    )
+    weights: tuple[float, ...] | None = field(
+        default=None, metadata={"description": "Of the prior strategy 'weighted', one per member, in order."}
+    )
+
+
+class Online(Combiner):
+    """Learns each member's confusion from outcomes, and competes with every member and combination.
+
+    >>> outputs = np.array([[[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]] * 40, np.float32)
+    >>> status, spec = np.zeros((40, 3), np.int8), OutputSpec("scores", ("no", "yes"))
+    >>> combiner, truths = Online(), np.zeros(40)
+    >>> int(combiner.combine(outputs[:1], status[:1]).argmax())
+    1
+    >>> state = combiner.learn(None, outputs, status, truths, spec)
+    >>> int(combiner.combine(outputs[:1], status[:1], state).argmax())
+    0
+    """
+
+    kind = "online"
+    Params = OnlineParams
+    output_kinds = frozenset({"scores", "values"})
+    learns = True
+    missing = "one that did not answer adds no evidence, and as an expert its weight goes to the others"
+
+    def __init__(self, params: Any = None) -> None:
+        super().__init__(params)
+        weighted = WeightedParams(self.params.weights)
+        made: dict[str, Combiner] = {"mean": Mean(), "vote": Vote(VoteParams("hard")), "weighted": Weighted(weighted)}
+        self._known: tuple[State, scores.Tables] | None = None
+        """What answers to one state have in common: nothing but time depends on it."""
+        self._prior = made.get(self.params.prior, made["mean"])
+
+    def check(self, members: Sequence[str], output: OutputSpec, state: State | None) -> None:
+        """Any members, no fitted state; one target of numbers; weights where the prior strategy takes them."""
+        check_output(self, output)
+        check_no_state(self, state)
+        if self.params.prior not in ("mean", "vote", "weighted"):
+            raise ConfigError(f"prior must be 'mean', 'vote' or 'weighted'; got '{self.params.prior}'.", path="prior")
+        if output.kind == "values" and len(output.names) != 1:
+            raise ConfigError(
+                f"'online' learns one number; the pool's models answer {len(output.names)}. Choose another kind.",
+                path="kind",
+            )
+        if output.kind == "values" and self.params.prior == "vote":
+            raise ConfigError("numbers are not voted on; choose 'mean' or 'weighted'.", path="prior")
+        if (self.params.weights is None) == (self.params.prior == "weighted"):
+            got = "none" if self.params.weights is None else f"weights and the prior '{self.params.prior}'"
+            raise ConfigError(f"the prior strategy 'weighted' takes weights, no other does; got {got}.", path="weights")
+        if self.params.weights is not None:
+            check_weights(np.asarray(self.params.weights, np.float64), members, "weights")
+
+    def combine(
+        self,
+        outputs: FloatArray,
+        status: StatusArray,
+        state: State | None = None,
+        features: NDArray[Any] | None = None,
+    ) -> FloatArray:
+        """The learned answer, or the prior strategy's before anything was learned; see :meth:`Combiner.combine`."""
+        prior = self._prior.combine(outputs, status)
+        if state is None or not len(outputs):
+            return prior
+        if not np.count_nonzero(status):
+            return self._answer(state, outputs, status == OK, prior)
+        ok = status == OK
+        some = ok.any(axis=1)
+        found = prior.copy()
+        if some.any():
+            found[some] = self._answer(state, outputs[some], ok[some], prior[some])
+        return found
+
+    def learn(
+        self, state: State | None, outputs: FloatArray, status: StatusArray, truths: Truths, output: OutputSpec
+    ) -> State | None:
+        """See :meth:`Combiner.learn`; rows without a member that answered teach nothing."""
+        ok = status == OK
+        rows = np.flatnonzero(ok.any(axis=1) & np.isfinite(truths)).tolist()
+        if not rows:
+            return state
+        _, m, k = outputs.shape
+        classes = output.kind == "scores"
+        if state is None:
+            arrays = scores.start(m, k) if classes else values.start(m)
+        else:
+            arrays = dict(state.arrays)
+            arrays.pop("shares", None)  # of what was known before
+        prior = self._prior.combine(outputs, status).astype(np.float64)
+        for i in rows:
+            at = slice(i, i + 1)
+            if classes:
+                scores.learn(arrays, outputs[at], ok[at], prior[at], int(truths[i]))
+            else:
+                numbers = outputs[at, :, 0].astype(np.float64)
+                values.learn(arrays, numbers, ok[at], prior[at, 0], float(truths[i]))
+        if not classes:
+            values.publish(arrays)
+        return State(self.kind, VERSION, {"output": output.kind}, arrays | _published(arrays))
+
+    def told(self, members: Sequence[str], state: State | None) -> Told:
+        """See :meth:`Combiner.told`; experts are named by :func:`scores.names` and :func:`values.names`."""
+        if state is None:
+            return Told(0, {}, 0.0)
+        names = (scores if state.meta["output"] == "scores" else values).names(tuple(members))
+        trust = dict(zip(names, state.arrays["weights"].tolist(), strict=True))
+        return Told(int(state.arrays["rows"][0]), trust, layer.certificate(Layer.of(state.arrays)))
+
+    def _answer(self, state: State, outputs: FloatArray, ok: NDArray[np.bool_], prior: FloatArray) -> FloatArray:
+        if state.meta["output"] == "values":
+            numbers = outputs[:, :, 0].astype(np.float64)
+            return values.answer(state.arrays, numbers, ok, prior[:, 0].astype(np.float64)).astype(np.float32)[:, None]
+        known = self._known
+        if known is None or known[0] is not state:
+            self._known = known = (state, scores.Tables.of(state.arrays, whole=True))
+        return scores.answer(state.arrays, known[1], outputs, ok, prior.astype(np.float64)).astype(np.float32)
+
+
+def _published(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    now = Layer.of(arrays)
+    runs, top = layer.runs(now), layer.top(now)
+    return {"runs": runs, "top": top, "weights": top @ runs}
