@@ -112,7 +112,8 @@ def compare(
     ``fixed`` gives no interval before ``fixed_n`` units are there and then always the one of the first ``fixed_n``;
     ``group_sequential`` gives the one of the last planned look. Covariates in both samples turn CUPED on.
 
-    With fewer than 20 units with an outcome in an arm, or no variation, an asymptotic method gives the estimate where
+    With fewer than 20 units with an outcome in an arm (of a quantile: 10 on either side of it, so 100 for the 0.9th),
+    or no variation, an asymptotic method gives the estimate where
     there is one, limits -inf and inf, and ``none_yet``. :class:`ValueError` for values that contradict the metric, or
     a method that does not fit it or lacks what it needs.
     """

@@ -25,6 +25,10 @@ Method = Literal["tuned", "asymptotic", "msprt", "betting", "bernstein", "nonpar
 LEAST = 20
 """Units an arm before an asymptotic method says anything: it holds for large samples."""
 
+TAIL = 10
+"""Units an arm that must lie on either side of a quantile, on average: with 1 beyond the 99th percentile, 30 looks made
+false verdicts in 8 % of experiments; with 10, in 2 %."""
+
 _STEEPEST = 1e6
 _STEPS = 50
 
@@ -122,7 +126,7 @@ def group_sequential(case: Case) -> Finding:
     control, treatment = first_units(case.control, case.treatment, -(-planned * look // case.looks))
     case = case._replace(control=control, treatment=treatment)
     found = difference(case.metric, control, treatment)
-    if not _usable(found):
+    if not _usable(found, case.metric):
         return Finding(case, found)
     z = float(spending.obrien_fleming(case.looks, case.alpha)[look - 1])
     return Finding(case, found, found.estimate - z * found.se, found.estimate + z * found.se, z)
@@ -169,7 +173,7 @@ def _mixed(
     evidence: Callable[[float, float], mixture.Floats],
 ) -> Finding:
     found = difference(case.metric, case.control, case.treatment)
-    if not _usable(found):
+    if not _usable(found, case.metric):
         return Finding(case, found)
     at = min(scale(found), _STEEPEST)
     z, log_e = float(critical(at, case.alpha)), float(evidence(found.estimate / found.se, at))
@@ -216,8 +220,9 @@ def _holds(value: float, limits: tuple[float, float]) -> bool:
     return limits[0] <= value <= limits[1]
 
 
-def _usable(found: Difference) -> bool:
-    few = min(found.control.n, found.treatment.n) < LEAST
+def _usable(found: Difference, metric: Metric) -> bool:
+    units = min(found.control.n, found.treatment.n)
+    few = units < LEAST or (metric.kind == "quantile" and units * min(metric.q, 1.0 - metric.q) < TAIL - 1e-9)
     return not few and math.isfinite(found.estimate) and math.isfinite(found.se) and found.se > 0
 
 
