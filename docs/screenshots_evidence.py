@@ -105,6 +105,8 @@ def take(at: dict[str, str]) -> None:
         )
 
         def opened(path: str, **screen: Any) -> Any:
+            for context in browser.contexts:
+                context.close()
             page = browser.new_context(**screen).new_page()
             page.set_default_timeout(PATIENCE_MS)
             page.goto(f"{at['console']}/{path}?endpoint=digits")
