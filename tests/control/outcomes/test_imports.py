@@ -9,9 +9,7 @@ import pytest
 
 from quorate.control.outcomes.imports import opened, sql_rows
 from quorate.errors import ConfigError
-from quorate.web.outcome_rows import Columns, Row
-
-ALL = Columns(row="row", truth="truth", rewards={"revenue": "eur"}, source_column="source", at="at", source="shop")
+from quorate.web.outcome_rows import Row
 
 
 def test_rows_of_a_query(tmp_path: Path) -> None:
