@@ -59,6 +59,12 @@ def post(url: str, body: Any) -> Any:
         return json.load(answer)
 
 
+def read(url: str) -> Any:
+    """The JSON of a GET."""
+    with urllib.request.urlopen(url) as answer:
+        return json.load(answer)
+
+
 def digits() -> tuple[Any, Any]:
     """Held-out pictures and labels of the example."""
     spec = importlib.util.spec_from_file_location("example_digits", EXAMPLE / "digits.py")
@@ -161,8 +167,10 @@ def main() -> None:
         subprocess.run([*QUORATE, "train", str(trained)], check=True, stdout=subprocess.DEVNULL)
         shutil.copytree(trained, first)
         shutil.copytree(trained, second)
-        simulate(second, templates(first))
+        count = simulate(second, templates(first))
         with serving(second) as at:
+            while read(f"{at['control']}/v1/endpoints/digits/outcomes")["rows"] < count:
+                time.sleep(1.0)
             live = ask(at["inference"], LIVE, users=True)
             post(f"{at['inference']}/v1/outcomes", [{"id": id_, "truth": truth} for id_, truth in live[::2]])
             take(at)
