@@ -130,7 +130,8 @@ def take(at: dict[str, str]) -> None:
         for name in ("hard-vote", "stacking", "svm"):
             page.locator(f"input[name=name][value={name}]").check()
         page.get_by_test_id("replay-start").click()
-        page.wait_for_function("document.querySelectorAll('td.better, td.worse').length >= 3")
+        page.wait_for_function("document.querySelectorAll('[data-testid=replays] tbody tr').length === 3")
+        page.get_by_text("No replay is under way.").wait_for()
         for name in ("hard-vote", "stacking", "svm"):
             page.locator(f"input[name=name][value={name}]").uncheck()
         page.locator("summary").click()
