@@ -59,6 +59,12 @@ def post(url: str, body: Any) -> Any:
         return json.load(answer)
 
 
+def read(url: str) -> Any:
+    """The JSON of a GET."""
+    with urllib.request.urlopen(url) as answer:
+        return json.load(answer)
+
+
 def digits() -> tuple[Any, Any]:
     """Held-out pictures and labels of the example."""
     spec = importlib.util.spec_from_file_location("example_digits", EXAMPLE / "digits.py")
@@ -105,6 +111,8 @@ def take(at: dict[str, str]) -> None:
         )
 
         def opened(path: str, **screen: Any) -> Any:
+            for context in browser.contexts:
+                context.close()
             page = browser.new_context(**screen).new_page()
             page.set_default_timeout(PATIENCE_MS)
             page.goto(f"{at['console']}/{path}?endpoint=digits")
@@ -122,7 +130,8 @@ def take(at: dict[str, str]) -> None:
         for name in ("hard-vote", "stacking", "svm"):
             page.locator(f"input[name=name][value={name}]").check()
         page.get_by_test_id("replay-start").click()
-        page.wait_for_function("document.querySelectorAll('td.better, td.worse').length >= 3")
+        page.wait_for_function("document.querySelectorAll('[data-testid=replays] tbody tr').length === 3")
+        page.get_by_text("No replay is under way.").wait_for()
         for name in ("hard-vote", "stacking", "svm"):
             page.locator(f"input[name=name][value={name}]").uncheck()
         page.locator("summary").click()
@@ -159,8 +168,10 @@ def main() -> None:
         subprocess.run([*QUORATE, "train", str(trained)], check=True, stdout=subprocess.DEVNULL)
         shutil.copytree(trained, first)
         shutil.copytree(trained, second)
-        simulate(second, templates(first))
+        count = simulate(second, templates(first))
         with serving(second) as at:
+            while read(f"{at['control']}/v1/endpoints/digits/outcomes")["rows"] < count:
+                time.sleep(1.0)
             live = ask(at["inference"], LIVE, users=True)
             post(f"{at['inference']}/v1/outcomes", [{"id": id_, "truth": truth} for id_, truth in live[::2]])
             take(at)

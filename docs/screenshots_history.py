@@ -89,8 +89,8 @@ def configure(project: Path, weights: Mapping[str, float]) -> None:
     path.write_text(json.dumps(config, indent=1), "utf-8")
 
 
-def simulate(project: Path, asked: list[tuple[Decision, str]], *, seed: int = 3) -> None:
-    """Write the history of a project that was never served, from decisions and their truths."""
+def simulate(project: Path, asked: list[tuple[Decision, str]], *, seed: int = 3) -> int:
+    """Write the history of a project that was never served, from decisions and their truths; how many there are."""
     rng, now = np.random.default_rng(seed), SystemClock().now()
     home = Home(project)
     registry, database = Registry(home.registry, SystemClock()), Database(home.store_url)
@@ -101,11 +101,13 @@ def simulate(project: Path, asked: list[tuple[Decision, str]], *, seed: int = 3)
         done = apply(home, registry, database, author="ada", clock=At(now + days * DAY))
         revisions.append((now + days * DAY, done.revisions["digits"], weights))
     writer = Writer()
-    for arrived in _moments(rng, revisions[0][0] + 60, now - 60):
+    moments = [*_moments(rng, revisions[0][0] + 60, now - 60)]
+    for arrived in moments:
         _decide(rng, writer, asked, arrived, [each for each in revisions if each[0] <= arrived][-1], now)
     writer.write(home)
     _use(rng, database, revisions, now)
     database.close()
+    return len(moments)
 
 
 def _moments(rng: np.random.Generator, begin: float, end: float) -> Iterator[float]:

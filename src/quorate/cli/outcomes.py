@@ -21,20 +21,11 @@ from quorate.clock import SystemClock
 from quorate.codecs.lookup import JournalReader
 from quorate.control.listening import ingest_now
 from quorate.control.outcomes.completeness import MetricReport, OutcomesReport, outcomes_report
-from quorate.control.outcomes.imports import (
-    Columns,
-    Row,
-    Wrong,
-    csv_rows,
-    ndjson_rows,
-    opened,
-    outcomes,
-    sql_rows,
-    unix_seconds,
-)
+from quorate.control.outcomes.imports import opened, sql_rows
 from quorate.control.outcomes.matching import check_key, find_in, the_one
 from quorate.errors import ConfigError, InvalidInput, NotFound
 from quorate.store.revisions import newest_revision
+from quorate.web.outcome_rows import Columns, Row, Wrong, csv_rows, ndjson_rows, outcomes, unix_seconds
 
 app = typer.Typer(
     help="See how outcomes come; import many.", no_args_is_help=True, add_completion=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from itertools import islice
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from quorate.console.apis import in_words
 from quorate.console.elements import Node
 from quorate.console.evidence.table import Column, Line, Table
 from quorate.errors import QuorateError
+from quorate.web.outcome_rows import Columns, Wrong, csv_rows, ndjson_rows, outcomes
 
 PART = 1000
 SHOWN = 200
@@ -160,10 +162,6 @@ class ImportForm:
 
 async def telling(body: bytes, asked: Mapping[str, str], client: Tells, done: Done) -> Any:
     """Tell the outcomes of a file part by part, keeping count; yields after each part."""
-    from quorate.control.outcomes.imports import (
-        Wrong,  # not before somebody imports: it brings the libraries of databases
-    )
-
     rows = _rows(body, asked)
     while some := await asyncio.to_thread(lambda: list(islice(rows, PART))):
         part: list[tuple[int, Mapping[str, Any]]] = []
@@ -184,9 +182,6 @@ async def telling(body: bytes, asked: Mapping[str, str], client: Tells, done: Do
 
 
 def _rows(body: bytes, asked: Mapping[str, str]) -> Iterator[Any]:
-    from io import BytesIO
-
-    from quorate.control.outcomes.imports import Columns, csv_rows, ndjson_rows, outcomes
 
     pairs = [each.strip().partition("=") for each in asked.get("rewards", "").split(",") if each.strip()]
     columns = Columns(

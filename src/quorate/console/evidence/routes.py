@@ -29,6 +29,7 @@ from quorate.web.limits import ClientDisconnected, read_body
 
 Opened = tuple[Session, tuple[Endpoint, ...], str] | Response
 PAGE_TIMEOUT_S = 10.0
+TOLD_EVERY_S = 3.0
 MAX_IMPORT = 64 * 1024 * 1024
 """Bytes of a file of outcomes; the command takes larger ones."""
 
@@ -56,6 +57,8 @@ def evidence_pages(
                 nothing()
             else:
                 await build(session, chosen)
+                if not chosen.told:
+                    _until_told(apis, session, client)
         return None
 
     @ui.page("/outcomes", title="Outcomes – Quorate", response_timeout=PAGE_TIMEOUT_S)
@@ -125,6 +128,19 @@ def evidence_pages(
             return JSONResponse({"detail": f"{error.message} Larger files: quorate outcomes import."}, 413)
         wrong = await form.take(body, dict(request.query_params), apis.client(session.key))
         return JSONResponse({"detail": wrong}, 422 if wrong else 200)
+
+
+def _until_told(apis: Apis, session: Session, client: Client) -> None:
+    """Load the page again once control tells of strategies and members what it could not when it was opened."""
+
+    async def look() -> None:
+        opens = (await apis.doors(session.key)).control
+        if opens is not None:
+            timer.deactivate()
+        if opens:
+            client.run_javascript("location.reload()")
+
+    timer = ui.timer(TOLD_EVERY_S, look)
 
 
 Build = Callable[[Session, Endpoint], Awaitable[None]]
