@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from msgspec import structs
 
 from quorate import plugins
+from quorate.codecs import decision as decision_codec
 from quorate.codecs import learned, snapshot
 from quorate.codecs.snapshot import (
     EndpointRoute,
@@ -91,7 +93,7 @@ class Project:
         }  # fmt: skip
         decision = Decision(**(fields | changes))
         known = StoredOutcome(decision.id, 0, "truth", "user", ("no", "yes")[truth], None, 1.0, 1.0, JOINED)
-        return Joined(decision, {0: known}, {}, {0: frozenset({"truth"})}, {}, {})
+        return Joined(decision_codec.pack(decision), {0: known}, {}, {0: frozenset({"truth"})}, {}, {})
 
     def learn(self, *joined: Joined) -> None:
         with self.database.begin() as connection:
@@ -127,9 +129,9 @@ def test_every_row_with_a_truth_teaches_all_of_them_whoever_answered(project: Pr
 
 def test_a_row_counts_once_and_only_where_the_outputs_are_on_record(project: Project) -> None:
     told = project.told(0, 1, 1, 1)
-    bare = told.decision._replace(outputs=told.decision.outputs[:, :, :0])
+    bare = structs.replace(told.decision, shape=(1, 3, 0), outputs=b"")
     project.learn(told, told._replace(new={0: frozenset()}), told._replace(decision=bare))
-    project.learn(told._replace(decision=told.decision._replace(capture=mark("token"))))
+    project.learn(told._replace(decision=structs.replace(told.decision, capture=mark("token"))))
     assert project.counts("one") == [[[0, 0], [0, 1]]]
     assert dict(project.stored.counts) == {"learned": 1, "no_reward": 2}
 
