@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quorate.errors import InvalidInput, MemberCrashed
-from quorate.serving.batcher import HOLD_MS, Batcher
+from quorate.serving.batcher import GATHER_S, HOLD_MS, Batcher
 from quorate.serving.cost import Cost
 from quorate.serving.feed import Feed
 from quorate.serving.units import HostUnit
@@ -76,17 +76,47 @@ class Bench:
         return batcher.submit(feed, until=until, fault_after=0.1, owner=owner, bulk=bulk)
 
 
-def test_a_lone_request_runs_in_the_next_turn(bench):
+def test_a_lone_request_runs_when_the_loop_has_looked_once_more(bench):
     batcher = bench.batcher(bench.house.inline)
 
     async def main():
         work = bench.submit(batcher, 7)
         assert work.prompt
+        await asyncio.sleep(0)
         assert bench.echo.runs == []
         await asyncio.sleep(0)
         assert numbers(work.future.result()) == [7]
 
     bench.house.run(main())
+
+
+def test_what_comes_while_the_loop_looks_shares_the_run(bench):
+    batcher = bench.batcher(bench.house.inline, Cost(0.2, 0.1))  # eight rows are a millisecond
+
+    async def main():
+        works = []
+        for turn in ([1, 2], [3], [4, 5, 6, 7], [8, 9], [], [10]):
+            works += [bench.submit(batcher, row) for row in turn]
+            await asyncio.sleep(0)
+        await asyncio.wait([work.future for work in works])
+
+    bench.house.run(main())
+    assert [len(run) for run in bench.echo.runs] == [8, 1, 1]  # no look while there is a run's worth, none came after 9
+
+
+def test_requests_that_come_one_by_one_do_not_hold_the_first_up(bench):
+    batcher = bench.batcher(bench.house.inline)
+
+    async def main():
+        works = [bench.submit(batcher, 0)]
+        while bench.echo.runs == []:
+            await asyncio.sleep(0)
+            bench.house.clock.advance(0.3 * GATHER_S)
+            works.append(bench.submit(batcher, len(works)))
+        await asyncio.wait([work.future for work in works])
+
+    bench.house.run(main())
+    assert bench.echo.runs[0] == [0, 1, 2, 3, 4]
 
 
 def test_what_one_turn_brings_shares_one_run_and_everybody_gets_his_own(bench):
@@ -146,7 +176,8 @@ def test_who_left_and_who_is_late_is_not_run(bench, kind):
 
     async def main():
         held = bench.submit(batcher, 100)
-        await asyncio.sleep(0)
+        while held.started is None:
+            await asyncio.sleep(0)
         works = [bench.submit(batcher, 1), bench.submit(batcher, 2, until=bench.house.clock.monotonic() - 0.01)]
         works += [bench.submit(batcher, 3)]
         works[0].future.cancel()
