@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quorate.errors import InvalidInput, MemberCrashed
-from quorate.serving.batcher import GATHER_S, HOLD_MS, Batcher
+from quorate.serving.batcher import GATHER_S, HOLD_MS, HOLD_S, Batcher
 from quorate.serving.cost import Cost
 from quorate.serving.feed import Feed
 from quorate.serving.units import HostUnit
@@ -129,6 +129,49 @@ def test_what_one_turn_brings_shares_one_run_and_everybody_gets_his_own(bench):
     assert bench.house.run(main()) == [[1], [2, 3], [4]]
     assert bench.echo.runs == [[1, 2, 3, 4]]
     assert bench.house.batches == [(3, 4)]
+
+
+def test_what_comes_while_answers_are_recorded_runs_after_that_and_together(bench):
+    batcher = bench.batcher(bench.house.inline)
+
+    async def main():
+        batcher.hold()
+        batcher.hold()
+        works = [bench.submit(batcher, 1)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        batcher.release()  # one of the two
+        works.append(bench.submit(batcher, 2))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert bench.echo.runs == []
+        batcher.release()
+        works.append(bench.submit(batcher, 3))
+        started = bench.house.clock.monotonic()
+        await asyncio.wait([work.future for work in works])
+        assert bench.house.clock.monotonic() == started
+        await bench.submit(batcher, 4).future
+        assert bench.house.clock.monotonic() == started
+
+    bench.house.run(main())
+    assert bench.echo.runs == [[1, 2, 3], [4]]
+
+
+def test_a_slow_disk_delays_no_run(bench):
+    batcher = bench.batcher(bench.house.inline)
+
+    async def main():
+        started = bench.house.clock.monotonic()
+        batcher.hold()
+        await bench.submit(batcher, 1).future
+        assert bench.house.clock.monotonic() - started == pytest.approx(HOLD_S)
+        await bench.submit(batcher, 2).future  # the same answers are not waited for again
+        assert bench.house.clock.monotonic() - started == pytest.approx(HOLD_S)
+        batcher.release()
+        await bench.submit(batcher, 3).future
+
+    bench.house.run(main())
+    assert bench.echo.runs == [[1], [2], [3]]
 
 
 def test_a_turn_holds_the_loop_for_a_millisecond_at_most(bench):
