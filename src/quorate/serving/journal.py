@@ -207,7 +207,7 @@ class Journal:
             async with asyncio.timeout(timeout):
                 while self._queue or self._flight:
                     self._drained = self._loop.create_future()
-                    self._flush()
+                    self.flush()
                     await self._drained
                 self._writer.stop(lambda: self._soon(stopped.set_result, None))
                 await stopped
@@ -250,9 +250,10 @@ class Journal:
         self._pending += entry.size
         if not self._scheduled and not self._flight:
             self._scheduled = True
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Hand what was appended to the writer now, not in the loop's next turn; no more is to come in this one."""
         self._scheduled = False
         if self._flight or not self._queue:
             return
@@ -294,7 +295,7 @@ class Journal:
                 good -= kept
                 self._lose(entry, kept)
             self._on_error(error)
-        self._flush()
+        self.flush()
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
 

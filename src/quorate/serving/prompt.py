@@ -171,6 +171,7 @@ class PromptDesk:
             except Exception:  # whoever it is that cannot be combined or recorded: one by one it shows
                 for asked in group:
                     asked.then(None)
+        self._plane.journal.flush()  # before the loop reads on
 
     def _decide(self, endpoint: LoadedEndpoint, group: Sequence[Asked]) -> None:
         plane = self._plane
@@ -198,6 +199,7 @@ class PromptDesk:
         bodies = self._show(endpoint, decisions)
         payloads = [plane.recorded(endpoint, asked.call, made) for asked, made in zip(group, decisions, strict=True)]
         kept = plane.journal.append_many(payloads, on_full=endpoint.route.on_full)
+        group[0].batcher.hold()
         kept.add_done_callback(partial(self._kept, endpoint, group, decisions, bodies))
 
     @staticmethod
@@ -215,6 +217,7 @@ class PromptDesk:
         written: asyncio.Future[int],
     ) -> None:
         """The first ``written`` decisions are in the journal; of the others the endpoint says what becomes."""
+        group[0].batcher.release()  # from the loop's next turn on
         kept = written.result()
         plane, meters = self._plane, self._plane.meters
         shed = endpoint.route.on_full == "shed"
