@@ -169,9 +169,6 @@ class FakeJournal:
             kept.set_result(len(payloads))
         return kept
 
-    def flush(self) -> None:
-        """What is appended is kept at once."""
-
 
 class _Selector(selectors.DefaultSelector):
     """Where a real loop would wait for a timer, time moves instead; but it stands still while a thread works."""

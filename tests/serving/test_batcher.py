@@ -185,6 +185,22 @@ def test_a_turn_holds_the_loop_for_a_millisecond_at_most(bench):
     assert len(bench.echo.runs[0]) == 8
 
 
+def test_where_a_lone_run_takes_a_millisecond_rows_are_joined_all_the_same(bench):
+    batcher = bench.batcher(bench.house.inline, Cost(0.9, 0.1))
+
+    async def main():
+        for _ in range(100):
+            batcher.curve.observe(1, 1.5)  # the machine is busy
+        batcher._learn()
+        assert batcher.cost.of(1) > 1.2
+        assert batcher.prompt(1)
+        works = [bench.submit(batcher, i) for i in range(20)]
+        await asyncio.gather(*(work.future for work in works))
+
+    bench.house.run(main())
+    assert len(bench.echo.runs[0]) > 8
+
+
 @pytest.mark.parametrize("kind", ["inline", "threaded", "hosted"])
 def test_a_poisoned_item_fails_alone(bench, kind):
     batcher = bench.batcher(getattr(bench.house, kind), width=1)

@@ -81,19 +81,6 @@ def test_many_records_are_one_write_and_each_has_its_own_checksum(tmp_path: Path
     assert len(damaged.damage) == 1
 
 
-def test_what_is_flushed_is_handed_over_at_once_and_what_follows_makes_up_the_next_write(tmp_path: Path) -> None:
-    async def test(bench: Bench) -> None:
-        first = bench.many(b"a")
-        bench.journal.flush()
-        second = bench.many(b"b")
-        bench.journal.flush()  # nothing: the first is under way
-        third = bench.many(b"c", b"d")
-        assert [await future for future in (first, second, third)] == [1, 1, 2]
-        assert bench.journal.counters.batches == 2
-
-    run(test, tmp_path)
-
-
 def test_singles_and_many_share_the_sequence_and_the_write(tmp_path: Path) -> None:
     async def test(bench: Bench) -> None:
         journal = bench.journal

@@ -207,7 +207,7 @@ class Journal:
             async with asyncio.timeout(timeout):
                 while self._queue or self._flight:
                     self._drained = self._loop.create_future()
-                    self.flush()
+                    self._flush()
                     await self._drained
                 self._writer.stop(lambda: self._soon(stopped.set_result, None))
                 await stopped
@@ -250,10 +250,9 @@ class Journal:
         self._pending += entry.size
         if not self._scheduled and not self._flight:
             self._scheduled = True
-            self._loop.call_soon(self.flush)
+            self._loop.call_soon(self._flush)
 
-    def flush(self) -> None:
-        """Hand what was appended to the writer now, not in the loop's next turn; no more is to come in this one."""
+    def _flush(self) -> None:
         self._scheduled = False
         if self._flight or not self._queue:
             return
@@ -295,7 +294,7 @@ class Journal:
                 good -= kept
                 self._lose(entry, kept)
             self._on_error(error)
-        self.flush()
+        self._flush()
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
 

@@ -171,7 +171,6 @@ class PromptDesk:
             except Exception:  # whoever it is that cannot be combined or recorded: one by one it shows
                 for asked in group:
                     asked.then(None)
-        self._plane.journal.flush()  # before the loop reads on
 
     def _decide(self, endpoint: LoadedEndpoint, group: Sequence[Asked]) -> None:
         plane = self._plane

@@ -55,7 +55,7 @@ DRAIN_GRACE = 5.0
 RESERVED_FILES = 256
 """Open files that connections must leave for models, the journal and the rest."""
 THREADS = 4
-SWITCH_S = 0.0002
+SWITCH_S = 0.001
 """How long a thread waits for the interpreter before it insists. Answers wait for the journal's thread, which needs it
 twice a batch; under load the loop lets go of it only when asked, and Python's 5 ms would be added to every answer."""
 COLLECT_AFTER = 10_000
