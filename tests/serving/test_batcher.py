@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quorate.errors import InvalidInput, MemberCrashed
-from quorate.serving.batcher import GATHER_S, HOLD_MS, HOLD_S, Batcher
+from quorate.serving.batcher import HOLD_MS, Batcher
 from quorate.serving.cost import Cost
 from quorate.serving.feed import Feed
 from quorate.serving.units import HostUnit
@@ -76,47 +76,17 @@ class Bench:
         return batcher.submit(feed, until=until, fault_after=0.1, owner=owner, bulk=bulk)
 
 
-def test_a_lone_request_runs_when_the_loop_has_looked_once_more(bench):
+def test_a_lone_request_runs_in_the_next_turn(bench):
     batcher = bench.batcher(bench.house.inline)
 
     async def main():
         work = bench.submit(batcher, 7)
         assert work.prompt
-        await asyncio.sleep(0)
         assert bench.echo.runs == []
         await asyncio.sleep(0)
         assert numbers(work.future.result()) == [7]
 
     bench.house.run(main())
-
-
-def test_what_comes_while_the_loop_looks_shares_the_run(bench):
-    batcher = bench.batcher(bench.house.inline, Cost(0.2, 0.1))  # eight rows are a millisecond
-
-    async def main():
-        works = []
-        for turn in ([1, 2], [3], [4, 5, 6, 7], [8, 9], [], [10]):
-            works += [bench.submit(batcher, row) for row in turn]
-            await asyncio.sleep(0)
-        await asyncio.wait([work.future for work in works])
-
-    bench.house.run(main())
-    assert [len(run) for run in bench.echo.runs] == [8, 1, 1]  # no look while there is a run's worth, none came after 9
-
-
-def test_requests_that_come_one_by_one_do_not_hold_the_first_up(bench):
-    batcher = bench.batcher(bench.house.inline)
-
-    async def main():
-        works = [bench.submit(batcher, 0)]
-        while bench.echo.runs == []:
-            await asyncio.sleep(0)
-            bench.house.clock.advance(0.3 * GATHER_S)
-            works.append(bench.submit(batcher, len(works)))
-        await asyncio.wait([work.future for work in works])
-
-    bench.house.run(main())
-    assert bench.echo.runs[0] == [0, 1, 2, 3, 4]
 
 
 def test_what_one_turn_brings_shares_one_run_and_everybody_gets_his_own(bench):
@@ -129,49 +99,6 @@ def test_what_one_turn_brings_shares_one_run_and_everybody_gets_his_own(bench):
     assert bench.house.run(main()) == [[1], [2, 3], [4]]
     assert bench.echo.runs == [[1, 2, 3, 4]]
     assert bench.house.batches == [(3, 4)]
-
-
-def test_what_comes_while_answers_are_recorded_runs_after_that_and_together(bench):
-    batcher = bench.batcher(bench.house.inline)
-
-    async def main():
-        batcher.hold()
-        batcher.hold()
-        works = [bench.submit(batcher, 1)]
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        batcher.release()  # one of the two
-        works.append(bench.submit(batcher, 2))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert bench.echo.runs == []
-        batcher.release()
-        works.append(bench.submit(batcher, 3))
-        started = bench.house.clock.monotonic()
-        await asyncio.wait([work.future for work in works])
-        assert bench.house.clock.monotonic() == started
-        await bench.submit(batcher, 4).future
-        assert bench.house.clock.monotonic() == started
-
-    bench.house.run(main())
-    assert bench.echo.runs == [[1, 2, 3], [4]]
-
-
-def test_a_slow_disk_delays_no_run(bench):
-    batcher = bench.batcher(bench.house.inline)
-
-    async def main():
-        started = bench.house.clock.monotonic()
-        batcher.hold()
-        await bench.submit(batcher, 1).future
-        assert bench.house.clock.monotonic() - started == pytest.approx(HOLD_S)
-        await bench.submit(batcher, 2).future  # the same answers are not waited for again
-        assert bench.house.clock.monotonic() - started == pytest.approx(HOLD_S)
-        batcher.release()
-        await bench.submit(batcher, 3).future
-
-    bench.house.run(main())
-    assert bench.echo.runs == [[1], [2], [3]]
 
 
 def test_a_turn_holds_the_loop_for_a_millisecond_at_most(bench):

@@ -76,36 +76,6 @@ def test_requests_of_a_turn_share_a_run_and_each_gets_what_it_would_get_alone(be
     assert (endpoint.in_flight, bench.pool.requests, bench.house.meters.in_flight.value) == (0, 0, 0)
 
 
-def test_what_is_asked_while_answers_are_being_recorded_shares_the_next_run(bench: Bench) -> None:
-    endpoint = bench.endpoint()
-    written: list[asyncio.Future[int]] = []
-
-    def slow(payloads: Any, **_: Any) -> asyncio.Future[int]:
-        written.append(asyncio.get_running_loop().create_future())
-        return written[-1]
-
-    async def main() -> None:
-        bench.house.journal.append_many = slow
-        assert bench.ask(endpoint, 0)
-        while not written:
-            await asyncio.sleep(0)
-        for number in (1, 2):
-            assert bench.ask(endpoint, number)
-            for _ in range(4):
-                await asyncio.sleep(0)
-        assert bench.told == {}
-        written[0].set_result(1)
-        while len(written) < 2:
-            await asyncio.sleep(0)
-        assert list(bench.told) == [0]
-        written[1].set_result(2)
-        while len(bench.told) < 3:
-            await asyncio.sleep(0)
-
-    bench.house.run(main())
-    assert bench.house.batches == [1, 2]
-
-
 def test_no_task_is_made(bench: Bench) -> None:
     endpoint = bench.endpoint()
     seen: list[int] = []

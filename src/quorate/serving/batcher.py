@@ -1,8 +1,8 @@
 """Batches what is already waiting: requests that want the same unit at the same time share one run of it.
 
-A lone request never waits for company. On the event loop what one turn brings is joined, and what has come by the time
-that was read; in threads and member processes what arrives during a run makes up the next one. How much is joined
-follows the measured cost: as many rows as make a row notably cheaper, and no more than the lane should be held for.
+A lone request never waits for company. On the event loop the runs of one turn are joined; in threads and member
+processes what arrives during a run makes up the next one. How much is joined follows the measured cost: as many rows
+as make a row notably cheaper, and no more than the lane should be held for.
 
 A run that fails is halved until the item that spoils it is alone. An item whose request has left, or whose deadline
 has come, is not run.
@@ -32,10 +32,6 @@ MAX_ROWS = 1024
 GRACE_S = 0.005
 """What runs on the event loop is so quick that a deadline which has just passed is no reason to refuse an answer."""
 _RECENT = 0.1  # the weight of the newest measurement
-GATHER_S = 0.001
-"""How long the loop goes on reading before it runs what it has read, where every look brings more."""
-HOLD_S = 0.001
-"""How long what has come waits for the answers before it to be recorded; a disk that is slower delays no run."""
 TURN_S = 0.005
 """How long the event loop runs what is in line before it reads again: less, and under load it would only read."""
 HOLD_MS = 20.0
@@ -76,9 +72,6 @@ class Batcher:
         self._inline: Line[Work] = Line()
         self._line: Line[Work] = Line()
         self._scheduled = False
-        self._held = 0
-        self._held_until = 0.0
-        self._waking: asyncio.TimerHandle | None = None
         self._afterwards: list[Callable[[], None]] = []
         self._runs: dict[asyncio.Task[None], Run] = {}
         self._prepare_ms = 0.0  # a row, where that is done here
@@ -129,7 +122,7 @@ class Batcher:
         self._inline.put(work)
         if not self._scheduled:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._gather, 0, self._clock.monotonic() + GATHER_S)
+            asyncio.get_running_loop().call_soon(self._turn)
 
     def _take(self, line: Line[Work], limit: int) -> list[Work]:
         """The next works that are still wanted."""
@@ -147,31 +140,6 @@ class Batcher:
 
     # --- on the event loop ---
 
-    def _gather(self, before: int, until: float) -> None:
-        """Let the loop look at its sockets once more, as long as that brings company: what was read took longer than a
-        look, and a run costs as much as several rows more in it."""
-        rows = self._inline.rows
-        if self._held and self._clock.monotonic() < self._held_until:
-            self._waking = asyncio.get_running_loop().call_later(HOLD_S, self._turn)
-        elif before < rows < self._at_once() and self._clock.monotonic() < until:
-            asyncio.get_running_loop().call_soon(self._gather, rows, until)
-        else:
-            self._turn()
-
-    def hold(self) -> None:
-        """The answers of a run are being recorded. What comes now would be recorded after them, so it may as well run
-        after them, together with what those who get these answers ask next; it waits for ``HOLD_S`` at most."""
-        self._held += 1
-        self._held_until = self._clock.monotonic() + HOLD_S
-
-    def release(self) -> None:
-        """They are recorded, and sent."""
-        self._held -= 1
-        if self._waking is not None and not self._held:
-            self._waking.cancel()
-            self._waking = None
-            asyncio.get_running_loop().call_soon(self._gather, 0, self._clock.monotonic() + GATHER_S)
-
     def _at_once(self) -> int:
         """Rows that one run on the loop may have: a millisecond's, or what takes twice as long as a lone one.
 
@@ -183,7 +151,6 @@ class Batcher:
     def _turn(self) -> None:
         """Run what this turn of the loop brought, as far as the loop should be held; the rest next turn."""
         assert isinstance(self.unit, InProcessUnit)  # noqa: S101 - others are never put in line here
-        self._waking = None
         until = self._clock.monotonic() + TURN_S
         while True:
             works = self._take(self._inline, self._at_once())

@@ -198,7 +198,6 @@ class PromptDesk:
         bodies = self._show(endpoint, decisions)
         payloads = [plane.recorded(endpoint, asked.call, made) for asked, made in zip(group, decisions, strict=True)]
         kept = plane.journal.append_many(payloads, on_full=endpoint.route.on_full)
-        group[0].batcher.hold()
         kept.add_done_callback(partial(self._kept, endpoint, group, decisions, bodies))
 
     @staticmethod
@@ -216,7 +215,6 @@ class PromptDesk:
         written: asyncio.Future[int],
     ) -> None:
         """The first ``written`` decisions are in the journal; of the others the endpoint says what becomes."""
-        group[0].batcher.release()  # from the loop's next turn on
         kept = written.result()
         plane, meters = self._plane, self._plane.meters
         shed = endpoint.route.on_full == "shed"
