@@ -21,7 +21,7 @@ PATHS = ("/outcomes", "/replay", "/switches", "/captures")
 DESKTOP, PHONE = {"width": 1280, "height": 820}, {"width": 390, "height": 844}
 ENDPOINTS = """
 endpoints:
-  digits:
+  numbers:
     pool: digits
     strategies: {soft-vote: {kind: vote}, hard-vote: {kind: vote, voting: hard}, best: {kind: single, member: svm}}
     policy: {kind: split, weights: {soft-vote: 1, hard-vote: 1}}
@@ -38,7 +38,7 @@ def ask(site: Any, number: int) -> str:
     """One answer; its id."""
     pixels = np.random.default_rng(number).integers(0, 256, (8, 8)).tolist()
     body = {"instances": [pixels], "context": {"user": "ann" if number % 4 == 0 else "bob"}}
-    return str(site.http.post(f"{site.url}/v1/endpoints/digits/predict", json=body).json()["id"])
+    return str(site.http.post(f"{site.url}/v1/endpoints/numbers/predict", json=body).json()["id"])
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def site(module_server: Callable[..., Any], module_digits: Path) -> Any:
 
 
 def judged(site: Any) -> int:
-    report = site.http.get(f"{site.control}/v1/endpoints/digits/report").json()
+    report = site.http.get(f"{site.control}/v1/endpoints/numbers/report").json()
     return sum(each["judged_rows"] for each in report["strategies"])
 
 
@@ -69,8 +69,8 @@ def ready(page: Any) -> None:
 def at(site: Any, visit: Callable[..., Any]) -> Callable[..., Any]:
     """Open a page of an endpoint, and wait until it has looked."""
 
-    def open_page(path: str, endpoint: str = "digits") -> Any:
-        page = visit(f"{site.console}{path}?endpoint={endpoint}")
+    def open_page(path: str, endpoint: str = "numbers", **context: Any) -> Any:
+        page = visit(f"{site.console}{path}?endpoint={endpoint}", **context)
         page.set_default_timeout(60_000)
         ready(page)
         return page
@@ -150,7 +150,7 @@ def test_a_switch_is_planned_made_and_reported(site: Any, at: Any) -> None:
     applied = site.http.post(
         f"{site.control}/v1/endpoints/apply", content=changed, headers={"content-type": "application/yaml"}
     )
-    assert applied.json()["changed"] == ["digits"], applied.text
+    assert applied.json()["changed"] == ["numbers"], applied.text
     report = page.get_by_test_id("switch")
     report.get_by_text("revision 2 took the place of revision 1").wait_for()
     page.get_by_test_id("promised").get_by_text("Planned").wait_for()
@@ -211,7 +211,7 @@ def test_pages_keep_their_figures_while_control_is_restarted(site: Any, at: Any)
 def test_everybody_can_use_it(at: Any, path: str) -> None:
     """axe, light and dark, on a desktop and a phone; no sideways scrolling, nothing too small to touch."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
-    page = at(path)
+    page = at(path, reduced_motion="reduce")  # colours that are on their way are no colours
     for screen in (DESKTOP, PHONE):
         page.set_viewport_size(screen)
         for scheme in ("light", "dark"):
