@@ -198,7 +198,7 @@ def test_with_keys_one_logs_in(
     other.locator("[data-testid=right]").click()
     other.get_by_text("it needs the role outcome").wait_for()
     other.goto(f"{running.console}/overview")
-    other.get_by_text("The overview needs a key with the role operate").wait_for()
+    other.get_by_text("This needs a key with the role operate").wait_for()
 
     page.get_by_role("button", name="Log out").click()
     page.get_by_label("API key").wait_for()

@@ -18,8 +18,8 @@ from nicegui.page import page
 from quorate.console.apis import Apis
 from quorate.console.control import Control, ControlGone, ControlRefused
 from quorate.console.evidence.importing import ImportForm
-from quorate.console.evidence.looking import Looking
 from quorate.console.evidence.outcomes import OutcomesPage
+from quorate.console.parts.looking import Looking
 from quorate.console.session import Session
 
 SECRET = "Endpoint 'e' is under experiment 'trial', which hides its arms until the verdict."

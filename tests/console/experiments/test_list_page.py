@@ -100,7 +100,7 @@ def test_what_was_known_stays_while_control_is_away(apis: Any, experiment: Any, 
         assert "waits" in said(whole)
         apis.answers[LIST] = ControlRefused("no", 403)
         await page.look()
-        assert "Experiments need a key with the role operate." in said(whole)
+        assert "This needs a key with the role operate." in said(whole)
         apis.answers[LIST] = good
         await page.look()
         assert "Live:" in said(whole)

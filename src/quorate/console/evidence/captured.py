@@ -12,8 +12,8 @@ from quorate.console.elements import Node
 from quorate.console.evidence.capture_boards import DeclaredBoard, HeldBoard
 from quorate.console.evidence.dataset_board import DatasetBoard
 from quorate.console.evidence.erasure_board import ErasureBoard
-from quorate.console.evidence.looking import Looking
 from quorate.console.evidence.outcomes import settings
+from quorate.console.parts.looking import Looking
 from quorate.console.session import Session
 
 EVERY_S = 3.0

@@ -9,9 +9,9 @@ from quorate.console import words
 from quorate.console.catalogue import Endpoint
 from quorate.console.control import ControlGone, ControlRefused
 from quorate.console.elements import Node
-from quorate.console.evidence.looking import refused
 from quorate.console.evidence.table import Cell, Column, Line, Table
 from quorate.console.evidence.wording import when
+from quorate.console.parts.looking import refused
 
 Send = Callable[..., Awaitable[Any]]
 GONE = "Control is not reachable; it is started again by itself. Try once more in a moment."

@@ -10,9 +10,9 @@ from quorate.console.catalogue import Endpoint
 from quorate.console.control import ControlGone, ControlRefused
 from quorate.console.elements import Node
 from quorate.console.evidence.dataset_board import GONE, Send
-from quorate.console.evidence.looking import refused
 from quorate.console.evidence.table import Cell, Column, Line, Table
 from quorate.console.evidence.wording import when
+from quorate.console.parts.looking import refused
 
 EMPTY = "Nobody was erased here yet."
 WORD = "erase"

@@ -11,11 +11,11 @@ from quorate.console.apis import Apis
 from quorate.console.control import ControlRefused
 from quorate.console.elements import Node
 from quorate.console.evidence.delay_board import DelayBoard
-from quorate.console.evidence.looking import Looking
 from quorate.console.evidence.source_boards import CompletenessBoard, ContestedBoard, SourcesBoard
 from quorate.console.evidence.time_board import TimeBoard
 from quorate.console.evidence.value_board import ValueBoard
 from quorate.console.evidence.wording import lasting
+from quorate.console.parts.looking import Looking
 from quorate.console.session import Session
 
 EVERY_S = 10.0

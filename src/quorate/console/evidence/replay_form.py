@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 from quorate.console.catalogue import Endpoint
 from quorate.console.control import ControlGone, ControlRefused
 from quorate.console.elements import Node
-from quorate.console.evidence.looking import refused
 from quorate.console.evidence.wording import named
+from quorate.console.parts.looking import refused
 
 PERIODS = (("604800", "the last 7 days"), ("86400", "the last 24 hours"), ("3600", "the last hour"),
            ("", "everything that is kept"), ("between", "between two times"))  # fmt: skip

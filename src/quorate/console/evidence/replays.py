@@ -10,11 +10,11 @@ from quorate.console.apis import Apis
 from quorate.console.catalogue import Endpoint
 from quorate.console.control import ControlRefused
 from quorate.console.elements import Node
-from quorate.console.evidence.looking import Looking, refused
 from quorate.console.evidence.replay_answer import ReplayAnswer
 from quorate.console.evidence.replay_form import Candidate, ReplayForm
 from quorate.console.evidence.replay_words import OPEN, line, scales
 from quorate.console.evidence.table import Column, Table
+from quorate.console.parts.looking import Looking, refused
 from quorate.console.session import Session
 
 EVERY_S = 2.0

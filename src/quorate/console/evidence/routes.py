@@ -18,11 +18,11 @@ from quorate.console.catalogue import Endpoint
 from quorate.console.control import ControlGone, ControlRefused
 from quorate.console.evidence.captured import CapturedPage
 from quorate.console.evidence.importing import ImportForm
-from quorate.console.evidence.looking import refused
 from quorate.console.evidence.outcomes import OutcomesPage
 from quorate.console.evidence.replays import ReplayPage
 from quorate.console.evidence.switches import SwitchesPage
 from quorate.console.parts.frame import frame
+from quorate.console.parts.looking import refused
 from quorate.console.session import Session, Sessions
 from quorate.errors import QuorateError
 from quorate.web.limits import ClientDisconnected, read_body

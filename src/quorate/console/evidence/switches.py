@@ -9,10 +9,10 @@ from quorate.console.apis import Apis
 from quorate.console.catalogue import Endpoint
 from quorate.console.control import ControlGone, ControlRefused
 from quorate.console.elements import Node
-from quorate.console.evidence.looking import Looking, refused
 from quorate.console.evidence.switch_report import PlanReport, SwitchReport
 from quorate.console.evidence.table import Cell, Column, Line, Table
 from quorate.console.evidence.wording import when
+from quorate.console.parts.looking import Looking, refused
 from quorate.console.session import Session
 
 EVERY_S = 10.0

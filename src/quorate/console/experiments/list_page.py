@@ -7,13 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from nicegui import ui
-
 from quorate.console import words
 from quorate.console.apis import Apis
 from quorate.console.elements import Node
 from quorate.console.experiments import said
-from quorate.console.experiments.live import Live
+from quorate.console.parts.looking import Looking
 from quorate.console.session import Session
 
 EVERY_S = 3.0
@@ -46,7 +44,7 @@ class ExperimentsPage:
                 "Plan an experiment",
                 href=f"/experiments/new?{urlencode({'endpoint': endpoint})}",
             )
-        self._live = Live(now)
+        self._looking = Looking(self._look, now, every_s=EVERY_S)
         with Node("div", "modes filters", role="group", aria_label="Which experiments", hidden=True) as self._filters:
             self._buttons = {state: self._button(state, title) for state, title in FILTERS}
         self._none = Node("div", "card empty", hidden=True, data_testid="empty")
@@ -63,7 +61,6 @@ class ExperimentsPage:
         self._list = Node("ol", "experiments", data_testid="experiments")
         self._more = Node("button", "", "Older ones", type="button", hidden=True)
         self._more.on("click", self._show_older, [])
-        ui.timer(EVERY_S, self.look)
 
     def _button(self, state: str, title: str) -> Node:
         button = Node("button", "", title, type="button", aria_pressed="true" if state == "" else "false")
@@ -72,7 +69,7 @@ class ExperimentsPage:
 
     async def look(self) -> None:
         """Read the list again and show it."""
-        await self._live.look(self._look)
+        await self._looking.again()
 
     async def _look(self) -> str:
         newest: list[dict[str, Any]] = await self._get(f"/v1/experiments?limit={PAGE}")
@@ -99,7 +96,7 @@ class ExperimentsPage:
             self._older += await self._get(f"/v1/experiments?limit={PAGE}&before={oldest['id']}")
             return await self._look()
 
-        await self._live.look(look)
+        await self._looking.again(look)
 
     def _choose(self, state: str) -> None:
         self._filter = state

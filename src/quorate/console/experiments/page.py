@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
-from nicegui import ui
 from nicegui.client import Client
 
 from quorate.console import words
@@ -16,9 +15,9 @@ from quorate.console.control import ControlGone, ControlRefused
 from quorate.console.elements import Node
 from quorate.console.experiments import said
 from quorate.console.experiments.actions import Action, Actions, possible
-from quorate.console.experiments.live import Live, problem_of
 from quorate.console.experiments.manager import manager
 from quorate.console.experiments.statistician import registered, statistician
+from quorate.console.parts.looking import Looking, problem_of
 from quorate.console.session import Session
 
 EVERY_S = 2.0
@@ -50,7 +49,7 @@ class ExperimentPage:
         self._found: dict[str, Any] | None = None
         self._busy = False
         self._head(id)
-        self._live = Live(now)
+        self._looking = Looking(self._look, now, every_s=EVERY_S)
         self._told = Node("p", "told-line", "", role="status", data_testid="told", hidden=True)
         self._wrong = Node("p", "problem", "", role="alert", data_testid="problem", hidden=True)
         with Node("section", "card verdict-card", aria_label="Verdict") as self._verdict:
@@ -63,7 +62,6 @@ class ExperimentPage:
                 current = {"aria_current": "page"} if name == reader else {}
                 Node("a", "", title, href=f"/experiments/{id}?for={name}", **current)
         self._report = Node("div", "parts", data_testid="report")
-        ui.timer(EVERY_S, self.look)
 
     def _head(self, id: str) -> None:
         with Node("div", "head"):
@@ -106,7 +104,7 @@ class ExperimentPage:
 
     async def look(self) -> None:
         """Read what is new and show it."""
-        await self._live.look(self._look)
+        await self._looking.again()
 
     async def _look(self) -> str:
         key, control = self._session.key, self._apis.control

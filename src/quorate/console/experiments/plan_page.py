@@ -15,8 +15,8 @@ from quorate.console.control import ControlGone, ControlRefused
 from quorate.console.elements import Node
 from quorate.console.experiments.answers import PlanAnswer, TestAnswer
 from quorate.console.experiments.form import Form
-from quorate.console.experiments.live import problem_of
 from quorate.console.experiments.typed import Reader, Typed, empty, field_of, typed
+from quorate.console.parts.looking import problem_of
 from quorate.console.session import Session
 
 PLAN_TIMEOUT_S = 60.0

@@ -19,10 +19,10 @@ from quorate.console.catalogue import Endpoint
 from quorate.console.control import ControlGone, ControlRefused
 from quorate.console.elements import Node
 from quorate.console.experiments.list_page import ExperimentsPage
-from quorate.console.experiments.live import problem_of
 from quorate.console.experiments.page import READERS, REPORT_TIMEOUT_S, ExperimentPage
 from quorate.console.experiments.plan_page import PlanPage
 from quorate.console.parts.frame import frame
+from quorate.console.parts.looking import problem_of
 from quorate.console.session import Session, Sessions
 
 Open = Callable[[Request, str | None], Awaitable[tuple[Session, tuple[Endpoint, ...], str] | Response]]

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from nicegui import ui
-
 from quorate.console import words
 from quorate.console.apis import Apis
-from quorate.console.control import ControlGone, ControlRefused
 from quorate.console.elements import Node
 from quorate.console.experiments.board import ExperimentBoard
 from quorate.console.parts.boards import LearnerBoard, MembersBoard, ProblemsBoard, StrategiesBoard, TrafficBoard
+from quorate.console.parts.looking import Looking
 from quorate.console.session import Session
 
 EVERY_S = 2.0
@@ -34,14 +31,8 @@ class Watch:
         self._apis = apis
         self._session = session
         self._endpoint = endpoint
-        self._now = now
-        self._good_at: float | None = None
-        self._began = now()
-        self._looking = False
         Node("h1", "unseen", f"How {endpoint} does")
-        with Node("p", "status", role="status") as self._status:
-            self._dot = Node("span", "dot", aria_hidden="true")
-            self._line = Node("span", "", "Looking …", data_testid="status")
+        self._looking = Looking(self._look, now, every_s=EVERY_S)
         with Node("dl", "tiles"):
             self._tiles = {key: _tile(title) for key, title in TILES}
         with Node("div", "board"):
@@ -51,49 +42,25 @@ class Watch:
             self._learner = LearnerBoard()
             self._experiment = ExperimentBoard(endpoint)
             self._members = MembersBoard()
-        ui.timer(EVERY_S, self.look)
 
     async def look(self) -> None:
-        """Read the overview and show it; one look at a time."""
-        if self._looking:
-            return
-        self._looking = True
-        try:
-            key, path = self._session.key, f"/v1/endpoints/{self._endpoint}/overview"
-            found = await self._read(path, key)
-            learner = await self._read(f"/v1/endpoints/{self._endpoint}/learner", key) if found["learns"] else None
-            experiments = await self._read(f"/v1/experiments?endpoint={self._endpoint}&limit=20", key)
-        except ControlGone:
-            since = self._now() - (self._began if self._good_at is None else self._good_at)
-            kept = " These are the last figures." if self._good_at is not None else ""
-            self._say(f"Control is not reachable since {words.ago(since)}; trying again.{kept}", "bad")
-        except ControlRefused as error:
-            if error.status in (401, 403):
-                self._say("The overview needs a key with the role operate.", "bad")
-            else:
-                self._say(f"{error.message} Trying again.", "bad")
-        except asyncio.CancelledError:
-            return
-        else:
-            self._good_at = self._now()
-            self._show(found)
-            self._learner.show(learner, found["now"])
-            self._experiment.show(experiments, found["now"])
-        finally:
-            self._looking = False
+        """Read the overview and show it."""
+        await self._looking.again()
+
+    async def _look(self) -> str:
+        key, path = self._session.key, f"/v1/endpoints/{self._endpoint}/overview"
+        found = await self._read(path, key)
+        learner = await self._read(f"/v1/endpoints/{self._endpoint}/learner", key) if found["learns"] else None
+        experiments = await self._read(f"/v1/experiments?endpoint={self._endpoint}&limit=20", key)
+        self._show(found)
+        self._learner.show(learner, found["now"])
+        self._experiment.show(experiments, found["now"])
+        return f"Live: the last {found['minutes']} minutes, looked at every {EVERY_S:g} s."
 
     async def _read(self, path: str, key: str | None) -> Any:
         return await self._apis.shared((path, key), lambda: self._apis.control.get(path, key))
 
-    def _say(self, line: str, state: str) -> None:
-        self._line.say(line)
-        self._status.flag("stale", state == "bad")
-        for name in ("good", "bad"):
-            self._dot.flag(name, name == state)
-
     def _show(self, found: dict[str, Any]) -> None:
-        minutes = found["minutes"]
-        self._say(f"Live: the last {minutes} minutes, looked at every {EVERY_S:g} s.", "good")
         requests = found["requests"]
         last = found["timeline"][-2:]
         figures = {

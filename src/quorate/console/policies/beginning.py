@@ -11,7 +11,7 @@ from nicegui.events import GenericEventArguments
 from quorate.console import words
 from quorate.console.control import ControlGone, ControlRefused
 from quorate.console.elements import Node
-from quorate.console.evidence.looking import refused
+from quorate.console.parts.looking import refused
 from quorate.console.policies.example import GONE
 
 Send = Callable[[str], Awaitable[Any]]

@@ -11,7 +11,7 @@ from nicegui.client import Client
 from quorate.console.apis import Apis
 from quorate.console.control import ControlRefused
 from quorate.console.elements import Node
-from quorate.console.evidence.looking import Looking
+from quorate.console.parts.looking import Looking
 from quorate.console.policies.beginning import FOCUS, BeginBoard
 from quorate.console.policies.learner_boards import ArmsBoard, GuardBoard, SharesBoard
 from quorate.console.session import Session

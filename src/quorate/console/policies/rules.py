@@ -7,7 +7,7 @@ from typing import Any
 
 from quorate.console.apis import Apis
 from quorate.console.elements import Node
-from quorate.console.evidence.looking import Looking
+from quorate.console.parts.looking import Looking
 from quorate.console.policies.decided import DecidedBoard
 from quorate.console.policies.example import ExampleForm
 from quorate.console.policies.rule_boards import RulesBoard

@@ -1,51 +1,54 @@
-"""A page that is looked at again and again: what it says while control answers, and while it does not."""
+"""Looking again and again: a status line that says how fresh the figures are, and what is wrong where they are not."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from nicegui import ui
+
 from quorate.console import words
 from quorate.console.control import ControlGone, ControlRefused
 from quorate.console.elements import Node
 
-Look = Callable[[], Awaitable[str]]
-"""Reads and shows what is new; returns what the status line says then."""
 
+class Looking:
+    """Calls ``look`` every ``every_s`` seconds, one call at a time; it returns what to say when all went well.
 
-class Live:
-    """A line that says how fresh the page is. What was shown stays while control is away."""
+    Where control is gone the page keeps what it shows and says since when; where it refuses, why.
+    """
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, look: Callable[[], Awaitable[str]], now: Callable[[], float], *, every_s: float) -> None:
+        self._look = look
         self._now = now
         self._began = now()
         self._good_at: float | None = None
-        self._looking = False
+        self._busy = False
         with Node("p", "status", role="status") as self._status:
             self._dot = Node("span", "dot", aria_hidden="true")
             self._line = Node("span", "", "Looking …", data_testid="status")
+        ui.timer(every_s, self.again, immediate=False)
 
-    async def look(self, look: Look) -> None:
-        """Look once, unless a look is under way."""
-        if self._looking:
+    async def again(self, look: Callable[[], Awaitable[str]] | None = None) -> None:
+        """Look now, unless a look is under way; by ``look``, where this one is to be another."""
+        if self._busy:
             return
-        self._looking = True
+        self._busy = True
         try:
-            line = await look()
+            line = await (look or self._look)()
         except ControlGone:
             since = self._now() - (self._began if self._good_at is None else self._good_at)
-            kept = " This is what was last known." if self._good_at is not None else ""
+            kept = " These are the last figures." if self._good_at is not None else ""
             self._say(f"Control is not reachable since {words.ago(since)}; trying again.{kept}", "bad")
         except ControlRefused as error:
-            denied = error.status in (401, 403)
-            self._say("Experiments need a key with the role operate." if denied else error.message, "bad")
+            self._say(refused(error), "bad")
         except asyncio.CancelledError:
             return
         else:
             self._good_at = self._now()
             self._say(line, "good")
         finally:
-            self._looking = False
+            self._busy = False
 
     def _say(self, line: str, state: str) -> None:
         self._line.say(line)
@@ -58,6 +61,13 @@ def problem_of(error: ControlGone | ControlRefused) -> str:
     """What went wrong with something that was asked for, in a sentence or two."""
     if isinstance(error, ControlGone):
         return "Control is not reachable, or took too long. It is started again by itself; try once more in a moment."
-    if error.status in (401, 403):
-        return "This needs a key with the role operate."
+    return refused(error)
+
+
+def refused(error: ControlRefused, role: str = "operate") -> str:
+    """Why control does not tell or do something, in words."""
+    if error.status == 401:
+        return "Your API key is not valid any more. Log in again with another one."
+    if error.status == 403:
+        return f"This needs a key with the role {role}."
     return error.message
