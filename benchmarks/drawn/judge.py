@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from benchmarks.drawn import STYLES, Drawn
@@ -17,6 +18,7 @@ from quorate.control.revisions.resolve import resolve
 from quorate.core.stats.intervals import Interval, wilson
 from quorate.home import Home
 from quorate.preprocess import Pipeline
+from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
 from quorate.spec import load
 from quorate.training.evaluate import LEVEL, combined
@@ -88,22 +90,24 @@ def judge(home: Home, drawn: Drawn, ways: Sequence[str] = WAYS) -> Judged:
     routing = resolve(load(home.config.read_bytes(), home.config), registry).routing
     pool, endpoint = routing.pools[0], routing.endpoints[0]
     names = [member.name for member in pool.members]
+    manifests = {member.name: registry.manifest(f"{member.name}:{member.version}") for member in pool.members}
     truth = np.array([pool.signature.output.classes.index(label) for label in drawn.labels.tolist()])
+    raw = {"image": list(drawn.pictures)}
     right: dict[str, dict[str, NDArray[np.bool_]]] = {}
     for way in ways:
-        outputs = _outputs(registry, [f"{m.name}:{m.version}" for m in pool.members], drawn.pictures, way)
+        behind = {n: structs.replace(m, preprocess=prepared(m.preprocess, way)) for n, m in manifests.items()}
+        outputs = _outputs(registry, list(behind.values()), drawn.pictures)
         found = {name: outputs[:, index] for index, name in enumerate(names)}
         for strategy in endpoint.strategies:
             seen = outputs[:, [names.index(member) for member in strategy.members]]
-            found[strategy.name] = combined(strategy, seen, registry)
+            found[strategy.name] = combined(strategy, seen, registry, behind[strategy.members[0]], raw)
         right[way] = {name: output.argmax(axis=1) == truth for name, output in found.items()}
     return Judged(drawn, tuple(names), tuple(strategy.name for strategy in endpoint.strategies), right)
 
 
-def _outputs(registry: Registry, refs: Sequence[str], pictures: Sequence[bytes], way: str) -> NDArray[np.float32]:
+def _outputs(registry: Registry, manifests: Sequence[Manifest], pictures: Sequence[bytes]) -> NDArray[np.float32]:
     """All members' outputs ``[n, m, k]``; pictures are decoded and prepared once for all members that agree how."""
-    manifests = [registry.manifest(ref) for ref in refs]
-    pipelines = [Pipeline.from_spec(prepared(manifest.preprocess, way)) for manifest in manifests]
+    pipelines = [Pipeline.from_spec(manifest.preprocess) for manifest in manifests]
     sessions = [plugins.load("runtimes", m.format)().load(registry.artifact(m)) for m in manifests]
     parts = []
     try:
