@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROJECT ?= examples/digits-cnn
 
-.PHONY: serve train test test-fast test-slow lint types check lock check-clients check-api clean help
+.PHONY: serve train test test-slow lint types check lock check-clients check-api clean help
 
 help:  ## Show the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -35,19 +35,16 @@ train: $(VENV)/.serve  ## Train the pool anew where data or code changed.
 # slow ones of tests/e2e do not come last. Bytecode is kept even where the environment says otherwise: hundreds of
 # processes start, and each would compile the package anew. All cores are taken, so more threads for linear algebra
 # would only wait for each other.
-test test-fast test-slow: export PYTHONDONTWRITEBYTECODE :=
-test test-fast test-slow: export OPENBLAS_NUM_THREADS := 1
-test test-fast test-slow: export OMP_NUM_THREADS := 1
+test test-slow: export PYTHONDONTWRITEBYTECODE :=
+test test-slow: export OPENBLAS_NUM_THREADS := 1
+test test-slow: export OMP_NUM_THREADS := 1
 JOBS ?= auto
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-test: $(VENV)/.dev  ## Run the whole test suite.
-	$(PYTEST) $(ARGS)
-
-test-fast: $(VENV)/.dev  ## Run what takes seconds.
+test: $(VENV)/.dev  ## Run the test suite, but for what takes minutes.
 	$(PYTEST) -m 'not slow' $(ARGS)
 
-test-slow: $(VENV)/.dev  ## Run what takes minutes.
+test-slow: $(VENV)/.dev  ## Run the rest of it: pages in a browser, killed processes, sick disks, whole examples.
 	$(PYTEST) -m slow $(ARGS)
 
 lint: $(VENV)/.dev  ## Lint and check the format.
@@ -73,7 +70,7 @@ check-alerts: $(VENV)/.dev  ## Check the dashboard and the alert rules with prom
 	@rm -f build-promtool.log
 	$(BIN)/python -m pytest -q tests/deploy
 
-check: lint types test  ## Everything CI runs.
+check: lint types test test-slow  ## Everything CI runs.
 
 .venvs/%/.made: requirements/clients-%.txt
 	$(PYTHON) -m venv .venvs/$*

@@ -20,7 +20,7 @@ from quorate.core.types import State
 from quorate.home import Home
 from quorate.registry.registry import Registry
 
-pytestmark = pytest.mark.xdist_group("e2e-dynamic")
+pytestmark = pytest.mark.slow
 
 QUORATE = (sys.executable, "-P", "-c", "from quorate.cli import main; main()")
 TRAIN = """

@@ -20,6 +20,8 @@ from quorate.clock import SystemClock
 from quorate.home import Home
 from quorate.registry.registry import Registry
 
+pytestmark = pytest.mark.slow
+
 PAGE = (Path(__file__).parents[2] / "docs" / "experiments.md").read_text("utf-8")
 RATES = {"1": 0.55, "0": 0.85}
 """How often each label is right: 1 is what the strategy ``current`` answers, 0 what ``candidate`` does."""

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from sklearn.datasets import load_digits
 
 from quorate.client import Learners
 from quorate.ids import DecisionId
+
+pytestmark = pytest.mark.slow
 
 POLICY = """
 pools:

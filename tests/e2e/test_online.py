@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from sklearn.datasets import load_digits
+
+pytestmark = pytest.mark.slow
 
 ONLINE = """
 pools:

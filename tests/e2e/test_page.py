@@ -23,6 +23,8 @@ LABEL = "[data-testid=label]"
 FLAT = """
 import numpy as np
 
+pytestmark = pytest.mark.slow
+
 def predict(size, rooms, city, garden):
     dear = (size > 100) | (city == "Oslo") | garden
     return np.stack([1.0 - dear, dear], 1).astype(np.float32) * 0.8 + 0.1

@@ -11,6 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SEVEN = Path(__file__).parents[2] / "examples" / "digits" / "samples" / "7.png"
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 LABEL = "[data-testid=label]"

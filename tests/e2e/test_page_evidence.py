@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.xdist_group("e2e-page-evidence")
+pytestmark = pytest.mark.slow
 
 SAMPLES = Path(__file__).parents[2] / "examples" / "digits" / "samples"
 PATHS = ("/outcomes", "/replay", "/switches", "/captures")

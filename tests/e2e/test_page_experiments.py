@@ -20,7 +20,7 @@ from quorate.clock import SystemClock
 from quorate.home import Home
 from quorate.registry.registry import Registry
 
-pytestmark = pytest.mark.xdist_group("e2e-page-experiments")
+pytestmark = pytest.mark.slow
 
 DESKTOP, PHONE = {"width": 1280, "height": 820}, {"width": 390, "height": 844}
 DIFFER, ALIKE = {"1": 0.5, "0": 0.95}, {"1": 0.7, "0": 0.7}
@@ -156,8 +156,10 @@ def test_planned_started_watched_and_stopped(site: Any, visit: Callable[..., Any
     page.locator("[data-part=registration]", has_text="5,000 units with an outcome or 3 days").wait_for()
     page.get_by_role("link", name="Change it").click()
     page.get_by_role("heading", name="Change page-trial before it starts").wait_for()
+    assert field(page, "stop.max_units").input_value() == "5000"
     field(page, "stop.max_units").fill("6000")
     page.get_by_role("button", name="Register this instead").click()
+    live(page)
     page.locator("[data-part=registration]", has_text="6,000 units").wait_for()
     page.get_by_role("button", name="Start", exact=True).click()
     page.keyboard.press("Escape")  # asked, and thought better of it

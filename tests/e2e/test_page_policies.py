@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sklearn.datasets import load_digits
 
-pytestmark = pytest.mark.xdist_group("e2e-page-policies")
+pytestmark = pytest.mark.slow
 
 MORE = """
   ruled:
@@ -228,7 +228,7 @@ def test_axe_finds_nothing_and_phones_need_no_sideways_scrolling(site: Any, visi
     page.get_by_label("tier").fill("gold")
     page.get_by_label("input.rows").fill("3")
     page.locator("[data-testid=try]").click()
-    page.get_by_text("Rule 1 fires").wait_for()
+    page.locator("[data-testid=tried]", has_text="Rule 1 fires").wait_for()
     page.get_by_text("Rows, and more of the context").click()
     page.locator("[data-testid=tried-rules] summary").first.click()
     check(axe, page)

@@ -10,8 +10,11 @@ import subprocess
 import threading
 
 import psutil
+import pytest
 
 from quorate.home import Home
+
+pytestmark = pytest.mark.slow
 
 BODY = {"instances": [[[0] * 8] * 8]}
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = Path(__file__).parents[2] / "examples" / "digits" / "samples"
 ENDPOINT = """
   replayed:
