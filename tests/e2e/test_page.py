@@ -18,12 +18,12 @@ from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.training.register import register_model
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = Path(__file__).parents[2] / "examples" / "digits" / "samples"
 LABEL = "[data-testid=label]"
 FLAT = """
 import numpy as np
-
-pytestmark = pytest.mark.slow
 
 def predict(size, rooms, city, garden):
     dear = (size > 100) | (city == "Oslo") | garden
