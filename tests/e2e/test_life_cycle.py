@@ -228,11 +228,12 @@ def test_not_one_request_fails(server: Any, tmp_path: Path, keep: bool) -> None:
 def test_what_cannot_start_replaces_nobody(server: Any, tmp_path: Path) -> None:
     running = server(project(tmp_path / "site", 1))
     before = running.pids()
-    current = running.project / ".quorate" / "snapshot" / "CURRENT"
-    kept = current.read_bytes()
-    current.unlink()  # a new worker cannot begin without
+    snapshot = running.project / ".quorate" / "snapshot"
+    manifest = snapshot / (snapshot / "CURRENT").read_text().strip()
+    kept = manifest.read_bytes()
+    manifest.write_bytes(b"{")  # a new worker cannot begin; control would repair a missing one
     done = upgrade(running.project)
-    current.write_bytes(kept)
+    manifest.write_bytes(kept)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "the old ones go on" in done.stdout
     assert running.pids() == before

@@ -179,9 +179,13 @@ def test_planned_started_watched_and_stopped(site: Any, visit: Callable[..., Any
     site.until(drawn, within=60, what=lambda: str(page.locator(".page").inner_text()))
     page.locator("[data-testid=so-far]", has_text="between").wait_for()
     units = page.locator("[data-testid=units]").inner_text()
-    os.kill(site.pid("control"), signal.SIGKILL)
-    page.locator("[data-testid=status]", has_text="Control is not reachable").wait_for()
-    assert page.locator("[data-testid=units]").inner_text() == units
+    stopped = site.pid("control")
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        page.locator("[data-testid=status]", has_text="Control is not reachable").wait_for()
+        assert page.locator("[data-testid=units]").inner_text() == units
+    finally:
+        os.kill(stopped, signal.SIGKILL)
     live(page)
     page.get_by_role("button", name="Stop", exact=True).click()
     page.locator("[data-testid=confirm-stop]").click()

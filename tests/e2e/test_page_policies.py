@@ -224,7 +224,7 @@ def test_the_pages_come_back_after_control_does(site: Any, rules: Any, learner: 
 
 def test_axe_finds_nothing_and_phones_need_no_sideways_scrolling(site: Any, visit: Callable[..., Any]) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
-    page = visit(f"{site.console}/rules?endpoint=ruled")
+    page = visit(f"{site.console}/rules?endpoint=ruled", reduced_motion="reduce")  # colours on their way are no colours
     page.get_by_label("tier").fill("gold")
     page.get_by_label("input.rows").fill("3")
     page.locator("[data-testid=try]").click()
@@ -246,7 +246,7 @@ def check(axe: Any, page: Any) -> None:
         wide, seen = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
         assert wide <= seen
         for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             # The framework's bar appears while the tool itself loads something.
             found = axe.Axe().run(page, context={"exclude": [["#q-loading-bar"]]}).response["violations"]
             serious = [one for one in found if one["impact"] in ("moderate", "serious", "critical")]
