@@ -213,7 +213,9 @@ def test_both_reports_are_shown_and_downloaded(site: Any, visit: Callable[..., A
     page.get_by_role("link", name="Method and data").click()
     page.locator("[data-part=looks]").wait_for()
     text = page.locator("[data-testid=report]").inner_text()
-    for part in ("Intention to treat", data["digest"], "context.country", "sequential p ="):
+    said = {each["verdict"].replace("_", " ") for look in data["looks"] for each in look["body"]["comparisons"]}
+    assert said  # what every look said, be it one look or many
+    for part in ("Intention to treat", data["digest"], "context.country", "sequential p =", *said):
         assert part in text
     for name, expected in (("manager's report", "<!doctype html>"), ("everything as JSON", '{"id":')):
         with page.expect_download() as started:
