@@ -55,9 +55,6 @@ DRAIN_GRACE = 5.0
 RESERVED_FILES = 256
 """Open files that connections must leave for models, the journal and the rest."""
 THREADS = 4
-SWITCH_S = 0.001
-"""How long a thread waits for the interpreter before it insists. Answers wait for the journal's thread, which needs it
-twice a batch; under load the loop lets go of it only when asked, and Python's 5 ms would be added to every answer."""
 COLLECT_AFTER = 10_000
 """Objects that are made and not yet freed before the youngest are searched for cycles. What some hundred requests under
 way hold is fewer, and has no cycles; at Python's 700 a collection came with every run or two."""
@@ -156,7 +153,6 @@ class Worker:
         gc.collect()
         gc.freeze()  # what is loaded stays; collections need not walk it
         gc.set_threshold(COLLECT_AFTER)
-        sys.setswitchinterval(SWITCH_S)
         give_back_memory()
         chores = [
             asyncio.create_task(self._tick(plane, journal, server)),
