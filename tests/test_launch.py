@@ -40,3 +40,11 @@ def test_grpc_without_its_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ConfigError, match="pip install 'quorate\\[grpc\\]'") as raised:
         launch._grpc_port("127.0.0.1", 8003)
     assert raised.value.path == "server.grpc_port"
+
+
+def test_more_workers_than_cores_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quorate.serving.cores.available", lambda: 1)
+    assert launch._crowded(1) == []
+    (notice,) = launch._crowded(3)
+    assert notice.startswith("3 workers share 1 processor core, ")
+    assert "set server.workers to 1 " in notice

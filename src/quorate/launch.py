@@ -119,7 +119,7 @@ def _prepare(home: Home, config: Config, overrides: Overrides, lock: int) -> Lau
     control = (*command, "control", *common, "--port", str(control_port), "--workers", str(workers))
     control += ("--inference", f"http://{_near(host)}:{port}")
     children.append(ChildPlan("control", control))
-    notices = [*applied.notices, *_no_traces()]
+    notices = [*applied.notices, *_no_traces(), *_crowded(workers)]
     console_port = None
     if server.console if overrides.console is None else overrides.console:
         wanted = server.console_port if overrides.console_port is None else overrides.console_port
@@ -139,6 +139,20 @@ def _prepare(home: Home, config: Config, overrides: Overrides, lock: int) -> Lau
     plan_file = home.run / "launch.json"
     plan.save(plan_file)
     return Launch(plan, plan_file, lock, tuple(notices), host, port, control_port, console_port, grpc_port)
+
+
+def _crowded(workers: int) -> list[str]:
+    """A notice where workers must share cores: each then joins fewer requests in a run, and all answer fewer."""
+    from quorate.serving import cores
+
+    usable = cores.available()
+    if workers <= usable:
+        return []
+    return [
+        f"{workers} workers share {usable} processor core{'s' * (usable > 1)}, which makes batches smaller and answers "
+        f"fewer requests than {usable} worker{'s' * (usable > 1)} would; set server.workers to {usable} unless you want "
+        "spare processes."
+    ]
 
 
 def _no_traces() -> list[str]:
