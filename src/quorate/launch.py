@@ -148,11 +148,12 @@ def _crowded(workers: int) -> list[str]:
     usable = cores.available()
     if workers <= usable:
         return []
-    return [
-        f"{workers} workers share {usable} processor core{'s' * (usable > 1)}, which makes batches smaller and answers "
-        f"fewer requests than {usable} worker{'s' * (usable > 1)} would; set server.workers to {usable} unless you want "
-        "spare processes."
-    ]
+    plural = "s" * (usable > 1)
+    notice = (
+        f"{workers} workers share {usable} processor core{plural}, which makes batches smaller and answers fewer requests "
+        f"than {usable} worker{plural} would; set server.workers to {usable} unless you want spare processes."
+    )
+    return [notice]
 
 
 def _no_traces() -> list[str]:
