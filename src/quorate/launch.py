@@ -150,7 +150,7 @@ def _crowded(workers: int) -> list[str]:
         return []
     plural = "s" * (usable > 1)
     notice = (
-        f"{workers} workers share {usable} processor core{plural}, which makes batches smaller and answers fewer requests "
+        f"{workers} workers share {usable} processor core{plural}, which makes runs smaller and answers fewer requests "
         f"than {usable} worker{plural} would; set server.workers to {usable} unless you want spare processes."
     )
     return [notice]
