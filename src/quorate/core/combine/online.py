@@ -152,7 +152,9 @@ class Online(Combiner):
             return Told(0, {}, 0.0)
         names = (scores if state.meta["output"] == "scores" else values).names(tuple(members))
         trust = dict(zip(names, state.arrays["weights"].tolist(), strict=True))
-        return Told(int(state.arrays["rows"][0]), trust, layer.certificate(Layer.of(state.arrays)))
+        now = Layer.of(state.arrays)
+        losses = dict(zip(names, now.losses.tolist(), strict=True))
+        return Told(int(state.arrays["rows"][0]), trust, layer.certificate(now), losses, now.own)
 
     def worth(self, members: Sequence[str], state: State | None) -> tuple[float, ...]:
         """How far each member is trusted by itself; see :meth:`Combiner.worth`."""
