@@ -12,6 +12,7 @@ from benchmarks.harness.table import Row, render, save
 
 PARTS = {
     "audit": "benchmarks.decisions.audit",
+    "calibration": "benchmarks.decisions.calibration",
     "dynamic": "benchmarks.decisions.dynamic",
     "draw": "benchmarks.decisions.draw",
     "errors": "benchmarks.decisions.errors",

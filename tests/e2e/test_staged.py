@@ -326,4 +326,3 @@ def test_replay_knows_what_a_plan_would_have_asked(server: Any) -> None:
     assert (quick["reproduced"], quick["differing"]) == (2, 0)
     assert average["state"] == "failed"
     assert "members not run (2)" in average["error"]["message"], average
-

@@ -5,6 +5,9 @@ from __future__ import annotations
 from quorate.client.answers import Answer, EndpointInfo, Item, OutcomeReceipt, Prediction, Rejected, Tensor
 from quorate.client.asynchronous import AsyncClient
 from quorate.client.batches import BatchRow, RowError
+from quorate.client.calibration_requests import Refitted, Reliability
+from quorate.client.calibrations import Calibrations
+from quorate.client.calibrations_asynchronous import AsyncCalibrations
 from quorate.client.errors import QuorateClientError, RequestRefused, ServerFailed, ServerUnavailable, Shed
 from quorate.client.experiment_requests import Experiment
 from quorate.client.experiments import Experiments
@@ -23,12 +26,14 @@ from quorate.client.sync import Client
 
 __all__ = [
     "Answer",
+    "AsyncCalibrations",
     "AsyncClient",
     "AsyncExperiments",
     "AsyncJobs",
     "AsyncLearners",
     "AsyncPoolAudits",
     "BatchRow",
+    "Calibrations",
     "Client",
     "EndpointInfo",
     "Experiment",
@@ -43,8 +48,10 @@ __all__ = [
     "PoolAudits",
     "Prediction",
     "QuorateClientError",
+    "Refitted",
     "Regret",
     "Rejected",
+    "Reliability",
     "RequestRefused",
     "RowError",
     "ServerFailed",

@@ -101,6 +101,19 @@ class PoolRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_batch_rows: dict[str, int] = {}
 
 
+class CalibrationRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is done to a strategy's answers: version ``version`` of the fitted calibration ``state``, by its file map.
+
+    With ``refit`` it is fitted again when the lower limit of the calibration error is above ``above``.
+    """
+
+    state: str
+    version: int
+    files: dict[str, str]
+    refit: bool = False
+    above: float = 0.02
+
+
 class StrategyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A strategy: ``members`` are names in the pool, ``state`` the digest of its fitted state's file map.
 
@@ -117,6 +130,13 @@ class StrategyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     state: dict[str, str] | None = None
     interpretable: bool = False
     stages: tuple[tuple[str, ...], ...] = ()
+    calibrate: CalibrationRoute | None = None
+
+    @property
+    def fitted(self) -> tuple[dict[str, str], ...]:
+        """The file maps of what was fitted for it: its combiner's state, its calibration."""
+        found = (self.state, None if self.calibrate is None else self.calibrate.files)
+        return tuple(files for files in found if files is not None)
 
 
 class RewardRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

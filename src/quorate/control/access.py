@@ -24,10 +24,11 @@ ASKING = re.compile(r"/v1/models/[^/]+/preview")
 """Routes that ask about an input, as a prediction does, and change nothing."""
 
 WORKING = re.compile(
-    r"/v1/(jobs|replays|pool-audits|experiments)(/.*)?|/v1/endpoints/[^/]+/(switches/plan|rules/explain)"
+    r"/v1/(jobs|replays|pool-audits|experiments)(/.*)?"
+    r"|/v1/endpoints/[^/]+/(switches/plan|rules/explain|strategies/[^/]+/refit)"
 )
-"""Routes that operators use: jobs, replays, pool audits, experiments, plans, examples. What an experiment may serve an
-administrator has applied."""
+"""Routes that operators use: jobs, replays, pool audits, experiments, plans, examples, fitting calibrations again.
+What an experiment may serve an administrator has applied; a calibration moves no label."""
 
 
 class Access:

@@ -112,9 +112,9 @@ def _quantile(tally: Tally, q: float) -> float | None:
 
 def _others(endpoint: EndpointRoute, pool: PoolRoute, files: Files) -> list[tuple[str, health.FileState]]:
     found = [
-        (f"strategy '{strategy.name}'", files.state(strategy.state.values()))
+        (f"strategy '{strategy.name}'", files.state([digest for each in strategy.fitted for digest in each.values()]))
         for strategy in endpoint.strategies
-        if strategy.state is not None
+        if strategy.fitted
     ]
     if pool.graphs:
         state = files.state([graph.digest for graph in pool.graphs])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from quorate import plugins
 from quorate.codecs import learned
@@ -19,6 +20,8 @@ from quorate.serving.facts import Gatherer, Surroundings
 from quorate.serving.pool import LoadedPool
 from quorate.serving.strategy import LoadedStrategy
 from quorate.serving.treatment import Treatment
+
+NO_STATES: Mapping[str, State] = MappingProxyType({})
 
 
 class Choice:
@@ -46,6 +49,7 @@ class Choice:
 class LoadedEndpoint:
     """An endpoint at one revision; ``secret`` is the project's, from the snapshot.
 
+    ``states`` and ``calibrations`` are what was fitted for its strategies, by their names.
     ``on_combine(ms)`` is called for every combination of members' outputs, of a request or of a batch of them,
     ``on_rule(number)`` for every rule that fires (or ``otherwise``), ``on_fact_failure()`` where a fact could not be
     found out. ``facts`` gathers those that the policy looks at; None where it looks at none.
@@ -62,11 +66,15 @@ class LoadedEndpoint:
         on_rule: Callable[[str], None] = lambda _rule: None,
         on_fact_failure: Callable[[], None] = lambda: None,
         surroundings: Surroundings | None = None,
+        calibrations: Mapping[str, State] = NO_STATES,
     ) -> None:
         self.route = route
         self.name = route.name
         self.pool = pool
-        self.strategies = {s.name: LoadedStrategy(s, pool, states.get(s.name), on_combine) for s in route.strategies}
+        self.strategies = {
+            s.name: LoadedStrategy(s, pool, states.get(s.name), on_combine, calibrations.get(s.name))
+            for s in route.strategies
+        }
         self.names = tuple(self.strategies)
         self._looking = next((s for s in self.strategies.values() if s.looks), None)
         alone = [StrategyRoute(m.name, "single", (m.name,), 1) for m in pool.members if m.name not in self.strategies]

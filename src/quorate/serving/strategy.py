@@ -10,6 +10,7 @@ import numpy as np
 from quorate import plugins
 from quorate.codecs import learned
 from quorate.codecs.snapshot import StrategyRoute
+from quorate.core.calibrate.methods import calibrate
 from quorate.core.combine.base import Combiner
 from quorate.core.plan.all_at_once import AllAtOnce
 from quorate.core.plan.base import Plan
@@ -28,11 +29,12 @@ SKIPPED = int(Status.SKIPPED)
 class LoadedStrategy:
     """A plan and a combiner over some columns of a pool's member axis.
 
-    One whose fitted state was lost has no answer, so that the fallback takes its place.
+    One whose fitted state, or calibration, was lost has no answer, so that the fallback takes its place.
     """
 
     __slots__ = (
         "_all_ok",
+        "_calibration",
         "_clock",
         "_on_combine",
         "_whole",
@@ -60,6 +62,7 @@ class LoadedStrategy:
         pool: LoadedPool,
         state: State | None,
         on_combine: Callable[[float], None] = lambda _ms: None,
+        calibration: State | None = None,
     ) -> None:
         order = [member.name for member in pool.members]
         self.name = route.name
@@ -76,7 +79,8 @@ class LoadedStrategy:
         self._whole = whole
         self.quorum = route.quorum
         self.state = state
-        self.lost = route.state is not None and state is None
+        self._calibration = calibration
+        self.lost = (route.state is not None and state is None) or (route.calibrate is not None and calibration is None)
         if not self.lost:
             self.plan = planned(route, self.combiner, state)
         self.stages = stages_of(route.members, state)
@@ -189,7 +193,7 @@ class LoadedStrategy:
 
     def _timed(self, values: FloatArray, status: StatusArray, features: FloatArray | None) -> FloatArray:
         started = self._clock.monotonic()
-        answer = self.combiner.combine(values, status, self.state, features)
+        answer = calibrate(self.combiner.combine(values, status, self.state, features), self._calibration)
         self._on_combine((self._clock.monotonic() - started) * 1000)
         return answer
 

@@ -259,6 +259,19 @@ def outcome_counts(connection: sa.Connection) -> dict[str, int]:
     return dict.fromkeys((PENDING, GONE, REPLACED, LATE, INVALID), 0) | {row[0]: row[1] for row in counted}
 
 
+def newest_joined(connection: sa.Connection, before: str | None, most: int, metric: str | None = None) -> list[str]:
+    """Decisions of which ``metric`` (if given, else anything) counts as known, the newest first; those older than
+    ``before``, if given."""
+    # Nearly all are joined: the index of states would only bring them out of order, so it is kept out of this.
+    joined = _outcomes.c.state.concat("") == JOINED
+    wanted = sa.select(_outcomes.c.decision).distinct().where(joined)
+    if metric is not None:
+        wanted = wanted.where(_outcomes.c.metric == metric)
+    if before is not None:
+        wanted = wanted.where(_outcomes.c.decision < before)
+    return list(connection.scalars(wanted.order_by(_outcomes.c.decision.desc()).limit(most)))
+
+
 def joined_since(connection: sa.Connection, since: float, at_once: int) -> Iterator[list[str]]:
     """Decisions from Unix time ``since`` on of which something counts as known, in the order they were made."""
     text = f"{max(int(since * 1000), 0):012x}"
@@ -272,20 +285,6 @@ def joined_since(connection: sa.Connection, since: float, at_once: int) -> Itera
             return
         yield list(found)
         last = found[-1]
-
-
-def newest_joined(connection: sa.Connection, at_once: int) -> Iterator[list[str]]:
-    """Decisions of which something counts as known, the newest first."""
-    before: str | None = None
-    wanted = sa.select(_outcomes.c.decision).distinct().where(_outcomes.c.state == JOINED)
-    wanted = wanted.order_by(_outcomes.c.decision.desc()).limit(at_once)
-    while True:
-        query = wanted if before is None else wanted.where(_outcomes.c.decision < before)
-        found = connection.scalars(query).all()
-        if not found:
-            return
-        yield list(found)
-        before = found[-1]
 
 
 def _upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:

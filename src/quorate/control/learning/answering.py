@@ -14,6 +14,7 @@ from quorate import plugins
 from quorate.codecs import state as state_codec
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute, StrategyRoute
 from quorate.control.revisions.publication import routes_of
+from quorate.core.calibrate.methods import calibrate
 from quorate.core.combine.base import Combiner
 from quorate.core.plan.all_at_once import AllAtOnce
 from quorate.core.plan.base import Plan
@@ -40,30 +41,42 @@ class LoggedStrategy:
     """False where its combiner learns, and what it had learned is not given."""
     plan: Plan | None = None
     """Who is asked, row by row, where that is not all of them at once."""
+    calibration: State | None = None
 
     @classmethod
     def of(cls, route: StrategyRoute, members: tuple[str, ...], read: ReadBlob) -> LoggedStrategy:
         """Build it; what keeps it from answering is logged."""
         columns = tuple(members.index(name) for name in route.members)
-        state = None
+        state = calibration = None
         try:
             if route.state is not None:
                 state = state_codec.decode({name: read(digest) for name, digest in route.state.items()})
+            if route.calibrate is not None:
+                files = route.calibrate.files.items()
+                calibration = state_codec.decode({name: read(digest) for name, digest in files})
         except (QuorateError, OSError) as error:
             log.error("It is not known what strategy '%s' would answer: %s", route.name, error)
             return cls(route.name, columns, route.quorum, None, None)
         combiner: Combiner = plugins.build("combiners", route.kind, route.params)
         plan = combiner.plan(route.members, state)
         staged = None if isinstance(plan, AllAtOnce) else plan
-        return cls(route.name, columns, route.quorum, combiner, state, not combiner.learns, staged)
+        return cls(route.name, columns, route.quorum, combiner, state, not combiner.learns, staged, calibration)
+
+    def over(self, route: StrategyRoute, members: tuple[str, ...]) -> LoggedStrategy:
+        """The same over the member axis of another revision's pool."""
+        return replace(self, columns=tuple(members.index(name) for name in route.members))
 
     def answer(self, outputs: FloatArray, status: StatusArray, features: FloatArray | None = None) -> FloatArray:
         """Answers float32 ``[n, k]`` to logged ``outputs [n, m, k]`` under ``status [n, m]`` and ``features [n, d]``.
 
         Rows are NaN where it is not known what it would have answered: a member that it would have asked did not run,
-        or too few of them answered well, or its fitted state is lost, or what it had learned is not given, or it looks
-        at features that were not recorded.
+        or too few of them answered well, or what was fitted for it is lost, or what it had learned is not given, or it
+        looks at features that were not recorded.
         """
+        return calibrate(self.combined(outputs, status, features), self.calibration)
+
+    def combined(self, outputs: FloatArray, status: StatusArray, features: FloatArray | None = None) -> FloatArray:
+        """What it combines to, before it is calibrated; otherwise as :meth:`answer`."""
         columns = list(self.columns)
         status, known = self._asked(outputs[:, columns], status[:, columns])
         answer = np.full((len(outputs), outputs.shape[2]), np.nan, np.float32)

@@ -16,6 +16,7 @@ from quorate.codecs.snapshot import EndpointRoute, PoolRoute, Routing, StrategyR
 from quorate.control.replay.asked import Question
 from quorate.control.replay.slices import Body
 from quorate.control.revisions.resolve import resolve
+from quorate.core.calibrate.methods import calibrate
 from quorate.core.combine.base import Combiner
 from quorate.core.plan.all_at_once import AllAtOnce
 from quorate.core.plan.base import Plan
@@ -56,6 +57,7 @@ class Strategy:
     own: bool = False
     plan: Plan | None = None
     """Who is asked, row by row, where that is not all of them at once."""
+    calibration: State | None = None
 
     def answers(self, body: Body) -> Answers:
         """What it answers to all rows of a body."""
@@ -66,14 +68,15 @@ class Strategy:
         if self.plan is None:
             logged = ~_any(status == SKIPPED, body)
             good = np.minimum.reduceat((status == OK).sum(axis=1), body.start) >= self.quorum
-            answer = self.combiner.combine(outputs, status, self.state, body.features)
-            return Answers(answer, logged, logged & good, logged)
+            return Answers(self._combined(outputs, status, body), logged, logged & good, logged)
         way = trace(self.plan, outputs, status)
         asked = way.status(status)
         logged = ~_any(~way.known[:, None], body)
         good = ~_any(~enough(asked, self.quorum)[:, None], body)
-        answer = self.combiner.combine(outputs, asked, self.state, body.features)
-        return Answers(answer, logged, logged & good, ~_any(asked != status, body))
+        return Answers(self._combined(outputs, asked, body), logged, logged & good, ~_any(asked != status, body))
+
+    def _combined(self, outputs: FloatArray, status: StatusArray, body: Body) -> FloatArray:
+        return calibrate(self.combiner.combine(outputs, status, self.state, body.features), self.calibration)
 
     def _columns(self, body: Body) -> tuple[FloatArray | None, StatusArray]:
         order = {name: i for i, name in enumerate(body.layout.members)}
@@ -180,16 +183,20 @@ def _computable(route: StrategyRoute) -> bool:
 
 
 def loaded(route: StrategyRoute, registry: Registry, *, own: bool = False) -> Strategy:
-    """A strategy with its combiner and fitted state."""
-    state = None
-    if route.state is not None:
-        files = {name: registry.read_blob(digest) for name, digest in route.state.items()}
-        state = state_codec.decode(files)
+    """A strategy with its combiner and what was fitted for it."""
+    state = _state(route.state, registry)
+    calibration = None if route.calibrate is None else _state(route.calibrate.files, registry)
     plugin = plugins.load("combiners", route.kind)
     combiner: Combiner = plugin(msgspec.convert(dict(route.params), plugin.Params))
     plan = combiner.plan(route.members, state)
     staged = None if isinstance(plan, AllAtOnce) else plan
-    return Strategy(route.name, route.members, route.quorum, combiner, state, own, staged)
+    return Strategy(route.name, route.members, route.quorum, combiner, state, own, staged, calibration)
+
+
+def _state(files: Mapping[str, str] | None, registry: Registry) -> State | None:
+    if files is None:
+        return None
+    return state_codec.decode({name: registry.read_blob(digest) for name, digest in files.items()})
 
 
 def _defined(definition: Mapping[str, Any], route: EndpointRoute, pool: PoolRoute, registry: Registry) -> StrategyRoute:

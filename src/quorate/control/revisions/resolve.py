@@ -27,6 +27,7 @@ from quorate.codecs.snapshot import (
     StrategyRoute,
 )
 from quorate.control.learning.rewards import reward_route
+from quorate.control.revisions.calibrating import resolve_calibration
 from quorate.control.revisions.capture_rules import capture_problems
 from quorate.control.revisions.looking import looking_problems
 from quorate.control.revisions.references import ACCURACY, References
@@ -296,9 +297,10 @@ class _Resolver:
         files, state = (
             (None, None) if strategy.state is None else self._references.state((*path, "state"), strategy.state)
         )
+        output = pool.route.signature.output
         plan: tuple[str, tuple[tuple[str, ...], ...]] = (AllAtOnce.kind, ())
         if members and len(self.problems) == before:
-            plan = self._check(path, strategy.kind, params, members, pool.route.signature.output, state)
+            plan = self._check(path, strategy.kind, params, members, output, state)
         return StrategyRoute(
             name=name,
             kind=strategy.kind,
@@ -309,6 +311,7 @@ class _Resolver:
             state=files,
             interpretable=strategy.interpretable,
             stages=plan[1],
+            calibrate=resolve_calibration(path, strategy, self._references, params, members, output, self._report),
         )
 
     def _check(

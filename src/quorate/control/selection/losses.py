@@ -123,7 +123,9 @@ def _scale(endpoint: EndpointRoute, pool: PoolRoute) -> tuple[RewardRoute | None
 def _joined(connection: sa.Connection, reader: JournalReader, endpoint: str, most: int) -> tuple[list[Joined], bool]:
     """The newest decisions of an endpoint with what counts of them, and whether these are all there are."""
     found, looked = list[Joined](), 0
-    for ids in ledger.newest_joined(connection, AT_ONCE):
+    before: str | None = None
+    while ids := ledger.newest_joined(connection, before, AT_ONCE):
+        before = ids[-1]
         mine = [d for _, d in gather(reader, ids) if isinstance(d, Packed) and d.endpoint == endpoint]
         mine = sorted(mine, key=lambda d: d.id, reverse=True)
         found += counting(connection, mine[: most - len(found)])
@@ -167,7 +169,7 @@ def _rows(strategies: Sequence[str], metric: str, joined: Sequence[Joined], left
         else:
             told = _told(metric)
             made = [_Row(d, row, place, truth_of(each, row), told(each, row)) for row in rows]
-            known = [] if d.abstained else [row for row in made if _usable(row, metric)]
+            known = [row for row in made if not d.withholds(row.row) and _usable(row, metric)]
             left[NO_REWARD] += len(made) - len(known)
             found += known
     return found
