@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-INPUT, LOGITS, SCORES = "pixels", "logits", "scores"
+INPUT, HIDDEN, LOGITS, SCORES = "pixels", "hidden", "logits", "scores"
 _FLOAT32, _INT32, _UINT8, _INT8 = 0, 2, 3, 9
 _TYPES = {"float32": _FLOAT32, "int32": _INT32, "uint8": _UINT8, "int8": _INT8}
 _FULLY_CONNECTED, _SOFTMAX = 9, 25  # operators; in the union of options they are 8 and 9
+_RELU = 1
 _OPTIONS = {_FULLY_CONNECTED: 8, _SOFTMAX: 9}
 _VERSIONS = {_FULLY_CONNECTED: {"int8": 4}, _SOFTMAX: {"int8": 2}}
 
@@ -117,15 +118,18 @@ def dense_network(
     given: Step | None = None,
     logits: Step | None = None,
     softmax: bool = True,
-    rows: int = 1,
+    hidden: NDArray[np.float64] | None = None,
 ) -> bytes:
     """A TFLite file of ``softmax(input @ weights + bias)``, ``weights`` ``[features, classes]``.
 
     ``shape`` is that of one row of the input (``[features]`` if not given; others are flattened). With ``dtype`` uint8
     or int8 it takes and answers integers: ``given`` and ``logits`` are the scales of the input and of what the softmax
-    takes. Without ``softmax`` it answers the logits. Tensors are called :data:`INPUT`, :data:`LOGITS`, :data:`SCORES`.
+    takes. Without ``softmax`` it answers the logits. ``hidden`` ``[given, features]`` are the weights of a layer before
+    it, in floats, that answers what is positive. Tensors are called :data:`INPUT`, :data:`HIDDEN`, :data:`LOGITS` and
+    :data:`SCORES`.
     """
     features, classes = weights.shape
+    taken = features if hidden is None else len(hidden)
     tensors: list[Table] = []
     buffers: list[Table] = [{}]
     whole = dtype != "float32"
@@ -149,18 +153,23 @@ def dense_network(
     else:
         kept, added = weights.T.astype(np.float32), bias.astype(np.float32)
     of_bias = Step(given.step * coarse.step, 0) if given is not None else None
-    first = tensor(INPUT, [rows, *(shape or [features])], dtype, given)
+    operators = []
+    first = before = tensor(INPUT, [1, *(shape or [taken])], dtype, given)
+    if hidden is not None:
+        layer = tensor("first weights", [features, taken], dtype, None, hidden.T.astype(np.float32).tobytes())
+        before = tensor(HIDDEN, [1, features], dtype, None)
+        operators.append(_operator(0, _FULLY_CONNECTED, [first, layer, -1], [before], {0: Number("b", _RELU)}))
     layer = tensor("weights", [classes, features], dtype, coarse if whole else None, kept.tobytes())
     shift = tensor("bias", [classes], "int32" if whole else "float32", of_bias, added.tobytes())
-    last = tensor(LOGITS, [rows, classes], dtype, logits)
-    operators = [_operator(0, _FULLY_CONNECTED, [first, layer, shift], [last], {})]
+    last = tensor(LOGITS, [1, classes], dtype, logits)
+    operators.append(_operator(0, _FULLY_CONNECTED, [before, layer, shift], [last], {}))
     if softmax:
         shares = Step(1 / 256, -128 if dtype == "int8" else 0) if whole else None
-        before, last = last, tensor(SCORES, [rows, classes], dtype, shares)
+        before, last = last, tensor(SCORES, [1, classes], dtype, shares)
         operators.append(_operator(1, _SOFTMAX, [before], [last], {0: Number("f", 1.0)}))
     codes = [
         {0: Number("b", code), 2: Number("i", _VERSIONS[code].get(dtype, 1)), 3: Number("i", code)}
-        for code in (_FULLY_CONNECTED, _SOFTMAX)[: len(operators)]
+        for code in (_FULLY_CONNECTED, _SOFTMAX)[: 1 + softmax]
     ]
     graph: Table = {0: tensors, 1: Numbers("i", [first]), 2: Numbers("i", [last]), 3: operators, 4: "main"}
     return flatbuffer({0: Number("I", 3), 1: codes, 2: [graph], 3: "a layer", 4: buffers}, b"TFL3")
