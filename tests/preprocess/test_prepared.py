@@ -1,4 +1,4 @@
-"""What pipelines have in common is done once, the rest when it is asked for; the numbers are those of each by itself."""
+"""What pipelines have in common is done once, the rest when asked for; the numbers are those of each by itself."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_size_that_nobody_asks_for_is_not_made(applied: Counter[Any]) -> None:
 
 
 def test_what_is_wrong_with_an_input_shows_at_once(applied: Counter[Any]) -> None:
-    with pytest.raises(InvalidInput, match="cannot be decoded|Expected an image"):
+    with pytest.raises(InvalidInput, match=r"cannot be decoded|Expected an image"):
         prepare([sized(4), sized(8)], {"image": [b"no picture"]}, max_pixels=LIMIT)
     with pytest.raises(TooLarge):
         prepare([sized(4), sized(8)], encoded((30, 20)), max_pixels=10)
