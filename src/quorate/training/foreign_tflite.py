@@ -67,7 +67,7 @@ def import_tflite(
                 "That looks like pictures; for a model that answers photographs say how they are made (--fit stretch)."
             )
     else:
-        pictures, more = pictures_for(_with_pixels(wishes, inputs[0], notices), inputs[0].spec)
+        pictures, more = pictures_for(with_pixels(wishes, inputs[0], notices), inputs[0].spec)
         notices += more
         signature, steps = Signature("image", (IMAGE,), spec), pictures.steps()
         notes |= {"preset": wishes.preset} if wishes.preset else {}
@@ -92,7 +92,7 @@ def import_tflite(
     return manifest, notices
 
 
-def _with_pixels(wishes: Wishes, port: Port, notices: list[str]) -> Wishes:
+def with_pixels(wishes: Wishes, port: Port, notices: list[str]) -> Wishes:
     """The wishes with what the file says of pixels, where nobody said it: its integers are the pixels."""
     said = wishes.preset is not None or any(each is not None for each in (wishes.scale, wishes.mean, wishes.std))
     pixels = None if said or port.scale is None else port.scale.pixels()
