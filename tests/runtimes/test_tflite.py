@@ -14,7 +14,8 @@ import pytest
 
 from quorate.core.types import Artifact, OutputSpec, Signature, TensorSpec
 from quorate.errors import FormatRefused, MemberCrashed, SignatureViolation
-from quorate.runtimes.litert import Runner, answering, inspect_tflite
+from quorate.runtimes import tflite
+from quorate.runtimes.litert import Port, Runner, answering, inspect_tflite, ports
 from quorate.runtimes.tflite import TfliteRuntime
 from quorate.testing.tflite import HIDDEN, INPUT, LOGITS, SCORES, Step, dense_answers, dense_network
 
@@ -218,13 +219,51 @@ def test_what_cannot_be_served_is_refused_with_the_way_out(
     assert "\n" not in str(caught.value)
 
 
-def test_an_output_without_a_scale_is_refused(make: Make) -> None:
+def test_a_tensor_of_no_rows_is_no_answer(make: Make) -> None:
     artifact = make(floats(), output_name="bias", output=OutputSpec("scores", CLASSES))
-    with pytest.raises(FormatRefused, match="must answer 3 numbers a row"):  # a tensor of no rows
+    with pytest.raises(FormatRefused, match="must answer 3 numbers a row"):
         TfliteRuntime().load(artifact)
-    whole = make(quantised(), output_name="bias")
-    with pytest.raises(FormatRefused, match="Model 'm'"):
-        TfliteRuntime().load(whole)
+
+
+class Told:
+    """An interpreter of which only what it says of its ends is looked at."""
+
+    def __init__(self, **details: Any) -> None:
+        quantised = {"scales": details.pop("scales", ()), "zero_points": (0, 0)}
+        plain = {"name": "x", "index": 3, "dtype": np.float32, "shape": [1, 4], "shape_signature": [1, 4]}
+        self.details = [plain | {"quantization_parameters": quantised} | details]
+
+    def get_input_details(self) -> list[dict[str, Any]]:
+        return []
+
+    def get_output_details(self) -> list[dict[str, Any]]:
+        return self.details
+
+
+def test_lengths_that_are_left_open() -> None:
+    (found,) = ports(Told(shape_signature=[-1, -1], scales=(0.0,)), name="m")[1]
+    assert found == Port(3, TensorSpec("x", "float32", (None, None)), None)
+    (found,) = ports(Told(shape_signature=[], shape=[1, 7]), name="m")[1]
+    assert found.numbers == 7
+
+
+@pytest.mark.parametrize(
+    ("details", "message"),
+    [
+        ({"dtype": np.bytes_}, "has 'x' of type bytes"),
+        ({"shape": [], "shape_signature": []}, r"and shape \[\]; expected numbers, first axis rows"),
+        ({"dtype": np.int8, "scales": (0.1, 0.2)}, "has 'x' on 2 scales"),
+    ],
+)
+def test_ends_that_nobody_can_feed_or_read_are_refused(details: dict[str, Any], message: str) -> None:
+    with pytest.raises(FormatRefused, match=message):
+        ports(Told(**details), name="m")
+
+
+def test_integers_without_a_scale_are_no_answer(make: Make) -> None:
+    (port,) = ports(Told(dtype=np.int64, shape=[1, 3], shape_signature=[1, 3]), name="m")[1]
+    with pytest.raises(FormatRefused, match=r"answers x\[N,3\] int64; expected float32, or integers on a scale"):
+        tflite._check_output(make(floats()), port, None)
 
 
 def test_without_the_extra_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
