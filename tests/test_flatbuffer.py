@@ -73,9 +73,9 @@ def test_broken_tables(data: bytes, message: str) -> None:
 def test_broken_lists_and_texts() -> None:
     with pytest.raises(Malformed, match="the list at byte 4 is cut off"):
         View(struct.pack("<III", 4, 2, 0)).vector(0, 4)
-    with pytest.raises(Malformed, match="the text at byte 4 does not end"):
-        View(struct.pack("<II", 4, 1) + b"ab").text(0)
-    assert View(struct.pack("<II", 4, 1) + b"\xff\0").text(0) == "\\xff"
+    with pytest.raises(Malformed, match="the text at byte 12 does not end"):
+        View(struct.pack("<III", 0, 4, 1) + b"ab").text(4)
+    assert View(struct.pack("<III", 0, 4, 1) + b"\xff\0").text(4) == "\\xff"
 
 
 @given(st.integers(0, len(WRITTEN) - 1), st.integers(0, 255), st.integers(0, len(WRITTEN)))

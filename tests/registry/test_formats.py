@@ -199,7 +199,7 @@ def test_unsound_states_are_refused(files: Any, why: str) -> None:
 
 
 def test_unknown_formats_and_contents() -> None:
-    with pytest.raises(FormatRefused, match="no format 'pmml'; expected one of onnx, skops, callable, state"):
+    with pytest.raises(FormatRefused, match="no format 'pmml'; expected one of onnx, skops, tflite, callable, state"):
         formats.check("pmml", {"m.xml": b"<pmml/>"}, {})
     with pytest.raises(FormatRefused, match="no allowed format; expected an ONNX model"):
         formats.guess({"m.xml": b"<pmml/>"})

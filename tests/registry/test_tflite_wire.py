@@ -92,7 +92,7 @@ def test_what_lies_about_its_size_is_refused() -> None:
     with pytest.raises(FormatRefused, match=r"'m\.tflite' is not a TFLite model: .*; convert it again"):
         formats.check("tflite", {"m.tflite": GOOD[:100]}, {})
     with pytest.raises(FormatRefused, match="bytes 4 to 8 are not TFL3"):
-        formats.check("tflite", {"m.tflite": b"\x1c\0\0\0ORTM" + GOOD[8:]}, {})
+        formats.check("tflite", {"m.tflite": b"\x1c\0\0\0TFL9" + GOOD[8:]}, {})
     with pytest.raises(FormatRefused, match=r"one file that ends in \.tflite"):
         formats.check("tflite", {"m.bin": GOOD}, {})
 

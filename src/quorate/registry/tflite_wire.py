@@ -39,6 +39,7 @@ class _Text(NamedTuple):
 
 _What = int | _List | _Table | _Union | _Text
 _TEXT = _Text()
+_SPARSE = _Union({1: "Int32s", 2: "Uint16s", 3: "Bytes"})
 _TABLES: Final[dict[str, dict[int, _What]]] = {
     "Model": {
         0: 4,
@@ -66,8 +67,7 @@ _TABLES: Final[dict[str, dict[int, _What]]] = {
     },
     "Quantization": {0: _List(4), 1: _List(4), 2: _List(4), 3: _List(8), 4: 1, 5: _Union({1: "Bytes"}), 6: 4},
     "Sparsity": {0: _List(4), 1: _List(4), 2: _Table("Dimension", True)},
-    "Dimension": {0: 1, 1: 4, 2: 1, 3: _Union({1: "Int32s", 2: "Uint16s", 3: "Bytes"}), 4: 1}
-    | {5: _Union({1: "Int32s", 2: "Uint16s", 3: "Bytes"})},
+    "Dimension": {0: 1, 1: 4, 2: 1, 3: _SPARSE, 4: 1, 5: _SPARSE},
     "VariantSubType": {0: _List(4), 1: 1, 2: 1},
     "Operator": {
         0: 4,

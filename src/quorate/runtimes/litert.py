@@ -22,10 +22,11 @@ _GRAPHS, _TENSORS, _OUTPUTS, _NAME = 2, 0, 2, 3  # fields of a model, of a graph
 class Port(NamedTuple):
     """An input or output of the file, first axis rows.
 
-    ``spec`` is what is exchanged with it: float32 where the file has integers on a ``scale``, else the file's own type.
+    ``tensor`` is its number in the file, ``spec`` what is exchanged with it: float32 where the file has integers on a
+    ``scale``, else the file's own type.
     """
 
-    index: int
+    tensor: int
     spec: TensorSpec
     scale: Scale | None
 
@@ -159,14 +160,14 @@ class Runner:
             return
         self.rows = 0
         for port, shape in self._inputs:
-            self._interpreter.resize_tensor_input(port.index, (rows, *shape))
+            self._interpreter.resize_tensor_input(port.tensor, (rows, *shape))
         self._interpreter.allocate_tensors()
         self.rows = rows
 
     def run(self, tensors: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """The output's own numbers for tensors ``[rows, …]`` of the file's types; a copy."""
         for (port, _), tensor in zip(self._inputs, tensors, strict=True):
-            self._interpreter.set_tensor(port.index, tensor)
+            self._interpreter.set_tensor(port.tensor, tensor)
         self._interpreter.invoke()
         found: NDArray[Any] = self._interpreter.get_tensor(self._output)
         return found

@@ -108,7 +108,7 @@ class TfliteSession(Session):
                 return idle.pop(fitting[-1] if fitting else 0)
             content = self._content
         shapes = [(port, tuple(length or 1 for length in spec.shape[1:])) for port, spec in self._inputs]
-        return Runner(content, shapes, self._output.index, name=self._artifact.name, threads=self._threads)
+        return Runner(content, shapes, self._output.tensor, name=self._artifact.name, threads=self._threads)
 
     def _give(self, runner: Runner) -> None:
         with self._lock:

@@ -124,7 +124,7 @@ def _check_labels(labels: Sequence[str], outputs: Sequence[Port], files: Mapping
 
 def _takes_two(path: Path, port: Port, output: Port) -> bool:
     """Whether LiteRT can size the file to two rows."""
-    runner = Runner(path.read_bytes(), [(port, port.row)], output.index, name=path.name, threads=1)
+    runner = Runner(path.read_bytes(), [(port, port.row)], output.tensor, name=path.name, threads=1)
     try:
         runner.size(2)
     except Exception:  # LiteRT raises ValueError and RuntimeError alike
