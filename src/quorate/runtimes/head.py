@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +32,7 @@ class Head(NamedTuple):
 def read_head(path: Path, *, name: str) -> Head:
     """The head in an ``.npz`` file; :class:`FormatRefused` if it is not two arrays of finite numbers that fit."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             found = Head(*(np.asarray(stored[key]) for key in (WEIGHTS, BIAS)))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise FormatRefused(
