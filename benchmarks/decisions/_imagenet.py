@@ -37,8 +37,8 @@ FILES = (
     File("v1-025-128", "mobilenet_v1_0.25_128_quant.tflite", ""),
     File("v1-050-160", "mobilenet_v1_0.5_160_quant.tflite", ""),
     File("v1-075-192", "mobilenet_v1_0.75_192_quant.tflite", ""),
+    File("v2-ptq-224", "tf2_mobilenet_v2_1.0_224_ptq.tflite", ""),
     File("v2-100-224", "mobilenet_v2_1.0_224_quant.tflite", ""),
-    File("v2-100-224 ptq", "tf2_mobilenet_v2_1.0_224_ptq.tflite", ""),
 )
 _LOGITS = 0.5
 """What a scale of probabilities goes up to, roughly: its output needs no softmax."""

@@ -1,4 +1,4 @@
-"""The image ladder: five MobileNets of rising size behind one raw signature, accuracy against measured milliseconds.
+"""The image ladder: six MobileNets of rising size behind one raw signature, accuracy against measured milliseconds.
 
     python -m benchmarks.decisions --parts ladder
 
@@ -9,7 +9,7 @@ Milliseconds are measured a photograph at a time in one process: decoding it onc
 size of the picture, the network (one thread) and the head. Of the judged photographs the table has accuracy, mean and
 p95.
 
-- *RUNG alone*, *all together* (the mean of all five);
+- *RUNG alone*, *all together* (the mean of all);
 - *random*: the cheapest rung, and in its place the best one for photographs drawn at random, as the time allows;
 - *single threshold*: the cheapest rung, and in its place the best one where it is less sure than a threshold;
 - *threshold at every rung*: one after the other, averaging; stop as soon as the average is sure enough;
@@ -106,12 +106,13 @@ def _cost_rows(measured: Measured, seen: Seen, test: Bools) -> list[Row]:
     for j, rung in enumerate(RUNGS):
         workload = f"{WORKLOAD}: rung {rung.name}, all of test"
         listed.append(Row(workload, rung.name, "accuracy", "share", (float(seen.right[test, j].mean()),)))
-        listed.append(_ms_row(workload, rung.name, measured.ms[test, j]))
+        listed.append(_ms_row(workload, rung.name, measured.ms[test, j], measured.processor[test, j]))
     return listed
 
 
-def _ms_row(workload: str, system: str, ms: Floats) -> Row:
+def _ms_row(workload: str, system: str, ms: Floats, processor: Floats | None = None) -> Row:
     note = f"mean; median {np.median(ms):.2f}, p95 {np.quantile(ms, 0.95):.2f}"
+    note += "" if processor is None else f"; processor {processor.mean():.2f}"
     return Row(workload, system, "takes", "ms", (float(ms.mean()),), note)
 
 
