@@ -19,6 +19,7 @@ PARTS = {
     "experiments": "benchmarks.decisions.experiments",
     "greedy": "benchmarks.decisions.greedy",
     "ingest": "benchmarks.decisions.ingest",
+    "ladder": "benchmarks.decisions.ladder",
     "learned": "benchmarks.decisions.learned",
     "online": "benchmarks.decisions.online",
     "off_policy": "benchmarks.decisions.off_policy",

@@ -274,7 +274,7 @@ def test_labels_come_from_a_file(run: Any) -> None:
             "--signature and --preprocess, not by both",
         ),
         (("--labels", LABELS, "--answers", "x.npy"), "--answers belong to pictures"),
-        (("--labels", LABELS, "--preset", "imagenet", "--format", "callable"), "are for ONNX models; these files are"),
+        (("--labels", LABELS, "--preset", "imagenet", "--format", "callable"), "are for ONNX and TFLite models; these"),
     ],
 )
 def test_what_is_missing_or_wrong(run: Any, arguments: tuple[str, ...], message: str) -> None:

@@ -95,10 +95,20 @@ def callable_case(folder: Path) -> tuple[Artifact, np.ndarray]:
     return artifact(folder, "callable", "m.py", entry="Net"), net(ROWS)
 
 
+def tflite_case(folder: Path) -> tuple[Artifact, np.ndarray]:
+    pytest.importorskip("ai_edge_litert", reason="the extra 'tflite' is not installed")
+    from quorate.testing.tflite import dense_network
+
+    wide, last = weights()
+    (folder / "m.tflite").write_bytes(dense_network(last, np.zeros(len(CLASSES)), hidden=wide))
+    return artifact(folder, "tflite", "m.tflite"), net(ROWS)
+
+
 CASES: dict[str, Callable[[Path], tuple[Artifact, np.ndarray]]] = {
     "onnx": onnx_case,
     "skops": skops_case,
     "callable": callable_case,
+    "tflite": tflite_case,
 }
 
 

@@ -12,6 +12,7 @@ from quorate.codecs import state as state_codec
 from quorate.core.types import State
 from quorate.errors import FormatRefused, RegistryError
 from quorate.registry import formats
+from quorate.testing.tflite import dense_network
 
 
 def external(location: str) -> bytes:
@@ -198,7 +199,7 @@ def test_unsound_states_are_refused(files: Any, why: str) -> None:
 
 
 def test_unknown_formats_and_contents() -> None:
-    with pytest.raises(FormatRefused, match="no format 'pmml'; expected one of onnx, skops, callable, state"):
+    with pytest.raises(FormatRefused, match="no format 'pmml'; expected one of onnx, skops, tflite, callable, state"):
         formats.check("pmml", {"m.xml": b"<pmml/>"}, {})
     with pytest.raises(FormatRefused, match="no allowed format; expected an ONNX model"):
         formats.guess({"m.xml": b"<pmml/>"})
@@ -217,3 +218,36 @@ def test_files_may_be_paths(tmp_path: Path) -> None:
 def test_names_are_checked_first(name: str) -> None:
     with pytest.raises(RegistryError, match="cannot be a model's file name"):
         formats.check(name, {"../model.onnx": ONNX}, {})
+
+
+# --- tflite ---
+
+NETWORK = dense_network(np.ones((2, 2)), np.zeros(2))
+
+
+def head(**arrays: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def test_tflite_by_itself_and_with_a_head() -> None:
+    formats.check("tflite", {"m.tflite": NETWORK}, {})
+    files: dict[str, bytes | Path] = {"m.tflite": NETWORK, "head.npz": head(weights=np.ones((2, 3)), bias=np.ones(3))}
+    formats.check("tflite", files, {})
+    assert formats.guess(files) == "tflite"
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"notes.txt": b"hello"},
+        {"head.npz": head(weights=np.ones((2, 3)))},
+        {"head.npz": head(weights=np.ones((2, 3)), bias=np.ones(3), more=np.ones(1))},
+        {"head.npz": b"no archive"},
+        {f"{name}.npz": head(weights=np.ones((2, 3)), bias=np.ones(3)) for name in "ab"},
+    ],
+)
+def test_tflite_takes_one_head_and_nothing_else(others: dict[str, bytes | Path]) -> None:
+    with pytest.raises(FormatRefused, match=r"expected at most one head, which is an \.npz file with bias\.npy and"):
+        formats.check("tflite", {"m.tflite": NETWORK, **others}, {})

@@ -46,7 +46,6 @@ CASES = {
     "torch": (zipped("archive/data.pkl", "archive/data/0"), r"PyTorch.*torch\.onnx\.export"),
     "hdf5": (b"\x89HDF\r\n\x1a\n" + b"\0" * 20, "HDF5.*export"),
     "keras": (zipped("config.json", "model.weights.h5"), "Keras.*export"),
-    "tflite": (b"\x1c\0\0\0TFL3", "TFLite.*tf2onnx"),
     "ort": (b"\x1c\0\0\0ORTM", "ONNX Runtime's own.*onnx file"),
     "npy": (npy(), "NumPy array"),
     "zip of pickles": (zipped("model.pkl"), "pickle"),
@@ -66,7 +65,7 @@ def test_known_formats_are_recognised_when_renamed(case: str, format_: str) -> N
 
 
 @pytest.mark.parametrize(
-    "suffix", [".pkl", ".pickle", ".joblib", ".pt", ".pth", ".h5", ".hdf5", ".keras", ".pb", ".tflite", ".ort", ".PKL"]
+    "suffix", [".pkl", ".pickle", ".joblib", ".pt", ".pth", ".h5", ".hdf5", ".keras", ".pb", ".ort", ".PKL"]
 )
 def test_suffixes_say_it_too(suffix: str) -> None:
     with pytest.raises(FormatRefused, match="is not accepted; "):

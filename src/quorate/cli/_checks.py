@@ -30,7 +30,7 @@ from quorate.registry.manifest import Manifest
 from quorate.spec import ConfigProblems
 from quorate.store.database import schema_versions
 
-FORMAT_NEEDS = {"skops": (("skops", "sklearn"), "train")}
+FORMAT_NEEDS = {"skops": (("skops", "sklearn"), "train"), "tflite": (("ai_edge_litert",), "tflite")}
 """Artifact format -> modules that load it, and the extra that brings them."""
 LOW_DISK = 1 << 30
 NO_DISK = 100 << 20

@@ -18,10 +18,11 @@ from quorate.registry import formats
 from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
 from quorate.training.foreign import check_batches, chosen_options, import_onnx
+from quorate.training.foreign_tflite import import_tflite
 from quorate.training.held import Held, read_held
 from quorate.training.labels import read_labels
 from quorate.training.pictures import Wishes
-from quorate.training.register import register_model, register_state
+from quorate.training.register import ADAPTED, register_model, register_state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,8 +65,9 @@ def import_model(registry: Registry, request: Request) -> tuple[Manifest, list[s
     if request.sample:
         held, more = read_held(request.sample, request.answers)
         notices += more
-    if request.signature is None and request.preprocess is None and kind == "onnx" and labels is not None:
-        manifest, more = import_onnx(
+    importing = {"onnx": import_onnx, "tflite": import_tflite}.get(kind)
+    if request.signature is None and request.preprocess is None and importing is not None and labels is not None:
+        manifest, more = importing(
             registry,
             name=request.name,
             files=files,
@@ -103,9 +105,10 @@ def _check(request: Request, kind: str) -> None:
             "both.",
             path="--preset",
         )
-    if kind != "onnx" and (request.wishes.any or request.softmax or request.rows):
+    if kind not in ADAPTED and (request.wishes.any or request.softmax or request.rows):
         raise ConfigError(
-            f"--preset and its like, --softmax and --rows are for ONNX models; these files are {kind}.", path="--format"
+            f"--preset and its like, --softmax and --rows are for ONNX and TFLite models; these files are {kind}.",
+            path="--format",
         )
     if request.answers is not None and not request.sample:
         raise ConfigError("--answers belong to pictures; name those with --sample.", path="--answers")
@@ -132,8 +135,8 @@ def _files(paths: Sequence[Path]) -> dict[str, Path]:
 def _signature(request: Request, labels: tuple[str, ...] | None) -> Signature:
     if request.signature is None:
         raise ConfigError(
-            "The raw input and the output of the model are not known: give --signature FILE; only an ONNX model "
-            "without --preprocess can do with --labels a,b,c.",
+            "The raw input and the output of the model are not known: give --signature FILE; only an ONNX or "
+            "TFLite model without --preprocess can do with --labels a,b,c.",
             path="--signature",
         )
     signature: Signature = _document(request.signature, Signature, "--signature")

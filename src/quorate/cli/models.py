@@ -107,7 +107,8 @@ def import_(
         list[Path], typer.Argument(metavar="FILE...", help="The model, and the files it needs beside it.")
     ],
     format_: Annotated[
-        str | None, typer.Option("--format", help="onnx, skops, callable or state; by the content if not given.")
+        str | None,
+        typer.Option("--format", help="onnx, skops, tflite, callable or state; by the content if not given."),
     ] = None,
     signature: Annotated[Path | None, typer.Option(help="Raw input and output, as JSON or YAML.")] = None,
     preprocess: Annotated[Path | None, typer.Option(help="List of preprocessing steps, as JSON or YAML.")] = None,
@@ -120,7 +121,9 @@ def import_(
             help="Class labels in the order of the output: a file (one a line, CSV or JSON), or a list.",
         ),
     ] = None,
-    output: Annotated[str | None, typer.Option(help="The ONNX output that carries the answer.")] = None,
+    output: Annotated[
+        str | None, typer.Option(help="The output that carries the answer; of a TFLite file, any tensor.")
+    ] = None,
     option: Annotated[
         list[str] | None, typer.Option(help="Setting of the runtime: key=value; may be repeated.")
     ] = None,

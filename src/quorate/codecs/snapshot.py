@@ -20,6 +20,8 @@ from quorate.errors import NotReady
 FORMAT = 1
 READS = (1,)
 THREADS = "intra_op_threads"
+THREADED = frozenset({"onnx", "tflite"})
+"""Formats whose runs may have several threads each."""
 """The option of an ONNX member that says how many threads a run has."""
 
 
@@ -45,8 +47,8 @@ class MemberRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def threads(self) -> int | None:
-        """How many threads a run of an ONNX member has, where it says so itself."""
-        return self.options.get(THREADS) if self.format == "onnx" else None
+        """How many threads a run of a member has, where it says so itself."""
+        return self.options.get(THREADS) if self.format in THREADED else None
 
 
 class GraphRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -96,8 +96,18 @@ class Pipeline:
         if self.input_kind is None:
             return dict(raw)  # type: ignore[arg-type]
         context = Context(max_pixels, path)
+        return self.finish(self.begin(raw, context, 0), context, 0)
+
+    def begin(self, raw: Mapping[str, Any], context: Context, count: int) -> Any:
+        """What the first ``count`` steps make of raw inputs; not of an empty pipeline."""
         batch: Any = raw if self.input_kind == "columns" else raw["image" if self.input_kind == "image" else "input"]
-        for step in self.steps:
+        for step in self.steps[:count]:
+            batch = step.apply(batch, context)
+        return batch
+
+    def finish(self, batch: Any, context: Context, done: int) -> Tensors:
+        """The model's own tensors from what the first ``done`` steps have made."""
+        for step in self.steps[done:]:
             batch = step.apply(batch, context)
         if self.input_kind == "image":
             if self.steps[-1].gives == "pixels":

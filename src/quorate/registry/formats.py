@@ -14,15 +14,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from quorate import flatbuffer
 from quorate.errors import FormatRefused
 from quorate.registry import skops_types
 from quorate.registry.blobs import check_names
 from quorate.registry.onnx_wire import Malformed, external_locations
 from quorate.registry.refusals import refuse_known
+from quorate.registry.tflite_wire import check_tflite, is_tflite
 
 Files = Mapping[str, bytes | Path]
 
 STATE_FILES = frozenset({"state.json", "arrays.npz"})
+HEAD_ARRAYS = ["bias.npy", "weights.npy"]
 
 
 class Format(NamedTuple):
@@ -59,6 +62,8 @@ def guess(files: Files) -> str:
             return "onnx"
         if _is_skops(data):
             return "skops"
+        if is_tflite(data):
+            return "tflite"
     raise FormatRefused(
         f"{', '.join(files)}: no allowed format; expected " + "; ".join(f.what for f in FORMATS.values()) + "."
     )
@@ -126,6 +131,25 @@ def _check_skops(files: Files, options: Mapping[str, Any]) -> None:
     skops_types.check(name, data, trusted)
 
 
+def _check_tflite(files: Files, options: Mapping[str, Any]) -> None:
+    main = _only(files, ".tflite", "A TFLite model is one file that ends in .tflite, and at most one head, in .npz")
+    try:
+        check_tflite(read(main, files[main]))
+    except flatbuffer.Malformed as error:
+        raise FormatRefused(f"'{main}' is not a TFLite model: {error}; convert it again.", path=main) from None
+    others = sorted(set(files) - {main})
+    if not others:
+        return
+    archive = _zip(read(others[0], files[others[0]]))
+    found = sorted(archive.namelist()) if archive is not None else None
+    if len(others) > 1 or not others[0].endswith(".npz") or found != HEAD_ARRAYS:
+        raise FormatRefused(
+            f"'{main}' comes with {', '.join(others)}; expected at most one head, which is an .npz file with "
+            f"{' and '.join(HEAD_ARRAYS)}. Leave the others out.",
+            path=others[0],
+        )
+
+
 def _check_callable(files: Files, options: Mapping[str, Any]) -> None:
     name = _only(files, ".py", "A Python callable is one file that ends in .py, and the data it reads")
     for other in files:
@@ -182,6 +206,7 @@ def _is_skops(data: bytes) -> bool:
 FORMATS: dict[str, Format] = {
     "onnx": Format("an ONNX model with its external weights", _check_onnx),
     "skops": Format("a skops file", _check_skops),
+    "tflite": Format("a TFLite model, with a head where it has one", _check_tflite),
     "callable": Format("a .py file with the option entry", _check_callable),
     "state": Format("state.json and arrays.npz", _check_state),
 }

@@ -27,7 +27,6 @@ _HDF5 = (
 )
 _KERAS = ("a Keras archive, which may contain code", _HDF5[1])
 _TENSORFLOW = ("a TensorFlow SavedModel", "convert it with tf2onnx")
-_TFLITE = ("a TFLite model", "convert it with tf2onnx --tflite")
 _ORT = ("a model in ONNX Runtime's own format", "register the .onnx file it was made from")
 _NUMPY = ("a NumPy array", "models are registered, not arrays; a combiner's state is state.json and arrays.npz")
 _SUFFIXES = {
@@ -40,10 +39,9 @@ _SUFFIXES = {
     ".hdf5": _HDF5,
     ".keras": _KERAS,
     ".pb": _TENSORFLOW,
-    ".tflite": _TFLITE,
     ".ort": _ORT,
 }
-_MAGIC = ((b"\x89HDF\r\n\x1a\n", 0, _HDF5), (b"TFL3", 4, _TFLITE), (b"ORTM", 4, _ORT), (b"\x93NUMPY", 0, _NUMPY))
+_MAGIC = ((b"\x89HDF\r\n\x1a\n", 0, _HDF5), (b"ORTM", 4, _ORT), (b"\x93NUMPY", 0, _NUMPY))
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x04\x22\x4d\x18", b"\x28\xb5\x2f\xfd")
 
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quorate.core.types import Tensors
+from quorate.preprocess.prepared import rows_of
 
-Prepare = Callable[[Mapping[str, Any], str], tuple[Tensors, ...]]
+Prepare = Callable[[Mapping[str, Any], str], Sequence[Tensors]]
 """Raw input and what its rows are called in errors -> the tensors of every pipeline of the pool."""
 
 
@@ -20,7 +21,7 @@ class Feed:
     __slots__ = ("path", "raw", "refused", "rows", "tensors")
 
     def __init__(
-        self, raw: Mapping[str, Any], rows: int, path: str = "instances", tensors: tuple[Tensors, ...] | None = None
+        self, raw: Mapping[str, Any], rows: int, path: str = "instances", tensors: Sequence[Tensors] | None = None
     ) -> None:
         self.raw = raw
         self.rows = rows
@@ -57,11 +58,11 @@ def prepare_all(feeds: Sequence[Feed], prepare: Prepare) -> None:
             feed.refused = error
 
 
-def _share_out(feeds: Sequence[Feed], together: tuple[Tensors, ...]) -> None:
+def _share_out(feeds: Sequence[Feed], together: Sequence[Tensors]) -> None:
     start = 0
     for feed in feeds:
         stop = start + feed.rows
-        feed.tensors = tuple({name: array[start:stop] for name, array in tensors.items()} for tensors in together)
+        feed.tensors = rows_of(together, slice(start, stop))
         start = stop
 
 

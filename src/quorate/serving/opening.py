@@ -11,7 +11,7 @@ import numpy as np
 
 from quorate.clock import Clock
 from quorate.codecs import sample as sample_codec
-from quorate.codecs.snapshot import THREADS, GraphRoute, MemberRoute, PoolRoute, PoolRun
+from quorate.codecs.snapshot import THREADED, THREADS, GraphRoute, MemberRoute, PoolRoute, PoolRun
 from quorate.core.types import Artifact, Signature
 from quorate.errors import QuorateError
 from quorate.registry.blobs import BlobStore
@@ -142,7 +142,7 @@ class Opener:
             return open_graph
         (position,) = unit.members
         member = route.members[position]
-        if member.format != "onnx" or member.threads is not None:
+        if member.format not in THREADED or member.threads is not None:
             return None
 
         def open_member(threads: int) -> InProcessUnit:
@@ -169,9 +169,9 @@ def _positions(route: PoolRoute, graph: GraphRoute) -> tuple[int, ...]:
 
 
 def artifact_of(route: MemberRoute, folder: Path, threads: int | None = None) -> Artifact:
-    """What a runtime loads; ``threads`` are for an ONNX member that does not declare its own."""
+    """What a runtime loads; ``threads`` are for a member that may have several and does not declare its own."""
     options = route.options
-    if threads is not None and route.format == "onnx":
+    if threads is not None and route.format in THREADED:
         options = {THREADS: threads, **options}
     return Artifact(
         name=route.name,

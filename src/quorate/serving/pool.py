@@ -12,6 +12,7 @@ from quorate.core.plan.budgeted import together_ms
 from quorate.core.types import MemberRun, Status, Tensors
 from quorate.errors import MemberCrashed
 from quorate.preprocess.pipeline import Pipeline
+from quorate.preprocess.prepared import prepare
 from quorate.serving.batch import Batch
 from quorate.serving.batcher import Batcher, OnRun
 from quorate.serving.breaker import Breaker, Circuit
@@ -105,10 +106,13 @@ class LoadedPool:
 
     # --- what runs ---
 
-    def prepare(self, raw: Mapping[str, Any], path: str) -> tuple[Tensors, ...]:
-        """Raw input through every distinct preprocessing of the pool, once each; errors call the rows ``path``."""
+    def prepare(self, raw: Mapping[str, Any], path: str) -> Sequence[Tensors]:
+        """Raw input through every distinct preprocessing of the pool, once each; errors call the rows ``path``.
+
+        Of pictures in several sizes, those that nobody asks for are not made (:mod:`quorate.preprocess.prepared`).
+        """
         started = self.clock.monotonic()
-        tensors = tuple(pipeline.apply(raw, max_pixels=self.max_pixels, path=path) for pipeline in self.pipelines)
+        tensors = prepare(self.pipelines, raw, max_pixels=self.max_pixels, path=path)
         first = next(iter(raw.values()))
         per_row = (self.clock.monotonic() - started) * 1000 / len(first)
         encoded = isinstance(first[0], bytes)

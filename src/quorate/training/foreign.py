@@ -22,7 +22,8 @@ KEPT_PICTURES = 8
 """Held-out pictures that are kept with a model: workers run all of them when they warm up, and networks are slow."""
 
 _DYNAMIC = b"DynamicQuantize"  # DynamicQuantizeLinear, and ONNX Runtime's own DynamicQuantizeMatMul and -LSTM
-_IMAGE = TensorSpec("image", "uint8", (None, None, None))  # encoded, or pixels of any size
+IMAGE = TensorSpec("image", "uint8", (None, None, None))
+"""The raw input of a network of pictures: encoded, or pixels of any size."""
 
 
 def import_onnx(
@@ -67,9 +68,9 @@ def import_onnx(
             )
     else:
         pictures, notices = pictures_for(wishes, inputs[0])
-        signature, steps = Signature("image", (_IMAGE,), spec), pictures.steps()
+        signature, steps = Signature("image", (IMAGE,), spec), pictures.steps()
         notes |= {"preset": wishes.preset} if wishes.preset else {}
-    notices += _described(chosen)
+    notices += described(chosen)
     try:
         manifest = register_model(
             registry,
@@ -86,7 +87,7 @@ def import_onnx(
             keep=KEPT_PICTURES if steps else SAMPLE_ROWS,
         )
     except InvalidInput as error:
-        raise _named(error, held) from error
+        raise named(error, held) from error
     return manifest, notices
 
 
@@ -129,7 +130,8 @@ def _check_width(labels: Sequence[str], outputs: Sequence[TensorSpec], name: str
     )
 
 
-def _described(options: Mapping[str, Any]) -> list[str]:
+def described(options: Mapping[str, Any]) -> list[str]:
+    """Notices about the options by which the file keeps the promises of a member."""
     notices = []
     if options.get(adapt.ACTIVATION) == adapt.SOFTMAX:
         notices.append("Softmax: the runtime turns the file's logits into probabilities; the file stays as it is.")
@@ -138,7 +140,7 @@ def _described(options: Mapping[str, Any]) -> list[str]:
     return notices
 
 
-def _named(error: InvalidInput, held: Held | None) -> InvalidInput:
+def named(error: InvalidInput, held: Held | None) -> InvalidInput:
     """An error in a held-out row, with the name of the file that it came from."""
     row = re.fullmatch(r"sample\[(\d+)\]", error.path or "")
     if held is None or not held.names or row is None:

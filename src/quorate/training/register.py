@@ -46,8 +46,12 @@ _LIBRARIES = {
     "lightgbm": "lightgbm",
     "xgboost": "xgboost",
     "torch": "torch",
+    "ai_edge_litert": "ai-edge-litert",
 }
 
+
+ADAPTED = frozenset({"onnx", "tflite"})
+"""Formats whose runtimes have the options of :mod:`quorate.runtimes.adapt`."""
 
 _NO_SCORES = {
     True: "if these are logits, set the option activation to softmax (`--softmax`), else calibrate the model",
@@ -84,8 +88,8 @@ def register_model(
     ``files`` maps relative names to content; ``sample_raw`` are raw rows as :meth:`Pipeline.apply` takes them and
     ``reference_output`` [n, k] what the original model says to them. Without a reference the artifact must only be
     consistent with itself; without rows they are made up from the signature. ``tensors`` and ``output_name`` are
-    read from ONNX files, and follow from the preprocessing otherwise, where they are not given. The first ``keep``
-    rows are registered with the model, for warm-up and probes.
+    read from ONNX files, and follow from the preprocessing otherwise, where they are not given; a TFLite file's
+    output is read from it too. The first ``keep`` rows are registered with the model, for warm-up and probes.
 
     :class:`FormatRefused` if the format is not allowed, :class:`ParityError` with the figures if the answers differ,
     :class:`ConfigError` if the preprocessing is wrong; then no version was made.
@@ -102,6 +106,8 @@ def register_model(
         tensors, output_name = _onnx_ends(folder, digests, signature, tensors, output_name)
         if options.get(adapt.ROWS) == adapt.ALONE:  # one row to the file is any number to who asks
             tensors = [dataclasses.replace(spec, shape=(None, *spec.shape[1:])) for spec in tensors]
+    elif format == "tflite":
+        output_name = _tflite_output(folder, digests, signature, output_name)
     artifact = Artifact(
         name=name,
         version=0,
@@ -207,6 +213,25 @@ def _onnx_ends(
     return inputs if tensors is None else tensors, output_name
 
 
+def _tflite_output(folder: Path, files: Mapping[str, str], signature: Signature, output_name: str | None) -> str:
+    from quorate.runtimes.head import SUFFIX, read_head
+    from quorate.runtimes.litert import inspect_tflite
+
+    _, outputs = inspect_tflite(folder / next(file for file in files if file.endswith(".tflite")), output_name)
+    if output_name is not None:
+        return output_name
+    head = next((file for file in files if file.endswith(SUFFIX)), None)
+    width = signature.output.width if head is None else len(read_head(folder / head, name=head).weights)
+    fitting = [port.spec.name for port in outputs if port.numbers == width]
+    if len(fitting) != 1:
+        raise RegistryError(
+            f"Which output carries {width} numbers is not clear: the model has {', '.join(map(str, outputs))}; name "
+            "one, or any other tensor of the file (`--output`).",
+            path="output_name",
+        )
+    return fitting[0]
+
+
 def _fed(pipeline: Pipeline, raw: Raw) -> tuple[TensorSpec, ...]:
     """The tensors that the preprocessing hands to the artifact."""
     arrays = pipeline.apply({name: value[:1] for name, value in raw.items()}, max_pixels=_NO_PIXEL_LIMIT, path="sample")
@@ -222,20 +247,20 @@ def _proved(
     runtime: Runtime = plugins.load("runtimes", artifact.format)()
     session = runtime.load(artifact)
     expected = artifact.signature.output
-    onnx = artifact.format == "onnx"
+    adapts = artifact.format in ADAPTED
     try:
 
         def predict(rows: Raw) -> NDArray[Any]:
             return _answer(session, artifact, pipeline, rows)
 
         output = np.concatenate([predict(rows) for rows in parity.batches(raw, _BATCH)])
-        parity.check_sound(expected, output, len(next(iter(raw.values()))), remedy=_NO_SCORES[onnx])
+        parity.check_sound(expected, output, len(next(iter(raw.values()))), remedy=_NO_SCORES[adapts])
         if reference is not None:
             parity.check_against(expected, output, reference, tolerance)
-        parity.check_rows(expected, predict, raw, output, remedy=_NOT_ALONE[onnx])
+        parity.check_rows(expected, predict, raw, output, remedy=_NOT_ALONE[adapts])
     finally:
         session.close()
-    if onnx and adapt.answers_logits(artifact):
+    if adapts and adapt.answers_logits(artifact):
         _check_logits(artifact, runtime, pipeline, {name: value[: parity.SINGLE_ROWS] for name, value in raw.items()})
     return output
 
