@@ -13,6 +13,7 @@ from benchmarks.harness.table import Row, render, save
 PARTS = {
     "audit": "benchmarks.decisions.audit",
     "calibration": "benchmarks.decisions.calibration",
+    "conformal": "benchmarks.decisions.conformal",
     "dynamic": "benchmarks.decisions.dynamic",
     "draw": "benchmarks.decisions.draw",
     "errors": "benchmarks.decisions.errors",

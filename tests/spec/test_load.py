@@ -133,7 +133,7 @@ def _replaced(old: str, new: str) -> str:
             "votng: hard",
             11,
             (
-                "There is no setting 'votng' in endpoints.main.strategies.votes; expected one of calibrate, "
+                "There is no setting 'votng' in endpoints.main.strategies.votes; expected one of calibrate, conformal, "
                 "interpretable, kind, members, quorum, refit, refit_above, state, voting; did you mean 'voting'?"
             ),
         ),

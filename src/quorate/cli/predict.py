@@ -53,6 +53,9 @@ def command(
     min_confidence: Annotated[
         float | None, typer.Option(min=0, max=1, help="Confidence below which there is to be no answer.")
     ] = None,
+    coverage: Annotated[
+        float | None, typer.Option(min=0.5, max=0.999, help="How often the truth is to be in the answer's set.")
+    ] = None,
     context: Annotated[
         list[str] | None, typer.Option(help="Recorded with the decision: key=value; repeatable.")
     ] = None,
@@ -66,6 +69,7 @@ def command(
         "strategy": strategy,
         "max_ms": max_ms,
         "min_confidence": min_confidence,
+        "coverage": coverage,
         "context": dict(map(_pair, context or [])) or None,
     }
     if output is not None and any(output.exists() and Path(p).exists() and output.samefile(p) for p in paths):
@@ -77,7 +81,8 @@ def command(
         found = pictures(paths) if info.takes_images else None
         run = _Run(client, info, asked, concurrency)
         with _opened(output) as stream:
-            run.all(paths, found, _writer(format_, stream, info), _bar(format_, stream, endpoint, found))
+            writer = _writer(format_, stream, columns(info, sets=coverage is not None))
+            run.all(paths, found, writer, _bar(format_, stream, endpoint, found))
     if run.failed or run.stopped:
         raise typer.Exit(1)
 
@@ -115,10 +120,10 @@ def _opened(output: Path | None) -> Iterator[TextIO]:
         yield stream
 
 
-def _writer(format_: Format, stream: TextIO, info: EndpointInfo) -> Writer:
+def _writer(format_: Format, stream: TextIO, shown: tuple[str, ...]) -> Writer:
     if format_ is Format.JSON:
         return JsonWriter(stream)
-    return (CsvWriter if format_ is Format.CSV else TableWriter)(stream, columns(info))
+    return (CsvWriter if format_ is Format.CSV else TableWriter)(stream, shown)
 
 
 def _bar(format_: Format, stream: TextIO, endpoint: str, found: Pictures | None) -> Any:

@@ -21,6 +21,8 @@ class Prediction:
     Classification has ``label``, and unless the endpoint is blind ``confidence`` and ``probabilities`` (label to 0..1);
     regression has ``value``, or ``values`` (name to number) where there are several targets. ``abstained`` rows have no
     label but a ``reason``. ``members`` are those that answered the row, where the request or the strategy chose them.
+    Where a ``coverage`` holds, ``set`` has labels, the likeliest first, or ``interval`` two ends (None: it has none
+    there).
     """
 
     label: str | None = None
@@ -28,6 +30,8 @@ class Prediction:
     probabilities: Mapping[str, float] | None = None
     value: float | None = None
     values: Mapping[str, float] | None = None
+    set: tuple[str, ...] | None = None
+    interval: tuple[float | None, float | None] | None = None
     abstained: bool | None = None
     reason: str | None = None
     members: tuple[str, ...] | None = None

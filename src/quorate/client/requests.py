@@ -40,10 +40,16 @@ class Options:
     idempotency_key: str | None = None
     traceparent: str | None = None
     min_confidence: float | None = None
+    coverage: float | None = None
 
     def asked(self) -> dict[str, Any]:
         """The ``options`` of a request."""
-        given = {"strategy": self.strategy, "max_ms": self.max_ms, "min_confidence": self.min_confidence}
+        given = {
+            "strategy": self.strategy,
+            "max_ms": self.max_ms,
+            "min_confidence": self.min_confidence,
+            "coverage": self.coverage,
+        }
         return {name: value for name, value in given.items() if value is not None}
 
     def headers(self, content_type: str) -> dict[str, str]:

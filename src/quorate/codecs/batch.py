@@ -130,6 +130,8 @@ def schema() -> Any:
             ("abstained", pa.bool_()),
             ("reason", pa.string()),
             ("members", pa.list_(pa.string())),
+            ("set", pa.list_(pa.string())),
+            ("interval", pa.list_(pa.float64())),
         ]
     )
 

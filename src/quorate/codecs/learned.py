@@ -34,7 +34,7 @@ NOTHING = State("", 0)
 """The state of a policy that does not learn."""
 
 
-_APART = frozenset({"calibrate"})
+_APART = frozenset({"calibrate", "conformal"})
 """Settings of a strategy that say nothing of which label it answers."""
 
 
@@ -87,7 +87,7 @@ def key(endpoint: EndpointRoute, pool: PoolRoute) -> str:
 def arms(endpoint: EndpointRoute, pool: PoolRoute) -> str:
     """What the strategies are made of, hashed: their settings, order, members and these members' versions.
 
-    Not how they are calibrated: that moves no label, so what was learned of them stays true.
+    Not how they are calibrated, nor their conformal states: these move no label, so what was learned stays true.
     """
     digests = {member.name: member.digest for member in pool.members}
     strategies = [
@@ -100,6 +100,16 @@ def combiner_key(strategy: StrategyRoute, pool: PoolRoute) -> str:
     """What a combiner's state depends on, hashed: its settings, and its members with their versions, in order."""
     digests = {member.name: member.digest for member in pool.members}
     return hashed([strategy.kind, strategy.params, [(name, digests[name]) for name in strategy.members]])
+
+
+ADAPTIVE = "adaptive/"
+"""Before a strategy's name: what was learned of its coverage, among the combiners' states. No strategy is called so."""
+
+
+def adaptive_key(strategy: StrategyRoute, pool: PoolRoute) -> str:
+    """What a learned coverage depends on, hashed: the calibration, the combiner, its members with their versions."""
+    conformal = None if strategy.conformal is None else strategy.conformal.state
+    return hashed([combiner_key(strategy, pool), strategy.state, conformal])
 
 
 def hashed(parts: list[Any]) -> str:

@@ -116,6 +116,16 @@ class CalibrationRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     above: float = 0.02
 
 
+class ConformalRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A strategy's sets and intervals: ``state`` is the digest of the fitted state's file map, ``coverage`` that of
+    requests that do not ask for one (None: no set)."""
+
+    state: dict[str, str]
+    coverage: float | None = None
+    adaptive: bool = False
+    abstain: Literal["never", "ambiguous"] = "never"
+
+
 class StrategyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A strategy: ``members`` are names in the pool, ``state`` the digest of its fitted state's file map.
 
@@ -133,11 +143,13 @@ class StrategyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     interpretable: bool = False
     stages: tuple[tuple[str, ...], ...] = ()
     calibrate: CalibrationRoute | None = None
+    conformal: ConformalRoute | None = None
 
     @property
     def fitted(self) -> tuple[dict[str, str], ...]:
-        """The file maps of what was fitted for it: its combiner's state, its calibration."""
-        found = (self.state, None if self.calibrate is None else self.calibrate.files)
+        """The file maps of what was fitted for it: its combiner's state, its calibration, its conformal scores."""
+        calibration = None if self.calibrate is None else self.calibrate.files
+        found = (self.state, calibration, None if self.conformal is None else self.conformal.state)
         return tuple(files for files in found if files is not None)
 
 

@@ -22,6 +22,8 @@ from quorate.control.calibration.routes import calibration_router
 from quorate.control.captures.dataset_routes import dataset_router
 from quorate.control.captures.erasing_routes import erasing_router
 from quorate.control.captures.exporting import DatasetDesk
+from quorate.control.coverage import shown as promises
+from quorate.control.coverage.routes import coverage_router
 from quorate.control.decisions import describe
 from quorate.control.experiments.desk import ExperimentDesk
 from quorate.control.experiments.hiding import require_shown
@@ -46,7 +48,7 @@ from quorate.control.revisions.submit import preview, submit
 from quorate.control.rule_routes import Explain, rules_router
 from quorate.control.selection.routes import selection_router
 from quorate.control.switching.routes import switch_router
-from quorate.control.why import route_of, why
+from quorate.control.why import made_by, why
 from quorate.errors import (
     MalformedRequest,
     NotFound,
@@ -116,6 +118,7 @@ def create_app(services: Services, access: Access) -> FastAPI:
     app.include_router(learner_router(services.home, services.database, services.clock, services.warm_starts))
     app.include_router(rules_router(services.home, services.explain))
     app.include_router(frontier_router(services.home, services.registry, services.database))
+    app.include_router(coverage_router(services.home, services.database, services.registry.blobs.read))
     app.include_router(erasing_router(services.home, services.database, services.clock))
     app.include_router(dataset_router(DatasetDesk(services.home, services.database, services.clock)))
     s = services
@@ -222,8 +225,10 @@ def _reading(services: Services) -> APIRouter:
         with database.read() as connection:
             require_shown(connection, found.endpoint, found.revision)
             outcomes = outcomes_of(connection, [id])
-            route = route_of(connection, found)
-        return views.DecisionView.model_validate(describe(found, outcomes, why(found, route), route))
+            endpoint, pool = made_by(connection, found)
+        told = describe(found, outcomes, why(found, endpoint), endpoint)
+        promised = promises.shown(found, endpoint, pool, registry.blobs.read)
+        return views.DecisionView.model_validate({**told, "coverage": promised})
 
     @router.get("/v1/audit", tags=["audit"], responses=openapi.reading("store"))
     def audit(

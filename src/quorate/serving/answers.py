@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quorate.core.types import Decision, FloatArray, Status
-from quorate.serving import abstaining
+from quorate.serving import abstaining, conformal
 from quorate.serving.call import Call
 from quorate.serving.endpoint import LoadedEndpoint
 
@@ -141,6 +141,7 @@ def encode_all(endpoint: LoadedEndpoint, decisions: Sequence[Decision], calls: S
 
 
 def _body(endpoint: LoadedEndpoint, decision: Decision, rows: list[dict[str, Any]]) -> bytes:
+    rows = conformal.add(endpoint, decision, rows)
     body: dict[str, Any] = {"id": decision.id, "endpoint": decision.endpoint, "predictions": rows}
     if not endpoint.blind:
         body["strategy"] = decision.served

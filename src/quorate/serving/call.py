@@ -32,6 +32,7 @@ class Call:
     strategy: str | None = None
     max_ms: float | None = None
     min_confidence: float | None = None
+    coverage: float | None = None
     context: Mapping[str, Scalar] = field(default_factory=dict)
     request_id: str | None = None
     idempotency_key: str | None = None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from quorate.core.types import Decision, FloatArray, MemberRun, Source, StatusArray
 from quorate.errors import NoQuorum
+from quorate.serving import conformal
 from quorate.serving.call import Call
 from quorate.serving.endpoint import Choice, LoadedEndpoint
 from quorate.serving.strategy import LoadedStrategy
@@ -35,7 +36,7 @@ def decision(
     was there (monotonic seconds).
     """
     output = endpoint.pool.route.signature.output
-    return Decision(  # by position: it is done for every request
+    made = Decision(  # by position: it is done for every request
         id_,
         endpoint.name,
         endpoint.route.revision,
@@ -68,3 +69,6 @@ def decision(
         features=features,
         withheld=tuple(withheld) if 0 < len(withheld) < call.rows else (),
     )
+    if call.coverage is None and not endpoint.promises:
+        return made
+    return conformal.settled(made, endpoint, choice, call, served)

@@ -52,7 +52,8 @@ class LoadedEndpoint:
     ``states`` and ``calibrations`` are what was fitted for its strategies, by their names.
     ``on_combine(ms)`` is called for every combination of members' outputs, of a request or of a batch of them,
     ``on_rule(number)`` for every rule that fires (or ``otherwise``), ``on_fact_failure()`` where a fact could not be
-    found out. ``facts`` gathers those that the policy looks at; None where it looks at none.
+    found out, ``on_sets(strategy, sizes)`` with the labels of rows' sets (None: an interval). ``facts`` gathers those
+    that the policy looks at; None where it looks at none.
     """
 
     def __init__(
@@ -67,14 +68,20 @@ class LoadedEndpoint:
         on_fact_failure: Callable[[], None] = lambda: None,
         surroundings: Surroundings | None = None,
         calibrations: Mapping[str, State] = NO_STATES,
+        conformal: Mapping[str, State] = NO_STATES,
+        on_sets: Callable[[str, Sequence[int | None]], None] = lambda _strategy, _sizes: None,
     ) -> None:
         self.route = route
         self.name = route.name
         self.pool = pool
         self.strategies = {
-            s.name: LoadedStrategy(s, pool, states.get(s.name), on_combine, calibrations.get(s.name))
+            s.name: LoadedStrategy(
+                s, pool, states.get(s.name), on_combine, calibrations.get(s.name), conformal.get(s.name)
+            )
             for s in route.strategies
         }
+        self.promises = any(s.conformal is not None and s.conformal.coverage is not None for s in route.strategies)
+        """Whether answers have sets that nobody asked for."""
         self.names = tuple(self.strategies)
         self._looking = next((s for s in self.strategies.values() if s.looks), None)
         alone = [StrategyRoute(m.name, "single", (m.name,), 1) for m in pool.members if m.name not in self.strategies]
@@ -104,6 +111,7 @@ class LoadedEndpoint:
         self.recorder = Recorder(
             route.record.sample, route.record.omit, route.record.redact, sticky=self.sticky, secret=secret
         )
+        self.on_sets = on_sets
         self._rules = self.policy if isinstance(self.policy, Rules) else None
         self._on_rule = on_rule
         self.facts: Gatherer | None = None
@@ -149,11 +157,16 @@ class LoadedEndpoint:
         """Have the policy and the strategies' combiners know what was learned, as far as it is theirs."""
         if self.policy.learns and held.key == self.learner_key:
             self.learn(held.state, held.version)
-        fresh = {}
+        fresh: dict[str, LoadedStrategy] = {}
         for name, known in held.combiners.items():
-            strategy = self.strategies.get(name)
-            if strategy is not None and strategy.learner_key == known.key:
-                fresh[name] = strategy.knowing(known.state)
+            own = name.removeprefix(learned.ADAPTIVE)
+            strategy = fresh.get(own) or self.strategies.get(own)
+            if strategy is None:
+                continue
+            if own == name and strategy.learner_key == known.key:
+                fresh[own] = strategy.knowing(known.state)
+            elif own != name and strategy.promise is not None and strategy.promise.key == known.key:
+                fresh[own] = strategy.adapting(known.state)
         if fresh:
             self.strategies = {name: fresh.get(name, strategy) for name, strategy in self.strategies.items()}
             self.fallback = tuple(self.strategies[strategy.name] for strategy in self.fallback)

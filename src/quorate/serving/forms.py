@@ -12,17 +12,22 @@ from python_multipart.exceptions import MultipartParseError
 
 from quorate.codecs.snapshot import Limits
 from quorate.errors import InvalidInput, MalformedRequest, TooLarge
-from quorate.serving.inputs import Confidence, Context, MaxMs, Options, check_context, check_rows
+from quorate.serving.inputs import Confidence, Context, Coverage, MaxMs, Options, check_context, check_rows
 from quorate.web import json
 
-_OPTIONS = ("strategy", "max_ms", "min_confidence")
+_NUMBERS: dict[str, tuple[Any, str]] = {
+    "max_ms": (MaxMs, "a number of milliseconds above 0, an hour at most"),
+    "min_confidence": (Confidence, "a number from 0 to 1"),
+    "coverage": (Coverage, "a share from 0.5 to 0.999"),
+}
+_OPTIONS = ("strategy", *_NUMBERS)
 _MAX_PARTS = 10_000
 _context_decoder = msgspec.json.Decoder(Context)
 _options_decoder = msgspec.json.Decoder(Options)
 
 
 def query_options(query: bytes) -> tuple[Options, dict[str, Any]]:
-    """``strategy``, ``max_ms``, ``min_confidence`` and ``context.KEY`` from a query string; all else is an error."""
+    """``strategy``, the numbers that are options and ``context.KEY`` from a query string; all else is an error."""
     try:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=256, errors="strict")
     except (UnicodeDecodeError, ValueError):
@@ -42,11 +47,7 @@ def query_options(query: bytes) -> tuple[Options, dict[str, Any]]:
             raise InvalidInput(f"'{name[:64]}' is given twice; send it once.", path=f"query.{name[:64]}")
         target[key] = value
     check_context(context)
-    options = Options(
-        given.get("strategy"),
-        _number(given, "max_ms", MaxMs, "a number of milliseconds above 0, an hour at most"),
-        _number(given, "min_confidence", Confidence, "a number from 0 to 1"),
-    )
+    options = Options(given.get("strategy"), **{name: _number(given, name, *_NUMBERS[name]) for name in _NUMBERS})
     return options, context
 
 

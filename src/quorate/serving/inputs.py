@@ -25,6 +25,7 @@ _LISTS = {list}
 
 MaxMs = Annotated[float, msgspec.Meta(gt=0, le=3_600_000)]
 Confidence = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Coverage = Annotated[float, msgspec.Meta(ge=0.5, le=0.999)]
 
 
 class Options(msgspec.Struct, forbid_unknown_fields=True):
@@ -33,6 +34,7 @@ class Options(msgspec.Struct, forbid_unknown_fields=True):
     strategy: str | None = None
     max_ms: MaxMs | None = None
     min_confidence: Confidence | None = None
+    coverage: Coverage | None = None
 
 
 class Body(msgspec.Struct, forbid_unknown_fields=True):

@@ -39,6 +39,8 @@ log = logging.getLogger("quorate.serving")
 EVERYTHING = Desired()
 _NO_PIXEL_LIMIT = 1 << 40
 
+States = dict[str, State]
+
 
 class Loader:
     """Builds generations; pools whose description did not change are shared with the present one.
@@ -98,7 +100,7 @@ class Loader:
                     await self._hold(pool, strict)
             endpoints = {}
             for endpoint in routing.endpoints:
-                states, calibrations = await self._background.submit(self._states, endpoint, strict)
+                states, calibrations, conformal = await self._background.submit(self._fitted, endpoint, strict)
                 loaded = LoadedEndpoint(
                     endpoint,
                     pools[endpoint.pool],
@@ -109,6 +111,8 @@ class Loader:
                     on_fact_failure=self._meters.fact_failure(endpoint.name),
                     surroundings=self._surroundings,
                     calibrations=calibrations,
+                    conformal=conformal,
+                    on_sets=self._meters.sets(endpoint.name),
                 )
                 if loaded.facts is not None and loaded.facts.measures_distance:
                     loaded.facts.reference = await self._background.submit(self._reference, loaded.pool.route)
@@ -166,23 +170,30 @@ class Loader:
                 unit.close()
         await self._background.submit(_close, [unit for unit in units if not isinstance(unit, HostUnit)])
 
-    def _states(self, route: EndpointRoute, strict: bool) -> tuple[dict[str, State], dict[str, State]]:
-        """What was fitted for the strategies' combiners, and for their calibrations, by strategy."""
-        states: dict[str, State] = {}
-        calibrations: dict[str, State] = {}
-        for strategy in route.strategies:
-            calibration = None if strategy.calibrate is None else strategy.calibrate.files
-            for found, wanted in ((states, strategy.state), (calibrations, calibration)):
-                if wanted is None:
-                    continue
-                try:
-                    files = {name: self._opener.blobs.read(digest) for name, digest in wanted.items()}
-                    found[strategy.name] = state_codec.decode(files)
-                except (QuorateError, OSError) as error:
-                    if strict:
-                        raise
-                    log.error("Strategy '%s' of '%s' cannot answer: %s", strategy.name, route.name, error)
-        return states, calibrations
+    def _fitted(self, route: EndpointRoute, strict: bool) -> tuple[States, States, States]:
+        """What was fitted for the strategies' combiners, calibrations and promises, by strategy."""
+        each = route.strategies
+        combiners = {s.name: s.state for s in each if s.state is not None}
+        calibrations = {s.name: s.calibrate.files for s in each if s.calibrate is not None}
+        promises = {s.name: s.conformal.state for s in each if s.conformal is not None}
+        return (
+            self._read(route.name, combiners, strict, "cannot answer"),
+            self._read(route.name, calibrations, strict, "cannot answer"),
+            self._read(route.name, promises, strict, "cannot promise a coverage"),
+        )
+
+    def _read(self, endpoint: str, wanted: Mapping[str, Mapping[str, str]], strict: bool, lost: str) -> States:
+        """Fitted states by strategy; what it is ``lost`` for is logged of one that cannot be read."""
+        states = {}
+        for strategy, blobs in wanted.items():
+            try:
+                files = {name: self._opener.blobs.read(digest) for name, digest in blobs.items()}
+                states[strategy] = state_codec.decode(files)
+            except (QuorateError, OSError) as error:
+                if strict:
+                    raise
+                log.error("Strategy '%s' of '%s' %s: %s", strategy, endpoint, lost, error)
+        return states
 
     async def _fronts(self, routing: Routing, endpoints: Mapping[str, LoadedEndpoint]) -> Mapping[str, LoadedFront]:
         found = fronts.loaded(routing.fronts, endpoints, self._clock, self._surroundings, self._meters.fact_failure)

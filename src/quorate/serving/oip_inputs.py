@@ -6,19 +6,28 @@ REST and gRPC read their own bytes; what they have read means the same from here
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sized
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from quorate.codecs.snapshot import Limits
+from quorate.core.conformal.quantile import HIGHEST, LOWEST
 from quorate.core.types import Signature
 from quorate.errors import InvalidInput
 from quorate.serving.inputs import bytes_range, check_context, check_rows, tensor, unbase64
 from quorate.serving.oip_tensors import objects
 
-_KNOWN_PARAMETERS = {"strategy", "max_ms", "min_confidence", "timeout", "binary_data_output"}
+_KNOWN_PARAMETERS = {"strategy", "max_ms", "min_confidence", "coverage", "timeout", "binary_data_output"}
+
+
+class _Options(NamedTuple):
+    strategy: str | None
+    max_ms: float | None
+    min_confidence: float | None
+    coverage: float | None
+    context: dict[str, Any]
 
 
 class Understood(msgspec.Struct):
@@ -29,8 +38,9 @@ class Understood(msgspec.Struct):
     rows: int
     strategy: str | None
     max_ms: float | None
+    min_confidence: float | None
+    coverage: float | None
     context: dict[str, Any]
-    min_confidence: float | None = None
 
 
 def understand(
@@ -61,7 +71,7 @@ def need_inputs(inputs: Sized) -> None:
         raise InvalidInput("The request has no inputs; send one tensor per input of the model.", path="inputs")
 
 
-def _options(parameters: Mapping[str, Any]) -> tuple[str | None, float | None, dict[str, Any], float | None]:
+def _options(parameters: Mapping[str, Any]) -> _Options:
     context = {k.removeprefix("context."): v for k, v in parameters.items() if k.startswith("context.")}
     check_context(context)
     for name in parameters:
@@ -78,15 +88,17 @@ def _options(parameters: Mapping[str, Any]) -> tuple[str | None, float | None, d
     # The protocol's clients send microseconds. The smaller of the two counts.
     given = (_positive(parameters, "max_ms", 1.0), _positive(parameters, "timeout", 0.001))
     max_ms = min((limit for limit in given if limit is not None), default=None)
-    return strategy, max_ms, context, _confidence(parameters)
+    confidence = _share(parameters, "min_confidence", 0.0, 1.0)
+    return _Options(strategy, max_ms, confidence, _share(parameters, "coverage", LOWEST, HIGHEST), context)
 
 
-def _confidence(parameters: Mapping[str, Any]) -> float | None:
-    value = parameters.get("min_confidence")
+def _share(parameters: Mapping[str, Any], name: str, least: float, most: float) -> float | None:
+    value = parameters.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise InvalidInput("parameters.min_confidence must be a number from 0 to 1.", path="parameters.min_confidence")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        path = f"parameters.{name}"
+        raise InvalidInput(f"{path} must be a number from {least:g} to {most:g}.", path=path)
     return float(value)
 
 

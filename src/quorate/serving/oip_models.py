@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from quorate import __version__
 from quorate.core.types import Decision, FloatArray, Scalar
 from quorate.errors import InvalidInput, NotFound
-from quorate.serving import answers, oip_responses
+from quorate.serving import answers, conformal, oip_responses
 from quorate.serving.call import Call
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.fronts import LoadedFront
@@ -38,7 +38,7 @@ NOTHING_TOLD: Mapping[str, NDArray[Any]] = MappingProxyType({})
 class Answered(NamedTuple):
     """An answer ``[n, k]``, the name and version that gave it, what is said about it, and its decision if it is one.
 
-    ``told`` are output tensors besides: who answered each row, and whether anybody did.
+    ``told`` are output tensors besides: who answered each row, and whether anybody did; ``more`` follow unasked.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Answered(NamedTuple):
     parameters: dict[str, Scalar]
     decision: str | None = None
     told: Mapping[str, NDArray[Any]] = NOTHING_TOLD
+    more: Mapping[str, NDArray[Any]] = NOTHING_TOLD
 
 
 def tells(found: Target, call: Call) -> bool:
@@ -146,15 +147,18 @@ async def answer(plane: Plane, found: Target, call: Call, *, told: bool = False)
         kind = found.pool.route.signature.input_kind
         sight = RawSight(call.raw, plane.generation.limits)
         sent = await plane.send(found, Seen(kind, call.rows, call.size, call.arrived, call.context, sight))
-        decision = await plane.predict(sent.endpoint, replace(call, facts=sent.facts))
+        endpoint = sent.endpoint
+        decision = await plane.predict(endpoint, replace(call, facts=sent.facts))
     else:
-        decision = await plane.predict(found, call)
+        endpoint = found
+        decision = await plane.predict(endpoint, call)
     assert decision.answer is not None  # noqa: S101 - predict raises otherwise
     parameters = _parameters(decision, blind=found.blind)
     if isinstance(found, LoadedFront):
         parameters["endpoint"] = decision.endpoint
-    more = answers.tensors(found, decision, call) if told and isinstance(found, LoadedEndpoint) else NOTHING_TOLD
-    return Answered(found.name, str(found.route.revision), decision.answer, parameters, decision.id, more)
+    who = answers.tensors(found, decision, call) if told and isinstance(found, LoadedEndpoint) else NOTHING_TOLD
+    more = {name: array for name, array in conformal.tensors(endpoint, decision).items() if name not in who}
+    return Answered(found.name, str(found.route.revision), decision.answer, parameters, decision.id, who, more)
 
 
 def _parameters(decision: Decision, *, blind: bool) -> dict[str, Scalar]:

@@ -123,6 +123,7 @@ class ProtocolRoutes:
             strategy=infer.strategy,
             max_ms=infer.max_ms,
             min_confidence=infer.min_confidence,
+            coverage=infer.coverage,
             context=infer.context,
             request_id=request.request_id,
             idempotency_key=key,
@@ -146,6 +147,7 @@ class ProtocolRoutes:
                 parameters=answered.parameters,
                 told=answered.told,
                 sure=sure,
+                more=answered.more,
             )
             if head is None:
                 return 200, [JSON], body

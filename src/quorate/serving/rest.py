@@ -285,6 +285,7 @@ class RestApp:
             strategy=options.strategy,
             max_ms=options.max_ms,
             min_confidence=options.min_confidence,
+            coverage=options.coverage,
             context=context,
             request_id=request.request_id,
             idempotency_key=key,

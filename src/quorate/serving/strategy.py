@@ -21,6 +21,7 @@ from quorate.core.types import FloatArray, State, Status, StatusArray
 from quorate.serving.batch import FAILED, OK, Batch, Part
 from quorate.serving.execution import Execution
 from quorate.serving.pool import LoadedPool
+from quorate.serving.promise import Promise
 from quorate.serving.units import InProcessUnit
 
 SKIPPED = int(Status.SKIPPED)
@@ -49,6 +50,7 @@ class LoadedStrategy:
         "plan",
         "pool",
         "positions",
+        "promise",
         "quorum",
         "simple",
         "staged",
@@ -63,6 +65,7 @@ class LoadedStrategy:
         state: State | None,
         on_combine: Callable[[float], None] = lambda _ms: None,
         calibration: State | None = None,
+        conformal: State | None = None,
     ) -> None:
         order = [member.name for member in pool.members]
         self.name = route.name
@@ -93,6 +96,8 @@ class LoadedStrategy:
         self.simple = not self.staged and not self.lost
         """Whether it answers whenever all its members do, which are asked all at once."""
         self.learner_key = learned.combiner_key(route, pool.route) if self.combiner.learns else ""
+        self.promise = None if conformal is None else Promise(route, pool.route, conformal)
+        """What it can promise; None where it has no conformal state, or that was lost."""
 
     def knowing(self, state: State) -> LoadedStrategy:
         """The same with what its combiner has learned. Requests under way keep the one they chose, so that what is
@@ -101,6 +106,13 @@ class LoadedStrategy:
         self.combiner.combine(np.full((1, len(self.members), width), 1.0 / width, np.float32), self._all_ok, state)
         known = copy(self)
         known.state = state
+        return known
+
+    def adapting(self, state: State) -> LoadedStrategy:
+        """The same with what was learned of its coverage."""
+        known = copy(self)
+        if self.promise is not None:
+            known.promise = self.promise.adapting(state)
         return known
 
     @property

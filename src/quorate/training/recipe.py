@@ -34,9 +34,13 @@ Fitter = Literal[
     "temperature",
     "isotonic",
     "venn-abers",
+    "conformal",
 ]
 OUT_OF_FOLD = frozenset({"stack", "greedy", *METHODS, *CALIBRATIONS})
 """Fitters that need each row's outputs by clones that have not seen it."""
+
+ABOUT = frozenset({"conformal", *CALIBRATIONS})
+"""Fitters of what belongs to a strategy's answers."""
 
 _REGION = frozenset({"k", "space", "scale"})
 _SETTINGS: dict[str, frozenset[str]] = {
@@ -44,6 +48,7 @@ _SETTINGS: dict[str, frozenset[str]] = {
     "meta-des": _REGION | {"kp"},
     "greedy": frozenset({"metric", "steps", "bags", "share"}),
     "stack": frozenset({"max_missing", "C"}),
+    "conformal": frozenset({"score", "conditional", "penalty", "free"}),
 }
 
 _WEIGHTS = frozenset({"log-odds", "samme", "greedy"})
@@ -59,10 +64,13 @@ class Fit:
     ``log-odds``: weights from the validation part. ``samme``: the weights that boosting gave its rounds. ``stack``: a
     meta-model on out-of-fold outputs over the training part; ``greedy``: weights on those, by greedy selection. The
     others are methods of dynamic selection: reference rows with out-of-fold outputs. ``settings`` are the fitter's own:
-    the arguments of ``fit_stack``, ``fit_greedy`` and ``fit_dynamic``; :class:`ConfigError` for others.
+    the arguments of ``fit_stack``, ``fit_greedy``, ``fit_dynamic`` and ``fit_conformal``, or it is a
+    :class:`ConfigError`.
 
-    ``temperature``, ``isotonic`` and ``venn-abers`` calibrate the answers of the strategy ``of``: the kind of a
-    combiner that reads no state, the name of another state of the recipe (then its members too), or an :class:`Of`.
+    ``temperature``, ``isotonic`` and ``venn-abers`` calibrate the answers of the strategy ``of``, and ``conformal``
+    makes its sets and intervals, from the validation part: the kind of a combiner that reads no state, the name of
+    another
+    state of the recipe (then its members too), or an :class:`Of`.
     """
 
     by: Fitter
@@ -71,9 +79,9 @@ class Fit:
     of: str | Of | None = None
 
     def __post_init__(self) -> None:
-        if (self.of is None) == (self.by in CALIBRATIONS):
+        if (self.of is None) == (self.by in ABOUT):
             which = (
-                "needs the strategy it calibrates ('of')" if self.of is None else "calibrates nothing; leave out 'of'"
+                "needs the strategy it is about ('of')" if self.of is None else "is about no strategy; leave out 'of'"
             )
             raise ConfigError(f"'{self.by}' {which}.", path="of")
         known = _SETTINGS.get(self.by, frozenset())
@@ -116,12 +124,12 @@ class Recipe:
     def of(self, state: str) -> tuple[str, ...]:
         """The members that a state is fitted on, in the pool's order; :class:`ConfigError` for an unknown one."""
         chosen = self.states[state].members
-        below = self.calibrated(state)
+        below = self.about(state)
         if below is not None and below.state is not None:
             own = self.of(below.state)
             if chosen is not None and set(chosen) != set(own):
                 raise ConfigError(
-                    f"State '{state}' calibrates '{below.state}', which has the members {', '.join(own)}; leave out "
+                    f"State '{state}' is about '{below.state}', which has the members {', '.join(own)}; leave out "
                     "its own.",
                     path=f"states.{state}",
                 )
@@ -135,11 +143,11 @@ class Recipe:
 
     @property
     def in_order(self) -> tuple[str, ...]:
-        """The states' names, those that calibrate others after them."""
-        return tuple(sorted(self.states, key=lambda name: self.states[name].by in CALIBRATIONS))
+        """The states' names, those that are about others after them."""
+        return tuple(sorted(self.states, key=lambda name: self.states[name].by in ABOUT))
 
-    def calibrated(self, state: str) -> Of | None:
-        """The strategy that a state calibrates; None if it is no calibration, :class:`ConfigError` if there is none."""
+    def about(self, state: str) -> Of | None:
+        """The strategy that a state is about; None where there is none, :class:`ConfigError` where it is unknown."""
         of = self.states[state].of
         if of is None:
             return None
@@ -152,12 +160,12 @@ class Recipe:
         if found.kind not in plugins.names("combiners") or plugins.load("combiners", found.kind).learns:
             known = ", ".join((*plugins.names("combiners"), *self.states))
             raise ConfigError(
-                f"State '{state}' calibrates '{found.kind}'; expected a combiner that does not learn while it serves, "
+                f"State '{state}' is about '{found.kind}'; expected a combiner that does not learn while it serves, "
                 f"or a state of this recipe: {known}.",
                 path=path,
             )
         if found.state is not None and (found.state not in self.states or self.states[found.state].of is not None):
-            raise ConfigError(f"State '{state}' calibrates '{found.state}', which is no combiner's state.", path=path)
+            raise ConfigError(f"State '{state}' is about '{found.state}', which is no combiner's state.", path=path)
         return found
 
     @property
@@ -190,7 +198,7 @@ def state_key(
 ) -> str:
     """SHA-256, hex: a state is of use with exactly the members that it was fitted on, the way it was.
 
-    ``of`` is the strategy that it calibrates, ``below`` the state that this one reads.
+    ``of`` is the strategy that it is about, ``below`` the state that this one reads.
     """
     settings = [dict(sorted(fit.settings.items()))] if fit.settings else []
     under = [] if of is None else [of.kind, dict(sorted(of.params.items())), None if below is None else below.ref]

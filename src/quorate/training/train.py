@@ -23,8 +23,10 @@ from quorate.preprocess.features import features_of
 from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
 from quorate.training import boosting, fitting, kept
+from quorate.training.answers import check_about, strategy_of
 from quorate.training.calibrate import Of, Refit, fit_calibration
 from quorate.training.checkpoints import Checkpoints
+from quorate.training.conformal import fit_conformal
 from quorate.training.dynamic import METHODS, fit_dynamic
 from quorate.training.evaluate import model_outputs, score
 from quorate.training.fitters import fit_log_odds_weights, fit_stack
@@ -90,6 +92,7 @@ class _Run:
 
     def train(self, progress: Progress) -> Trained:
         recipe = self.recipe
+        check_about(recipe)
         found = {name: self._found(name, self.key) for name in recipe.members}
         self.members = {name: manifest for name, manifest in found.items() if manifest is not None}
         # Members of one trainer depend on each other: all or none of them are kept.
@@ -133,14 +136,14 @@ class _Run:
         members = self.recipe.of(name)
         if not set(members).isdisjoint(missing):  # one fitted on other members than these is of no use
             return None
-        of = self.recipe.calibrated(name)
+        of = self.recipe.about(name)
         if of is not None and of.state is not None and self.states[of.state] is None:
             return None
         return self._found(name, self._state_key(name))
 
     def _state_key(self, name: str) -> str:
         recipe = self.recipe
-        of = recipe.calibrated(name)
+        of = recipe.about(name)
         below = None if of is None or of.state is None else self.states[of.state]
         return state_key(self.key, recipe.states[name], [self.members[member] for member in recipe.of(name)], of, below)
 
@@ -266,11 +269,18 @@ class _Run:
         if fit.by in OUT_OF_FOLD:
             outputs, rows = self._out_of_fold(members, train, cut)
             kept.keep(self.registry.root, name, members, self.classes, outputs, rows.truth)
-            of = self.recipe.calibrated(name)
+            of = self.recipe.about(name)
             if of is not None:
                 return self._calibration(fit.by, of, outputs, rows, members)
             return self._from_outputs(fit, outputs, rows, members)
         outputs = np.stack([model_outputs(self.registry, manifest, raw) for manifest in manifests], axis=1)
+        about = self.recipe.about(name)
+        if about is not None:
+            manifest = None if about.state is None else self.states[about.state]
+            strategy = strategy_of(about, members, manifest, self.registry)
+            answers = strategy.answers(outputs, features_of(validation.inputs))
+            settings = {"seed": self.recipe.seed, **fit.settings}
+            return fit_conformal(answers, validation.truth, self.classes, of=strategy.described, **settings)
         return fit_log_odds_weights(outputs, validation.truth, members)
 
     def _from_outputs(self, fit: Fit, outputs: FloatArray, rows: Rows, members: Sequence[str]) -> State:

@@ -18,6 +18,14 @@ _INSTANCE: Schema = {
 }
 
 
+_COVERAGE: Schema = {
+    "type": "number",
+    "minimum": 0.5,
+    "maximum": 0.999,
+    "description": "How often the truth is to be in the answer's set or interval, where the strategy is calibrated.",
+}
+
+
 def _schemas() -> Schema:
     options = obj(
         "",
@@ -39,6 +47,7 @@ def _schemas() -> Schema:
             "description": "Confidence below which a row gets no answer; a cascade asks further members first. Not of "
             "a blind endpoint, nor of a regression.",
         },
+        coverage=_COVERAGE | {"type": ["number", "null"]},
     )
     prediction = obj(
         "",
@@ -47,8 +56,22 @@ def _schemas() -> Schema:
         probabilities={"type": "object", "additionalProperties": NUMBER},
         value={**NUMBER, "description": "The answer of a regression."},
         values={"type": "object", "additionalProperties": NUMBER, "description": "The same where it has several."},
-        abstained={**BOOLEAN, "description": "Whether there is no answer to this row; where min_confidence was asked."},
-        reason={**STRING, "description": "Why there is none."},
+        set={**listing(STRING), "description": "Labels that hold the truth as often as asked, the likeliest first."},
+        interval={
+            **listing({"type": ["number", "null"]}),
+            "minItems": 2,
+            "maxItems": 2,
+            "description": "Numbers between which the truth is as often as asked; null: unbounded.",
+        },
+        abstained={
+            **BOOLEAN,
+            "description": "Whether there is no label for this row; where min_confidence or a coverage holds.",
+        },
+        reason={
+            "type": ["string", "null"],
+            "description": "Why there is none; of a set `ambiguous` (several labels), `empty` (none), `degraded` or "
+            "`uncalibrated`.",
+        },
         members={
             **listing(STRING),
             "description": "The members that answered this row, where the request or a plan of stages chose them.",
@@ -172,8 +195,8 @@ def _predict() -> Schema:
         "summary": "Ask an endpoint.",
         "description": (
             "Ask an endpoint. A JSON body carries rows, context and options. A raw `image/*` body is one row; "
-            "`strategy`, `max_ms`, `min_confidence` and `context.KEY` are query parameters then, and only then. "
-            "Multipart has `file` (one row each), `context` and `options`."
+            "`strategy`, `max_ms`, `min_confidence`, `coverage` and `context.KEY` are query parameters then, and only "
+            "then. Multipart has `file` (one row each), `context` and `options`."
         ),
         "parameters": [_ENDPOINT, *HEADERS],
         "requestBody": {
@@ -218,6 +241,7 @@ def _batch() -> Schema:
             {"type": "number", "minimum": 0, "maximum": 1},
             "Confidence below which a row gets no answer.",
         ),
+        parameter("coverage", "query", _COVERAGE, "See predict."),
     ]
     return {
         "tags": ["predict"],

@@ -22,8 +22,9 @@ from quorate.codecs import learned, snapshot
 from quorate.codecs.decision import Summary
 from quorate.codecs.learned import Known, Learned
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute, Routing
+from quorate.control.learning.adapting import Adapting, adapting
 from quorate.control.learning.answering import LoggedRevision, ReadBlob
-from quorate.control.learning.combining import Lesson, combining, learned_rows
+from quorate.control.learning.combining import Combining, Lesson, combining, learned_rows
 from quorate.control.learning.feedback import FAILED, LEARNED, OTHER_POLICY, feedback, watched
 from quorate.control.learning.trusting import keep, moved
 from quorate.control.outcomes.joined import LOOKS_AWAY, Joined, Listener, Watcher
@@ -49,12 +50,17 @@ class Learning:
     def __init__(self, endpoint: EndpointRoute, pool: PoolRoute) -> None:
         self.name = endpoint.name
         self.reward = endpoint.policy.reward
-        self.combining = combining(endpoint, pool)
+        self.combining: tuple[Combining | Adapting, ...] = (*combining(endpoint, pool), *adapting(endpoint, pool))
         own = [(each.name, each.key) for each in self.combining]
         self.key = learned.key(endpoint, pool) if self.reward is not None else learned.hashed(own)
         self.arms = learned.arms(endpoint, pool)
         names = tuple(strategy.name for strategy in endpoint.strategies)
         self.policy: Policy = plugins.build("policies", endpoint.policy.kind, endpoint.policy.params, names)
+
+    @property
+    def combiners(self) -> tuple[Combining, ...]:
+        """The combiners that learn, without the coverages that adapt."""
+        return tuple(each for each in self.combining if isinstance(each, Combining))
 
     def begin(self, before: StoredLearner | None, now: float) -> StoredLearner:
         """The learner to go on with: the stored one; where that learned for another policy, a new one, whose combiners
@@ -234,7 +240,7 @@ class Learner(Listener):
                 if told:
                     state = learning.policy.learn(state, told) or state
                 known = learning.taught(learning.known(stored), lessons)
-                told_of = moved(learning.combining, known, lessons, now)
+                told_of = moved(learning.combiners, known, lessons, now)
                 stored = learning.after(stored, state, now, known)
             except Exception:  # a plugin's code must not hold up the journals
                 failed = max(len(told), *map(len, lessons.values()), 0)

@@ -73,7 +73,7 @@ def regret(
         bound=_bound(learning, found, n),
         combiners=[
             _combiner(each, past, pool, points)
-            for each in learning.combining
+            for each in learning.combiners
             if stored is not None and (past := history(connection, each, each.state(known), stored))
         ],
     )

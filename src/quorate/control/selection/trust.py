@@ -275,7 +275,7 @@ def _mean(route: StrategyRoute, shares: NDArray[np.float64]) -> dict[str, float]
 
 def _experts(connection: sa.Connection, endpoint: EndpointRoute, pool: PoolRoute, name: str) -> TrustExperts:
     learning = Learning(endpoint, pool)
-    each = next(one for one in learning.combining if one.name == name)
+    each = next(one for one in learning.combiners if one.name == name)
     stored = learners.learner(connection, endpoint.name)
     state = each.state(learning.known(stored))
     told = each.combiner.told(each.members, state)

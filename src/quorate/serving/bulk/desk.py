@@ -15,7 +15,7 @@ from quorate.codecs import batch as rows_codec
 from quorate.codecs.batch import ARROW, NDJSON, PARQUET, RowWriter
 from quorate.core.types import Signature
 from quorate.errors import MemberError, NotReady, Overloaded, QuorateError, UnsupportedMediaType
-from quorate.serving import abstaining
+from quorate.serving import abstaining, conformal
 from quorate.serving.bulk.feed import Feed
 from quorate.serving.bulk.meters import BulkMeters
 from quorate.serving.bulk.ndjson import NdjsonSource
@@ -104,6 +104,7 @@ class BulkDesk:
             options.strategy,
             options.max_ms,
             options.min_confidence,
+            options.coverage,
             context,
             request.request_id,
             request.traceparent,
@@ -136,6 +137,8 @@ class BulkDesk:
                     endpoint.choose(options.strategy, context, lambda: 0.0)
                 if options.min_confidence is not None:
                     abstaining.check(endpoint)
+                if options.coverage is not None:
+                    conformal.refuse(endpoint, options.coverage, options.strategy)
                 return endpoint.pool.route.signature
             if front.signature is None and form != NDJSON:
                 raise UnsupportedMediaType(

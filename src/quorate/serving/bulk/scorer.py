@@ -63,6 +63,7 @@ class Wish:
     strategy: str | None
     max_ms: float | None
     min_confidence: float | None
+    coverage: float | None
     context: Mapping[str, Scalar]
     request_id: str
     traceparent: str | None
@@ -174,6 +175,7 @@ class Scorer:
                 strategy=wish.strategy,
                 max_ms=wish.max_ms,
                 min_confidence=wish.min_confidence,
+                coverage=wish.coverage,
                 context={**wish.context, **part.context},
                 request_id=wish.request_id,
                 traceparent=wish.traceparent,

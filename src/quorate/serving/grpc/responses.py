@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from numpy.typing import NDArray
+
 from quorate.core.types import OutputSpec
 from quorate.serving.grpc.open_inference_pb2 import (
     ModelInferRequest,
@@ -15,7 +17,7 @@ from quorate.serving.grpc.open_inference_pb2 import (
 )
 from quorate.serving.grpc.tensors import parameters
 from quorate.serving.oip_models import Answered
-from quorate.serving.oip_responses import available, check_output, default, output_tensor
+from quorate.serving.oip_responses import available, check_output, datatype_of, default, output_tensor
 from quorate.serving.oip_tensors import to_bytes
 from quorate.serving.statistics import Statistics
 
@@ -33,15 +35,19 @@ def infer_response(
     request: ModelInferRequest, answered: Answered, output: OutputSpec, *, blind: bool, sure: bool = False
 ) -> bytes:
     """The serialized answer; outputs are always in raw form."""
-    names = available(output, blind=blind, told=bool(answered.told))
     response = ModelInferResponse(model_name=answered.name, model_version=answered.version, id=request.id)
     for key, value in answered.parameters.items():
         _set(response.parameters[key], value)
     for name in [one.name for one in request.outputs] or default(output, blind=blind, sure=sure):
-        array = output_tensor(name, answered.output, output, answered.told)
-        response.outputs.add(name=name, datatype=names[name][0], shape=array.shape)
-        response.raw_output_contents.append(to_bytes(array))
+        _output(response, name, output_tensor(name, answered.output, output, answered.told))
+    for name, array in answered.more.items():
+        _output(response, name, array)
     return bytes(response.SerializeToString())
+
+
+def _output(response: Any, name: str, array: NDArray[Any]) -> None:
+    response.outputs.add(name=name, datatype=datatype_of(array), shape=array.shape)
+    response.raw_output_contents.append(to_bytes(array))
 
 
 def _set(parameter: Any, value: Any) -> None:

@@ -299,6 +299,7 @@ class InferenceService:
             strategy=infer.strategy,
             max_ms=sooner(infer.max_ms, asked.context.time_remaining()),
             min_confidence=infer.min_confidence,
+            coverage=infer.coverage,
             context=infer.context,
             request_id=asked.heads.request_id,
             idempotency_key=key,
