@@ -69,8 +69,7 @@ class Fit:
 
     ``temperature``, ``isotonic`` and ``venn-abers`` calibrate the answers of the strategy ``of``, and ``conformal``
     makes its sets and intervals, from the validation part: the kind of a combiner that reads no state, the name of
-    another
-    state of the recipe (then its members too), or an :class:`Of`.
+    another state of the recipe (then its members too), or an :class:`Of`.
     """
 
     by: Fitter
