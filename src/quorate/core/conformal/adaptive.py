@@ -1,7 +1,7 @@
 """Adaptive conformal inference: the level that keeps the coverage when the world does not keep still.
 
-What a truth says is one number: how far its score is up among the scores known, the largest miscoverage at which it would
-still have been covered (beta). For each of several targets, experts with different step sizes follow
+What a truth says is one number (beta): how far up its score is among the scores known, as the largest miscoverage at
+which it would still have been covered. For each of several targets, experts with different step sizes follow
 
     level <- level + rate (target - [level >= beta])
 
@@ -10,7 +10,7 @@ Which step size is right changes, too; the experts are weighed by how well their
 loss of beta, and what is served is their weighted mean. A coverage between targets has the level between theirs.
 
 The scores it looks up in are the newest ones: it begins with those of the calibration, and each truth's own takes the
-place of the oldest. Else a shift to errors larger than any calibrated one could only be answered by leaving nothing out.
+place of the oldest. Else a shift to errors larger than all calibrated ones could only be met by leaving nothing out.
 
 Outcomes may come late and in any order; each moves the level that is there when it comes.
 
@@ -34,8 +34,8 @@ from quorate.core.types import State
 KIND, VERSION = "adaptive-coverage", 1
 """Format of the state. Meta: none. Arrays: ``targets`` ``[t]`` miscoverages, ascending; ``levels`` and ``weights``
 ``[t, e]`` of the experts; ``served`` ``[t]`` their weighted means; ``scores`` and ``ties`` ``[w]``, the newest known;
-``oldest`` ``[1]``, the place that the next one takes; ``rows`` ``[1]``; ``missed`` ``[t]``, how many rows of them the level
-that was there would not have covered."""
+``oldest`` ``[1]``, the place that the next one takes; ``rows`` ``[1]``; ``missed`` ``[t]``, how many of them the level that
+was there would not have covered."""
 
 RATES = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128)
 TARGETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
@@ -136,16 +136,8 @@ def pack(known: Known) -> State:
 def unpack(state: State) -> Known:
     """What a state says."""
     a = state.arrays
-    return Known(
-        a["targets"],
-        a["levels"],
-        a["weights"],
-        a["scores"],
-        a["ties"],
-        int(a["oldest"][0]),
-        int(a["rows"][0]),
-        a["missed"],
-    )
+    oldest, rows = int(a["oldest"][0]), int(a["rows"][0])
+    return Known(a["targets"], a["levels"], a["weights"], a["scores"], a["ties"], oldest, rows, a["missed"])
 
 
 class Adapted:

@@ -20,9 +20,10 @@ from quorate.core.types import FloatArray, OutputSpec, State, StatusArray
 from quorate.errors import ConfigError
 
 KIND, VERSION = "conformal", 1
-"""Format of the state. Meta: ``output`` (``scores`` or ``values``), ``score``, ``classes`` (or targets), ``conditional``,
-``rows``; of ``raps`` ``penalty`` and ``free``; of ``normalised`` ``floor``; of ``cqr`` ``lower`` and ``upper``, the places
-of the two quantiles; ``of``: the strategy it was fitted for (``kind``, ``members``, ``state``), or null.
+"""Format of the state. Meta: ``output`` (``scores`` or ``values``), ``score``, ``classes`` (or targets),
+``conditional``, ``rows``; of ``raps`` ``penalty`` and ``free``; of ``normalised`` ``floor``; of ``cqr`` ``lower`` and
+``upper``, the places of the two quantiles; ``of``: the strategy it was fitted for (``kind``, ``members``, ``state``), or
+null.
 Arrays: ``scores`` and ``ties`` ``[n]``, ascending within each group; ``starts`` ``[g + 1]``, where groups begin: one
 group, or one for each class where ``conditional``."""
 

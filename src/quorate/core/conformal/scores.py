@@ -4,8 +4,8 @@
   hard: least ambiguous classifiers (Sadinle, Lei, Wasserman, "Least ambiguous set-valued classifiers with bounded error
   levels", JASA 2019), also known as THR.
 - ``aps``: the probability of the classes that are likelier, and a random share of its own. Sets grow where rows are
-  hard, which keeps the coverage of easy and hard rows closer together (Romano, Sesia, Candès, "Classification with valid
-  and adaptive coverage", NeurIPS 2020, equations 5 to 8, randomised).
+  hard, which keeps the coverage of easy and hard rows closer together (Romano, Sesia, Candès, "Classification with
+  valid and adaptive coverage", NeurIPS 2020, equations 5 to 8, randomised).
 - ``raps``: the same with a penalty for every class beyond the likeliest few, which cuts the long tail of large sets
   (Angelopoulos, Bates, Malik, Jordan, "Uncertainty sets for image classifiers using conformal prediction", ICLR 2021,
   equation 4).

@@ -1,8 +1,8 @@
 """How far a number is from its answer, and the interval of numbers that are no further: conformal regression.
 
 - ``absolute``: the absolute residual. Every interval has the same width.
-- ``normalised``: the residual over how much the members disagree, so that intervals are wide where they do (Papadopoulos,
-  Proedrou, Vovk, Gammerman, "Inductive confidence machines for regression", ECML 2002, and normalised ones since).
+- ``normalised``: the residual over how much the members disagree, so that intervals are wide where they do (after
+  Papadopoulos, Proedrou, Vovk, Gammerman, "Inductive confidence machines for regression", ECML 2002).
 - ``cqr``: how far outside two answered quantiles a number is (Romano, Patterson, Candès, "Conformalized quantile
   regression", NeurIPS 2019, equation 6).
 """
