@@ -127,6 +127,10 @@ def schema() -> Any:
             ("error", pa.string()),
             ("error_path", pa.string()),
             ("endpoint", pa.string()),
+            ("set", pa.list_(pa.string())),
+            ("interval", pa.list_(pa.float64())),
+            ("abstained", pa.bool_()),
+            ("reason", pa.string()),
         ]
     )
 

@@ -81,15 +81,32 @@ def key(endpoint: EndpointRoute, pool: PoolRoute) -> str:
 
 
 def arms(endpoint: EndpointRoute, pool: PoolRoute) -> str:
-    """What the strategies are made of, hashed: their settings, order, members and these members' versions."""
+    """What the strategies are made of, hashed: their settings, order, members and these members' versions.
+
+    Not their conformal states, which change no answer.
+    """
     digests = {member.name: member.digest for member in pool.members}
-    return hashed([endpoint.strategies, {name: digests[name] for s in endpoint.strategies for name in s.members}])
+    strategies = [
+        {name: value for name, value in msgspec.structs.asdict(each).items() if name != "conformal"}
+        for each in endpoint.strategies
+    ]
+    return hashed([strategies, {name: digests[name] for s in endpoint.strategies for name in s.members}])
 
 
 def combiner_key(strategy: StrategyRoute, pool: PoolRoute) -> str:
     """What a combiner's state depends on, hashed: its settings, and its members with their versions, in order."""
     digests = {member.name: member.digest for member in pool.members}
     return hashed([strategy.kind, strategy.params, [(name, digests[name]) for name in strategy.members]])
+
+
+ADAPTIVE = "adaptive/"
+"""Before a strategy's name: what was learned of its coverage, among the combiners' states. No strategy is called so."""
+
+
+def adaptive_key(strategy: StrategyRoute, pool: PoolRoute) -> str:
+    """What a learned coverage depends on, hashed: the calibration, the combiner, its members with their versions."""
+    conformal = None if strategy.conformal is None else strategy.conformal.state
+    return hashed([combiner_key(strategy, pool), strategy.state, conformal])
 
 
 def hashed(parts: list[Any]) -> str:

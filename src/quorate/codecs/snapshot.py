@@ -92,6 +92,16 @@ class PoolRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_batch_rows: dict[str, int] = {}
 
 
+class ConformalRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A strategy's sets and intervals: ``state`` is the digest of the fitted state's file map, ``coverage`` that of
+    requests that do not ask for one (None: no set)."""
+
+    state: dict[str, str]
+    coverage: float | None = None
+    adaptive: bool = False
+    abstain: Literal["never", "ambiguous"] = "never"
+
+
 class StrategyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A strategy: ``members`` are names in the pool, ``state`` the digest of its fitted state's file map."""
 
@@ -104,6 +114,7 @@ class StrategyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     plan_params: dict[str, Any] = {}
     state: dict[str, str] | None = None
     interpretable: bool = False
+    conformal: ConformalRoute | None = None
 
 
 class RewardRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

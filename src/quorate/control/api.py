@@ -20,6 +20,8 @@ from quorate.control.bodies import body_of, media_type_of
 from quorate.control.captures.dataset_routes import dataset_router
 from quorate.control.captures.erasing_routes import erasing_router
 from quorate.control.captures.exporting import DatasetDesk
+from quorate.control.coverage import shown as promises
+from quorate.control.coverage.routes import coverage_router
 from quorate.control.decisions import describe
 from quorate.control.experiments.desk import ExperimentDesk
 from quorate.control.experiments.hiding import require_shown
@@ -40,7 +42,7 @@ from quorate.control.report import Report, report
 from quorate.control.revisions.submit import preview, submit
 from quorate.control.rule_routes import Explain, rules_router
 from quorate.control.switching.routes import switch_router
-from quorate.control.why import route_of, why
+from quorate.control.why import routes_of_decision, why
 from quorate.errors import (
     MalformedRequest,
     NotFound,
@@ -108,6 +110,7 @@ def create_app(services: Services, access: Access) -> FastAPI:
     app.include_router(jobs_router(desk, lambda: snapshot.read_or_empty(services.home.snapshot).limits.batch_bytes))
     app.include_router(learner_router(services.home, services.database, services.clock, services.warm_starts))
     app.include_router(rules_router(services.home, services.explain))
+    app.include_router(coverage_router(services.home, services.database, services.registry.blobs.read))
     app.include_router(erasing_router(services.home, services.database, services.clock))
     app.include_router(dataset_router(DatasetDesk(services.home, services.database, services.clock)))
     s = services
@@ -210,8 +213,10 @@ def _reading(services: Services) -> APIRouter:
         with database.read() as connection:
             require_shown(connection, found.endpoint, found.revision)
             outcomes = outcomes_of(connection, [id])
-            reasons = why(found, route_of(connection, found))
-        return views.DecisionView.model_validate(describe(found, outcomes, reasons))
+            made_by = routes_of_decision(connection, found)
+            reasons = why(found, None if made_by is None else made_by[0])
+        promised = promises.shown(found, *(made_by or (None, None)), registry.blobs.read)
+        return views.DecisionView.model_validate({**describe(found, outcomes, reasons), "coverage": promised})
 
     @router.get("/v1/audit", tags=["audit"], responses=openapi.reading("store"))
     def audit(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from quorate.clock import Clock
 from quorate.codecs.lookup import JournalReader
+from quorate.control.coverage.measuring import CoverageListener
 from quorate.control.experiments.gathering import Gathering
 from quorate.control.journal.ingest import INDEXES, Ingest, ingest_lock
 from quorate.control.learning.learner import Learner
@@ -14,8 +15,9 @@ from quorate.store.database import Database
 
 
 def listeners(home: Home, database: Database, registry: Registry, clock: Clock) -> Listener:
-    """All of a project's: policies that learn, and experiments."""
-    return Several(Learner(home, database, registry.blobs.read, clock), Gathering(database))
+    """All of a project's: policies that learn, coverage, and experiments."""
+    read = registry.blobs.read
+    return Several(Learner(home, database, read, clock), CoverageListener(read), Gathering(database))
 
 
 def catch_up(home: Home, database: Database, clock: Clock) -> None:

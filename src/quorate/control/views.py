@@ -8,6 +8,7 @@ import msgspec
 
 from quorate.codecs.snapshot import EndpointRoute, FrontRoute, PoolRoute, Routing
 from quorate.control import pools
+from quorate.control.coverage.shown import Promised
 from quorate.control.pools import RunningPool
 from quorate.control.revisions.apply import Applied
 from quorate.control.view import View
@@ -181,7 +182,7 @@ class OutcomeView(View):
 class DecisionView(View):
     """The record of one answer and what became known about it; ``arrived`` is Unix seconds.
 
-    ``why`` says in words how the strategy was chosen.
+    ``why`` says in words how the strategy was chosen; ``coverage`` what was promised, where a coverage was asked for.
     """
 
     id: str
@@ -215,6 +216,7 @@ class DecisionView(View):
     idempotency_key: str | None
     traceparent: str | None
     outcomes: list[OutcomeView]
+    coverage: Promised | None = None
 
 
 class AuditEntry(View):

@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from quorate import plugins
-from quorate.codecs.snapshot import EndpointRoute
+from quorate.codecs.snapshot import EndpointRoute, PoolRoute
 from quorate.control.revisions.publication import routes_of
 from quorate.core.record import sampled
 from quorate.core.select.base import Policy
@@ -19,10 +19,10 @@ from quorate.errors import NotFound, QuorateError
 from quorate.store.revisions import revision
 
 
-def route_of(connection: sa.Connection, decision: Decision) -> EndpointRoute | None:
-    """The revision of the endpoint that made a decision; None where it is not known, or of a format from before."""
+def routes_of_decision(connection: sa.Connection, decision: Decision) -> tuple[EndpointRoute, PoolRoute] | None:
+    """The endpoint and pool that made a decision; None where they are not known, or of a format from before."""
     try:
-        return routes_of(revision(connection, decision.endpoint, decision.revision))[0]
+        return routes_of(revision(connection, decision.endpoint, decision.revision))
     except (NotFound, msgspec.DecodeError):
         return None
 

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from quorate.core.types import Decision, FloatArray, Status
+from quorate.serving import conformal
 from quorate.serving.endpoint import LoadedEndpoint
 
 _DIGITS = 7
@@ -74,6 +75,7 @@ def encode_all(endpoint: LoadedEndpoint, decisions: Sequence[Decision]) -> list[
 
 
 def _body(endpoint: LoadedEndpoint, decision: Decision, rows: list[dict[str, Any]]) -> bytes:
+    rows = conformal.add(endpoint, decision, rows)
     body: dict[str, Any] = {"id": decision.id, "endpoint": decision.endpoint, "predictions": rows}
     if not endpoint.blind:
         body["strategy"] = decision.served

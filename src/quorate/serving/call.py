@@ -30,6 +30,7 @@ class Call:
     path: str = "instances"
     strategy: str | None = None
     max_ms: float | None = None
+    coverage: float | None = None
     context: Mapping[str, Scalar] = field(default_factory=dict)
     request_id: str | None = None
     idempotency_key: str | None = None

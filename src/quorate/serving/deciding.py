@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from quorate.core.types import Decision, FloatArray, MemberRun, Source, StatusArray
 from quorate.errors import NoQuorum
+from quorate.serving import conformal
 from quorate.serving.call import Call
 from quorate.serving.endpoint import Choice, LoadedEndpoint, LoadedStrategy
 
@@ -32,7 +33,7 @@ def decision(
     ``started`` is when the first member began and ``now`` when the answer was there (monotonic seconds).
     """
     output = endpoint.pool.route.signature.output
-    return Decision(  # by position: it is done for every request
+    made = Decision(  # by position: it is done for every request
         id_,
         endpoint.name,
         endpoint.route.revision,
@@ -63,3 +64,6 @@ def decision(
         facts=choice.facts if not call.facts else {**call.facts, **choice.facts},
         features=features,
     )
+    if call.coverage is None and not endpoint.promises:
+        return made
+    return conformal.settled(made, endpoint, choice, call, served)

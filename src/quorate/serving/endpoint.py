@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from types import MappingProxyType
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from quorate.serving.cache import AnswerCache
 from quorate.serving.execution import Execution
 from quorate.serving.facts import Gatherer, Surroundings
 from quorate.serving.pool import LoadedPool
+from quorate.serving.promise import Promise
 from quorate.serving.treatment import Treatment
 
 
@@ -51,6 +53,7 @@ class LoadedStrategy:
         "name",
         "plan",
         "positions",
+        "promise",
         "quorum",
         "simple",
         "state",
@@ -62,6 +65,7 @@ class LoadedStrategy:
         pool: LoadedPool,
         state: State | None,
         on_combine: Callable[[float], None] = lambda _ms: None,
+        conformal: State | None = None,
     ) -> None:
         order = [member.name for member in pool.members]
         self.name = route.name
@@ -86,6 +90,8 @@ class LoadedStrategy:
         self.simple = self._at_once and not self._lost
         """Whether it answers whenever all its members do, which are asked all at once."""
         self.learner_key = learned.combiner_key(route, pool.route) if self.combiner.learns else ""
+        self.promise = None if conformal is None else Promise(route, pool.route, conformal)
+        """What it can promise; None where it has no conformal state, or that was lost."""
 
     def knowing(self, state: State) -> LoadedStrategy:
         """The same with what its combiner has learned. Requests under way keep the one they chose, so that what is
@@ -94,6 +100,13 @@ class LoadedStrategy:
         self.combiner.combine(np.full((1, len(self.members), width), 1.0 / width, np.float32), self._all_ok, state)
         known = copy(self)
         known.state = state
+        return known
+
+    def adapting(self, state: State) -> LoadedStrategy:
+        """The same with what was learned of its coverage."""
+        known = copy(self)
+        if self.promise is not None:
+            known.promise = self.promise.adapting(state)
         return known
 
     @property
@@ -186,7 +199,7 @@ class LoadedEndpoint:
 
     ``on_combine(ms)`` is called for every combination of members' outputs, of a request or of a batch of them,
     ``on_rule(number)`` for every rule that fires (or ``otherwise``), ``on_fact_failure()`` where a fact could not be
-    found out. ``facts`` gathers those that the policy looks at; None where it looks at none.
+    found out, ``on_sets(strategy, sizes)`` with the labels in each row's set (None: an interval). ``facts`` gathers those that the policy looks at; None where it looks at none.
     """
 
     def __init__(
@@ -200,11 +213,18 @@ class LoadedEndpoint:
         on_rule: Callable[[str], None] = lambda _rule: None,
         on_fact_failure: Callable[[], None] = lambda: None,
         surroundings: Surroundings | None = None,
+        conformal: Mapping[str, State] = MappingProxyType({}),
+        on_sets: Callable[[str, Sequence[int | None]], None] = lambda _strategy, _sizes: None,
     ) -> None:
         self.route = route
         self.name = route.name
         self.pool = pool
-        self.strategies = {s.name: LoadedStrategy(s, pool, states.get(s.name), on_combine) for s in route.strategies}
+        self.strategies = {
+            s.name: LoadedStrategy(s, pool, states.get(s.name), on_combine, conformal.get(s.name))
+            for s in route.strategies
+        }
+        self.promises = any(s.conformal is not None and s.conformal.coverage is not None for s in route.strategies)
+        """Whether answers have sets that nobody asked for."""
         self.names = tuple(self.strategies)
         self._looking = next((s for s in self.strategies.values() if s.looks), None)
         alone = [StrategyRoute(m.name, "single", (m.name,), 1) for m in pool.members if m.name not in self.strategies]
@@ -229,6 +249,7 @@ class LoadedEndpoint:
         self.recorder = Recorder(
             route.record.sample, route.record.omit, route.record.redact, sticky=self.sticky, secret=secret
         )
+        self.on_sets = on_sets
         self._rules = self.policy if isinstance(self.policy, Rules) else None
         self._on_rule = on_rule
         self.facts: Gatherer | None = None
@@ -268,11 +289,16 @@ class LoadedEndpoint:
         """Have the policy and the strategies' combiners know what was learned, as far as it is theirs."""
         if self.policy.learns and held.key == self.learner_key:
             self.learn(held.state, held.version)
-        fresh = {}
+        fresh: dict[str, LoadedStrategy] = {}
         for name, known in held.combiners.items():
-            strategy = self.strategies.get(name)
-            if strategy is not None and strategy.learner_key == known.key:
-                fresh[name] = strategy.knowing(known.state)
+            own = name.removeprefix(learned.ADAPTIVE)
+            strategy = fresh.get(own) or self.strategies.get(own)
+            if strategy is None:
+                continue
+            if own == name and strategy.learner_key == known.key:
+                fresh[own] = strategy.knowing(known.state)
+            elif own != name and strategy.promise is not None and strategy.promise.key == known.key:
+                fresh[own] = strategy.adapting(known.state)
         if fresh:
             self.strategies = {name: fresh.get(name, strategy) for name, strategy in self.strategies.items()}
             self.fallback = tuple(self.strategies[strategy.name] for strategy in self.fallback)

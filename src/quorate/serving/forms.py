@@ -11,17 +11,21 @@ from python_multipart.exceptions import MultipartParseError
 
 from quorate.codecs.snapshot import Limits
 from quorate.errors import InvalidInput, MalformedRequest, TooLarge
-from quorate.serving.inputs import Context, MaxMs, Options, check_context, check_rows
+from quorate.serving.inputs import Context, Coverage, MaxMs, Options, check_context, check_rows
 from quorate.web import json
 
-_OPTIONS = {"strategy", "max_ms"}
+_OPTIONS = {"strategy", "max_ms", "coverage"}
+_NUMBERS: dict[str, tuple[Any, str]] = {
+    "max_ms": (MaxMs, "a number of milliseconds above 0, an hour at most"),
+    "coverage": (Coverage, "a share from 0.5 to 0.999"),
+}
 _MAX_PARTS = 10_000
 _context_decoder = msgspec.json.Decoder(Context)
 _options_decoder = msgspec.json.Decoder(Options)
 
 
 def query_options(query: bytes) -> tuple[Options, dict[str, Any]]:
-    """``strategy``, ``max_ms`` and ``context.KEY`` from a query string; anything else is an error."""
+    """``strategy``, ``max_ms``, ``coverage`` and ``context.KEY`` from a query string; anything else is an error."""
     try:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=256, errors="strict")
     except (UnicodeDecodeError, ValueError):
@@ -34,7 +38,7 @@ def query_options(query: bytes) -> tuple[Options, dict[str, Any]]:
         target, key = (context, name.removeprefix("context.")) if name.startswith("context.") else (given, name)
         if target is given and name not in _OPTIONS:
             raise InvalidInput(
-                f"There is no option '{name[:64]}'; expected strategy, max_ms or context.KEY.",
+                f"There is no option '{name[:64]}'; expected strategy, max_ms, coverage or context.KEY.",
                 path=f"query.{name[:64]}",
             )
         if key in target:
@@ -42,15 +46,13 @@ def query_options(query: bytes) -> tuple[Options, dict[str, Any]]:
         target[key] = value
     check_context(context)
     options = Options(strategy=given.get("strategy"))
-    if "max_ms" not in given:
-        return options, context
-    try:
-        options.max_ms = msgspec.convert(given["max_ms"], MaxMs, strict=False)
-    except msgspec.ValidationError:
-        raise InvalidInput(
-            f"max_ms is a number of milliseconds above 0, an hour at most; got '{given['max_ms'][:32]}'.",
-            path="query.max_ms",
-        ) from None
+    for name, (type_, words) in _NUMBERS.items():
+        if name not in given:
+            continue
+        try:
+            setattr(options, name, msgspec.convert(given[name], type_, strict=False))
+        except msgspec.ValidationError:
+            raise InvalidInput(f"{name} is {words}; got '{given[name][:32]}'.", path=f"query.{name}") from None
     return options, context
 
 

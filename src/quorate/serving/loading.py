@@ -99,6 +99,7 @@ class Loader:
             endpoints = {}
             for endpoint in routing.endpoints:
                 states = await self._background.submit(self._states, endpoint, strict)
+                conformal = await self._background.submit(self._conformal, endpoint, strict)
                 loaded = LoadedEndpoint(
                     endpoint,
                     pools[endpoint.pool],
@@ -108,6 +109,8 @@ class Loader:
                     on_rule=self._meters.ruling(endpoint.name),
                     on_fact_failure=self._meters.fact_failure(endpoint.name),
                     surroundings=self._surroundings,
+                    conformal=conformal,
+                    on_sets=self._meters.sets(endpoint.name),
                 )
                 if loaded.facts is not None and loaded.facts.measures_distance:
                     loaded.facts.reference = await self._background.submit(self._reference, loaded.pool.route)
@@ -166,17 +169,26 @@ class Loader:
         await self._background.submit(_close, [unit for unit in units if not isinstance(unit, HostUnit)])
 
     def _states(self, route: EndpointRoute, strict: bool) -> dict[str, State]:
+        wanted = {each.name: each.state for each in route.strategies if each.state is not None}
+        return self._read(route.name, wanted, strict, "cannot answer")
+
+    def _conformal(self, route: EndpointRoute, strict: bool) -> dict[str, State]:
+        wanted = {each.name: each.conformal.state for each in route.strategies if each.conformal is not None}
+        return self._read(route.name, wanted, strict, "cannot promise a coverage")
+
+    def _read(
+        self, endpoint: str, wanted: Mapping[str, Mapping[str, str]], strict: bool, lost: str
+    ) -> dict[str, State]:
+        """Fitted states by strategy; what it is ``lost`` for is logged of one that cannot be read."""
         states = {}
-        for strategy in route.strategies:
-            if strategy.state is None:
-                continue
+        for strategy, blobs in wanted.items():
             try:
-                files = {name: self._opener.blobs.read(digest) for name, digest in strategy.state.items()}
-                states[strategy.name] = state_codec.decode(files)
+                files = {name: self._opener.blobs.read(digest) for name, digest in blobs.items()}
+                states[strategy] = state_codec.decode(files)
             except (QuorateError, OSError) as error:
                 if strict:
                     raise
-                log.error("Strategy '%s' of '%s' cannot answer: %s", strategy.name, route.name, error)
+                log.error("Strategy '%s' of '%s' %s: %s", strategy, endpoint, lost, error)
         return states
 
     async def _fronts(self, routing: Routing, endpoints: Mapping[str, LoadedEndpoint]) -> Mapping[str, LoadedFront]:

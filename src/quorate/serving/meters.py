@@ -175,6 +175,19 @@ class Meters:
         """The counter of facts that a policy asked for and an error kept from it."""
         return lambda: self._counter("quorate_fact_failures_total", endpoint=endpoint).add()
 
+    def sets(self, endpoint: str) -> Callable[[str, Sequence[int | None]], None]:
+        """The counter of an endpoint's conformal sets: the strategy, and how many labels each row's has; None counts an
+        interval."""
+
+        def count(strategy: str, sizes: Sequence[int | None]) -> None:
+            labels = {"endpoint": endpoint, "strategy": strategy}
+            for size in sizes:
+                kind = "interval" if size is None else ("empty", "one")[size] if size < 2 else "several"
+                self._counter("quorate_conformal_rows_total", **labels, set=kind).add()
+            self._counter("quorate_conformal_labels_total", **labels).add(sum(size or 0 for size in sizes))
+
+        return count
+
     def fronted(self, front: str, endpoint: str) -> None:
         """Count a request that a front sent on."""
         self._counter("quorate_front_requests_total", front=front, endpoint=endpoint).add()

@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quorate.codecs.snapshot import Limits
+from quorate.core.conformal.quantile import HIGHEST, LOWEST
 from quorate.core.types import Signature
 from quorate.errors import InvalidInput
 from quorate.serving.inputs import bytes_range, check_context, check_rows, tensor, unbase64
 from quorate.serving.oip_tensors import objects
 
-_KNOWN_PARAMETERS = {"strategy", "max_ms", "timeout", "binary_data_output"}
+_KNOWN_PARAMETERS = {"strategy", "max_ms", "coverage", "timeout", "binary_data_output"}
 
 
 class Understood(msgspec.Struct):
@@ -29,6 +30,7 @@ class Understood(msgspec.Struct):
     rows: int
     strategy: str | None
     max_ms: float | None
+    coverage: float | None
     context: dict[str, Any]
 
 
@@ -60,7 +62,7 @@ def need_inputs(inputs: Sized) -> None:
         raise InvalidInput("The request has no inputs; send one tensor per input of the model.", path="inputs")
 
 
-def _options(parameters: Mapping[str, Any]) -> tuple[str | None, float | None, dict[str, Any]]:
+def _options(parameters: Mapping[str, Any]) -> tuple[str | None, float | None, float | None, dict[str, Any]]:
     context = {k.removeprefix("context."): v for k, v in parameters.items() if k.startswith("context.")}
     check_context(context)
     for name in parameters:
@@ -77,7 +79,14 @@ def _options(parameters: Mapping[str, Any]) -> tuple[str | None, float | None, d
     # The protocol's clients send microseconds. The smaller of the two counts.
     given = (_positive(parameters, "max_ms", 1.0), _positive(parameters, "timeout", 0.001))
     max_ms = min((limit for limit in given if limit is not None), default=None)
-    return strategy, max_ms, context
+    coverage = parameters.get("coverage")
+    if coverage is not None and (
+        isinstance(coverage, bool) or not isinstance(coverage, int | float) or not LOWEST <= coverage <= HIGHEST
+    ):
+        raise InvalidInput(
+            f"parameters.coverage must be a number from {LOWEST} to {HIGHEST}.", path="parameters.coverage"
+        )
+    return strategy, max_ms, coverage, context
 
 
 def _positive(parameters: Mapping[str, Any], name: str, unit: float) -> float | None:

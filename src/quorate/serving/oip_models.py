@@ -5,13 +5,17 @@ Endpoints and models share one namespace. An endpoint's version is its revision.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
 
 from quorate import __version__
 from quorate.core.types import Decision, FloatArray, Scalar
 from quorate.errors import InvalidInput, NotFound
-from quorate.serving import oip_responses
+from quorate.serving import conformal, oip_responses
 from quorate.serving.call import Call
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.fronts import LoadedFront
@@ -29,13 +33,17 @@ SERVER = {"name": "quorate", "version": __version__}
 
 
 class Answered(NamedTuple):
-    """An answer ``[n, k]``, the name and version that gave it, what is said about it, and its decision if it is one."""
+    """An answer ``[n, k]``, the name and version that gave it, what is said about it, and its decision if it is one.
+
+    ``more`` are tensors beside it, by name.
+    """
 
     name: str
     version: str
     output: FloatArray
     parameters: dict[str, Scalar]
     decision: str | None = None
+    more: Mapping[str, NDArray[Any]] = MappingProxyType({})
 
 
 def target(generation: Generation, name: str, version: str | None) -> Target:
@@ -130,14 +138,17 @@ async def answer(plane: Plane, found: Target, call: Call) -> Answered:
         kind = found.pool.route.signature.input_kind
         sight = RawSight(call.raw, plane.generation.limits)
         sent = await plane.send(found, Seen(kind, call.rows, call.size, call.arrived, call.context, sight))
-        decision = await plane.predict(sent.endpoint, replace(call, facts=sent.facts))
+        endpoint = sent.endpoint
+        decision = await plane.predict(endpoint, replace(call, facts=sent.facts))
     else:
-        decision = await plane.predict(found, call)
+        endpoint = found
+        decision = await plane.predict(endpoint, call)
     assert decision.answer is not None  # noqa: S101 - predict raises otherwise
     parameters = _parameters(decision, blind=found.blind)
     if isinstance(found, LoadedFront):
         parameters["endpoint"] = decision.endpoint
-    return Answered(found.name, str(found.route.revision), decision.answer, parameters, decision.id)
+    more = conformal.tensors(endpoint, decision)
+    return Answered(found.name, str(found.route.revision), decision.answer, parameters, decision.id, more)
 
 
 def _parameters(decision: Decision, *, blind: bool) -> dict[str, Scalar]:

@@ -6,6 +6,7 @@ Sources: the protocol (github.com/kserve/open-inference-protocol) and its binary
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -24,6 +25,11 @@ _encode = msgspec.json.Encoder().encode
 def datatype(dtype: str) -> str:
     """The protocol's name of a signature's dtype."""
     return _OF[dtype]
+
+
+def datatype_of(array: NDArray[Any]) -> str:
+    """The protocol's name of what a tensor holds."""
+    return "BYTES" if array.dtype == object else _OF[array.dtype.name]
 
 
 def metadata(name: str, versions: Sequence[str], platform: str, signature: Signature, *, blind: bool) -> dict[str, Any]:
@@ -65,18 +71,26 @@ def encode(
     output: OutputSpec,
     blind: bool,
     parameters: Mapping[str, Any],
+    more: Mapping[str, NDArray[Any]] = MappingProxyType({}),
 ) -> tuple[bytes, int | None]:
-    """The response body, and the length of its JSON part when binary tensors follow it."""
+    """The response body, and the length of its JSON part when binary tensors follow it.
+
+    Tensors in ``more`` follow those asked for.
+    """
     names = available(output, blind=blind)
     asked = infer.outputs if infer.outputs else [RequestOutput(n) for n in names]
+    asked = [*asked, *(RequestOutput(n) for n in more)]
     default = infer.parameters.get("binary_data_output") is True
     outputs = []
     tail: list[bytes] = []
     for index, one in enumerate(asked):
-        check_output(one.name, one.parameters, index, names)
+        array = more.get(one.name)
+        if array is None:
+            check_output(one.name, one.parameters, index, names)
+            array = output_tensor(one.name, answer, output)
         binary = one.parameters.get("binary_data", default)
-        array = output_tensor(one.name, answer, output)
-        entry: dict[str, Any] = {"name": one.name, "datatype": names[one.name][0], "shape": list(array.shape)}
+        kind = datatype_of(array)
+        entry: dict[str, Any] = {"name": one.name, "datatype": kind, "shape": list(array.shape)}
         if binary:
             data = to_bytes(array)
             entry["parameters"] = {"binary_data_size": len(data)}

@@ -123,6 +123,7 @@ class ProtocolRoutes:
             started=self._plane.clock.monotonic(),
             strategy=infer.strategy,
             max_ms=infer.max_ms,
+            coverage=infer.coverage,
             context=infer.context,
             request_id=request.request_id,
             idempotency_key=key,
@@ -140,6 +141,7 @@ class ProtocolRoutes:
                 output=signature.output,
                 blind=blind,
                 parameters=answered.parameters,
+                more=answered.more,
             )
             if head is None:
                 return 200, [JSON], body

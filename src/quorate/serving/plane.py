@@ -12,6 +12,7 @@ from quorate.codecs import decision as decision_codec
 from quorate.codecs.journal import RecordKind
 from quorate.core.types import Decision, FloatArray, Source
 from quorate.errors import InvalidInput, MemberError, NoQuorum, NotFound, Overloaded
+from quorate.serving import conformal
 from quorate.serving.cache import Key as CacheKey
 from quorate.serving.call import Call
 from quorate.serving.capture import CaptureDesk
@@ -149,6 +150,7 @@ class Plane:
             left = call.started + endpoint.limit(call.max_ms) / 2 - self.clock.monotonic()
             facts = await endpoint.facts.gather_aside(call, self.lane, left)
             choice = endpoint.choose(None, call.context, self.uniform, facts)
+        conformal.check(endpoint, choice, call)
         if endpoint.cache is not None:
             kept = endpoint.cache.get(_cache_key(choice, call))
             self.meters.cache(endpoint.name, kept is not None)
@@ -280,6 +282,8 @@ class Plane:
         """One member's own answer ``[n, k]``: no policy, no decision record; :class:`NoQuorum` when it has none."""
         if call.strategy is not None:
             raise InvalidInput("A model has no strategies; leave the parameter out.", path="parameters.strategy")
+        if call.coverage is not None:
+            raise InvalidInput("A model promises no coverage; ask an endpoint.", path="parameters.coverage")
         limit = MODEL_DEADLINE if call.max_ms is None else min(MODEL_DEADLINE, call.max_ms / 1000)
         only = (model.position,)
         wait = self._wait_ms(model.pool, [model.member.unit], limit * 500, limit * 1000)

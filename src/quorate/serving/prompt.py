@@ -18,6 +18,7 @@ from functools import partial
 
 from quorate.core.types import NOTHING, Decision, FloatArray, MemberRun, Scalar
 from quorate.errors import Overloaded
+from quorate.serving import conformal
 from quorate.serving.batch import Part
 from quorate.serving.batcher import Batcher
 from quorate.serving.call import Call
@@ -137,6 +138,7 @@ class PromptDesk:
         choice = endpoint.choose(call.strategy, call.context, plane.uniform, facts)
         if not choice.strategy.simple:
             return None
+        conformal.check(endpoint, choice, call)
         asked = Asked(self, batcher, endpoint, choice, call, then)
         plane.enter(endpoint, call)
         batcher.put(asked)

@@ -284,6 +284,7 @@ class RestApp:
             started=self._plane.clock.monotonic(),
             strategy=options.strategy,
             max_ms=options.max_ms,
+            coverage=options.coverage,
             context=context,
             request_id=request.request_id,
             idempotency_key=key,

@@ -15,7 +15,9 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
+from quorate.spec.batch_rows import MaxBatchRows
 from quorate.spec.capture import CaptureSpec
+from quorate.spec.conformal import AnyConformal
 from quorate.spec.fronts import FrontSpec
 from quorate.spec.outcomes import OutcomesSpec, ValueSpec
 from quorate.spec.parameters import plugin_models
@@ -58,22 +60,6 @@ Weights = Annotated[
         _form,
         custom_error_type="weights_form",
         custom_error_message="Input should be weights by member, a list of weights or 'log-odds'",
-    ),
-]
-
-
-def _number_form(value: Any) -> str | None:
-    return {dict: "by member", int: "of each", type(None): "none"}.get(type(value))
-
-
-MaxBatchRows = Annotated[
-    Annotated[dict[Name, Annotated[int, Field(ge=1, le=1_000_000)]], Tag("by member")]
-    | Annotated[Annotated[int, Field(ge=1, le=1_000_000)], Tag("of each")]
-    | Annotated[None, Tag("none")],
-    Discriminator(
-        _number_form,
-        custom_error_type="rows_form",
-        custom_error_message="Input should be a number of rows, or numbers of rows by member",
     ),
 ]
 
@@ -161,6 +147,7 @@ class StrategySpec(Plugged):
         int | None, Field(ge=1, description="Members that must answer; the endpoint's quorum by default.")
     ] = None
     state: Annotated[Ref | None, Field(description="A fitted combiner of the registry.")] = None
+    conformal: Annotated[AnyConformal, Field(description="A fitted conformal state, or a section about it.")] = None
     interpretable: Annotated[bool, Field(description="People can follow how its answers come about.")] = False
 
 

@@ -52,6 +52,12 @@ METRICS: dict[str, Metric] = {
     "quorate_combine_duration_seconds": Metric(
         "histogram", "Combining the members' outputs.", ("endpoint",), scale=SHORT_DURATIONS
     ),
+    "quorate_conformal_rows_total": Metric(
+        "counter",
+        "Rows answered with a conformal set, by its size: empty, one, several; or with an interval.",
+        ("endpoint", "strategy", "set"),
+    ),
+    "quorate_conformal_labels_total": Metric("counter", "Labels in conformal sets.", ("endpoint", "strategy")),
     "quorate_degraded_total": Metric("counter", "Answers that a failed member is missing from.", ("endpoint",)),
     "quorate_fallbacks_total": Metric("counter", "Answers that came from the fallback chain.", ("endpoint",)),
     "quorate_shed_total": Metric("counter", "Requests refused on purpose, with 429.", ("endpoint", "reason")),

@@ -19,7 +19,7 @@ from quorate.training.dynamic import METHODS
 from quorate.training.splits import Scheme, Split
 from quorate.training.trainer import Trainer
 
-Fitter = Literal["log-odds", "samme", "stack", "greedy", "knora-e", "knora-u", "des-p", "ola", "meta-des"]
+Fitter = Literal["log-odds", "samme", "stack", "greedy", "knora-e", "knora-u", "des-p", "ola", "meta-des", "conformal"]
 OUT_OF_FOLD = frozenset({"stack", "greedy", *METHODS})
 """Fitters that need each row's outputs by clones that have not seen it."""
 
@@ -29,6 +29,7 @@ _SETTINGS: dict[str, frozenset[str]] = {
     "meta-des": _REGION | {"kp"},
     "greedy": frozenset({"metric", "steps", "bags", "share"}),
     "stack": frozenset({"max_missing", "C"}),
+    "conformal": frozenset({"score", "conditional", "penalty", "free", "params"}),
 }
 
 _LIBRARIES = ("numpy", "onnxruntime", "quorate", "scikit-learn")
@@ -40,15 +41,24 @@ class Fit:
 
     ``log-odds``: weights from the validation part. ``samme``: the weights that boosting gave its rounds. ``stack``: a
     meta-model on out-of-fold outputs over the training part; ``greedy``: weights on those, by greedy selection. The
-    others are methods of dynamic selection: reference rows with out-of-fold outputs. ``settings`` are the fitter's own:
-    the arguments of ``fit_stack``, ``fit_greedy`` and ``fit_dynamic``; :class:`ConfigError` for others.
+    others are methods of dynamic selection: reference rows with out-of-fold outputs. ``conformal`` is about the answers
+    of the strategy ``of``, on the validation part: another state of the recipe, or a kind of strategy without one.
+    ``settings`` are the fitter's own: the arguments of ``fit_stack``, ``fit_greedy``, ``fit_dynamic`` and
+    ``fit_conformal``, and of the last ``params``, those of the strategy; :class:`ConfigError` for others.
     """
 
     by: Fitter
     members: tuple[str, ...] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    of: str | None = None
 
     def __post_init__(self) -> None:
+        if (self.of is not None) != (self.by == "conformal"):
+            raise ConfigError(
+                f"'conformal' is about a strategy: name it with of, and for no other fitter; got '{self.by}' and of "
+                f"{self.of!r}.",
+                path="of",
+            )
         known = _SETTINGS.get(self.by, frozenset())
         unknown = sorted(set(self.settings) - known)
         if unknown:
@@ -88,7 +98,10 @@ class Recipe:
 
     def of(self, state: str) -> tuple[str, ...]:
         """The members that a state is fitted on, in the pool's order; :class:`ConfigError` for an unknown one."""
-        chosen = self.states[state].members
+        fit = self.states[state]
+        chosen = fit.members
+        if chosen is None and fit.of in self.states:
+            return self.of(fit.of)
         if chosen is None:
             return self.members
         unknown = sorted(set(chosen) - set(self.members))
@@ -121,10 +134,11 @@ def described(trainer: Trainer) -> str:
     return ", ".join(trainer.names) if " at 0x" in text else text
 
 
-def state_key(key: str, fit: Fit, members: Sequence[Manifest]) -> str:
-    """SHA-256, hex: a state is of use with exactly the members that it was fitted on, the way it was."""
+def state_key(key: str, fit: Fit, members: Sequence[Manifest], of: Manifest | None = None) -> str:
+    """SHA-256, hex: a state is of use with exactly the members, and the state ``of``, that it was fitted on."""
     settings = [dict(sorted(fit.settings.items()))] if fit.settings else []
-    return digest([key, fit.by, [manifest.ref for manifest in members], *settings])
+    about = [] if fit.of is None else [fit.of, None if of is None else of.ref]
+    return digest([key, fit.by, [manifest.ref for manifest in members], *settings, *about])
 
 
 def code_digest(*files: Path) -> str:

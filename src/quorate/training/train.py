@@ -22,7 +22,9 @@ from quorate.preprocess.features import features_of
 from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
 from quorate.training import boosting, fitting
+from quorate.training.answers import check_about, strategy_of
 from quorate.training.checkpoints import Checkpoints
+from quorate.training.conformal import fit_conformal
 from quorate.training.dynamic import fit_dynamic
 from quorate.training.evaluate import model_outputs, score
 from quorate.training.fitters import fit_log_odds_weights, fit_stack
@@ -82,17 +84,21 @@ class _Run:
         self.force = force
         self.notices: list[str] = []
         self.members: dict[str, Manifest] = {}
+        self.states: dict[str, Manifest | None] = {}
         self.outputs: dict[tuple[int, str], FloatArray] = {}  # by fold and first name of a trainer
         self.checkpoints = Checkpoints(registry.root.parent / WORK / self.key[:16])
 
     def train(self, progress: Progress) -> Trained:
         recipe = self.recipe
+        check_about(recipe)
         found = {name: self._found(name, self.key) for name in recipe.members}
         self.members = {name: manifest for name, manifest in found.items() if manifest is not None}
         # Members of one trainer depend on each other: all or none of them are kept.
         unfitted = [t for t in recipe.trainers if any(name not in self.members for name in t.names)]
         missing = [name for trainer in unfitted for name in trainer.names]
-        states = {name: self._found_state(name, missing) for name in recipe.states}
+        states = self.states
+        for name in sorted(recipe.states, key=lambda each: recipe.states[each].of is not None):
+            states[name] = self._found_state(name, missing)
         unstated = [name for name, manifest in states.items() if manifest is None]
         made = (*missing, *unstated)
         if made:
@@ -125,12 +131,11 @@ class _Run:
         return newest if all(self.registry.blobs.has(digest) for digest in newest.files.values()) else None
 
     def _found_state(self, name: str, missing: Sequence[str]) -> Manifest | None:
-        members = self.recipe.of(name)
-        if not set(members).isdisjoint(missing):  # one fitted on other members than these is of no use
-            return None
-        return self._found(
-            name, state_key(self.key, self.recipe.states[name], [self.members[member] for member in members])
-        )
+        members, fit = self.recipe.of(name), self.recipe.states[name]
+        of = self.states.get(fit.of or "")
+        if not set(members).isdisjoint(missing) or (fit.of in self.recipe.states and of is None):
+            return None  # one fitted on other members than these is of no use
+        return self._found(name, state_key(self.key, fit, [self.members[member] for member in members], of))
 
     def _newest(self, name: str) -> Manifest | None:
         versions = self.registry.versions(name)
@@ -225,7 +230,7 @@ class _Run:
     def _state(self, name: str, train: Rows, cut: Sequence[Fold], validation: Rows, raw: Raw) -> Manifest:
         members = self.recipe.of(name)
         manifests = [self.members[member] for member in members]
-        newest = self._newest(name)
+        newest, fit = self._newest(name), self.recipe.states[name]
         return register_state(
             self.registry,
             name=name,
@@ -233,7 +238,7 @@ class _Run:
             data_digest=self.data_digest,
             parent=newest.ref if newest else None,
             notes={
-                RECIPE: state_key(self.key, self.recipe.states[name], manifests),
+                RECIPE: state_key(self.key, fit, manifests, self.states.get(fit.of or "")),
                 "members": ", ".join(m.ref for m in manifests),
             },
         )
@@ -260,6 +265,11 @@ class _Run:
             features = features_of(rows.inputs) if fit.settings.get("space", INPUT) == INPUT else None
             return fit_dynamic(fit.by, features, outputs, rows.truth, members, self.classes, **fit.settings)
         outputs = np.stack([model_outputs(self.registry, manifest, raw) for manifest in manifests], axis=1)
+        if fit.of is not None:
+            settings = {name: value for name, value in fit.settings.items() if name != "params"}
+            strategy = strategy_of(fit, members, self.states.get(fit.of), self.registry)
+            answers = strategy.answers(outputs, features_of(validation.inputs))
+            return fit_conformal(answers, validation.truth, self.classes, of=strategy.described, seed=seed, **settings)
         return fit_log_odds_weights(outputs, validation.truth, members)
 
 

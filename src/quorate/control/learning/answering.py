@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from quorate import plugins
 from quorate.codecs import state as state_codec
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute, StrategyRoute
+from quorate.control.coverage.logged import promising
 from quorate.control.revisions.publication import routes_of
 from quorate.core.combine.base import Combiner
 from quorate.core.types import FloatArray, State, Status, StatusArray
@@ -79,6 +80,8 @@ class LoggedRevision:
         self.pool = pool
         self.members = tuple(member.name for member in pool.members)
         self.strategies = tuple(LoggedStrategy.of(route, self.members, read) for route in endpoint.strategies)
+        self.promising = promising(endpoint, pool, read)
+        """What strategies can promise, by name."""
 
     @classmethod
     def load(cls, connection: sa.Connection, endpoint: str, number: int, read: ReadBlob) -> LoggedRevision:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from quorate.control.coverage.report import AdaptiveReport, adaptive_report
+from quorate.control.learning.adapting import Adapting
 from quorate.control.learning.combining import Combining
 from quorate.control.learning.learner import Learning
 from quorate.control.view import View
@@ -83,6 +85,9 @@ class LearnerView(View):
     shares: dict[str, float] = Field(description="Probability of each strategy for a request without context.")
     state: dict[str, Any] = Field(description="What the policy keeps; arrays of up to 1,000 numbers, else their shape.")
     combiners: dict[str, CombinerView] = Field(description="What combiners have learned, by strategy.")
+    coverage: dict[str, AdaptiveReport | None] = Field(
+        description="What adaptive coverages have learned, by strategy; null before anything was."
+    )
 
 
 class WarmStartView(View):
@@ -121,7 +126,14 @@ def view(learning: Learning, stored: StoredLearner | None) -> LearnerView:
         guard=rails,
         shares=dict(zip(learning.policy.strategies, shares, strict=True)),
         state={**state.meta, **arrays},
-        combiners={each.name: _combiner(each, each.state(known)) for each in learning.combining},
+        combiners={
+            each.name: _combiner(each, each.state(known)) for each in learning.combining if isinstance(each, Combining)
+        },
+        coverage={
+            each.strategy: adaptive_report(each.state(known))
+            for each in learning.combining
+            if isinstance(each, Adapting)
+        },
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from quorate.codecs.snapshot import (
 )
 from quorate.control.learning.rewards import reward_route
 from quorate.control.revisions.capture_rules import capture_problems
+from quorate.control.revisions.conforming import conformal_route
 from quorate.control.revisions.looking import looking_problems
 from quorate.control.revisions.references import ACCURACY, References
 from quorate.control.revisions.resolve_value import resolve_value
@@ -197,6 +198,8 @@ class _Resolver:
         self._widths.clear()
         if policy.blind and spec.caller_may_choose:
             self.notices.append(f"endpoints.{name} is blind, so callers may not choose the strategy whatever it says.")
+        if policy.blind and any(each.conformal is not None for each in strategies):
+            self.notices.append(f"endpoints.{name} is blind, so its answers have no conformal sets.")
         return EndpointRoute(
             name=name,
             revision=0,
@@ -296,7 +299,7 @@ class _Resolver:
         )
         if members and len(self.problems) == before:
             self._check(path, strategy.kind, params, members, pool.route.signature.output, state)
-        return StrategyRoute(
+        route = StrategyRoute(
             name=name,
             kind=strategy.kind,
             members=members,
@@ -305,6 +308,9 @@ class _Resolver:
             state=files,
             interpretable=strategy.interpretable,
         )
+        output, cached = pool.route.signature.output, spec.cache is not None
+        about = ((*path, "conformal"), strategy.conformal, route, output, self._references, self._report)
+        return msgspec.structs.replace(route, conformal=conformal_route(*about, cached=cached))
 
     def _check(
         self,
@@ -357,7 +363,8 @@ class _Resolver:
         self._report((*path, *path_of(named or "")), f"{where}: {inner}{error}")
 
 
-def _learn(strategies: Iterable[StrategyRoute]) -> bool:
-    """Whether a combiner among them learns; one that there is not has been reported."""
+def _learn(strategies: Sequence[StrategyRoute]) -> bool:
+    """Whether a combiner or a coverage among them learns; one that there is not has been reported."""
     kinds = {strategy.kind for strategy in strategies} & set(plugins.names("combiners"))
-    return any(plugins.load("combiners", kind).learns for kind in kinds)
+    adaptive = any(each.conformal is not None and each.conformal.adaptive for each in strategies)
+    return adaptive or any(plugins.load("combiners", kind).learns for kind in kinds)

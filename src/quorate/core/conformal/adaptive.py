@@ -34,8 +34,8 @@ from quorate.core.types import State
 KIND, VERSION = "adaptive-coverage", 1
 """Format of the state. Meta: none. Arrays: ``targets`` ``[t]`` miscoverages, ascending; ``levels`` and ``weights``
 ``[t, e]`` of the experts; ``served`` ``[t]`` their weighted means; ``scores`` and ``ties`` ``[w]``, the newest known;
-``oldest`` ``[1]``, the place that the next one takes; ``rows`` ``[1]``; ``missed`` ``[t]``, how many of them the level that
-was there would not have covered."""
+``oldest`` ``[1]``, the place that the next one takes; ``rows`` ``[1]``; ``missed`` ``[t]``, how many of them the level
+that was there would not have covered."""
 
 RATES = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128)
 TARGETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)

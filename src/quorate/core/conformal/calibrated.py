@@ -22,8 +22,8 @@ from quorate.errors import ConfigError
 KIND, VERSION = "conformal", 1
 """Format of the state. Meta: ``output`` (``scores`` or ``values``), ``score``, ``classes`` (or targets),
 ``conditional``, ``rows``; of ``raps`` ``penalty`` and ``free``; of ``normalised`` ``floor``; of ``cqr`` ``lower`` and
-``upper``, the places of the two quantiles; ``of``: the strategy it was fitted for (``kind``, ``members``, ``state``), or
-null.
+``upper``, the places of the two quantiles; ``of``: the strategy it was fitted for (``kind``, ``members``, ``params``,
+``state``, which is its digest or null), or null.
 Arrays: ``scores`` and ``ties`` ``[n]``, ascending within each group; ``starts`` ``[g + 1]``, where groups begin: one
 group, or one for each class where ``conditional``."""
 

@@ -21,7 +21,7 @@ from quorate.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
-from quorate.serving import answers
+from quorate.serving import answers, conformal
 from quorate.serving.bulk.parts import Part, about_row, place
 from quorate.serving.bulk.ways import Way, ways
 from quorate.serving.call import Call
@@ -62,6 +62,7 @@ class Wish:
     endpoint: str
     strategy: str | None
     max_ms: float | None
+    coverage: float | None
     context: Mapping[str, Scalar]
     request_id: str
     traceparent: str | None
@@ -172,6 +173,7 @@ class Scorer:
                 started=started,
                 strategy=wish.strategy,
                 max_ms=wish.max_ms,
+                coverage=wish.coverage,
                 context={**wish.context, **part.context},
                 request_id=wish.request_id,
                 traceparent=wish.traceparent,
@@ -188,7 +190,7 @@ class Scorer:
             self._adapt(len(group), plane.clock.monotonic() - started, endpoint, limits.rows)
             if way.facts:
                 plane.meters.fronted(wish.endpoint, endpoint.name)
-        rows = _rows(part, group, decision, blind=endpoint.blind, named=bool(way.facts))
+        rows = _rows(part, group, decision, endpoint, named=bool(way.facts))
         return dict(zip(group, rows, strict=True))
 
     def _reader_of(self, endpoint: LoadedEndpoint) -> InputReader:
@@ -256,12 +258,14 @@ def _halves(group: list[int]) -> list[list[int]]:
     return [group[:middle], group[middle:]]
 
 
-def _rows(part: Part, group: Sequence[int], decision: Decision, *, blind: bool, named: bool) -> list[Row]:
+def _rows(part: Part, group: Sequence[int], decision: Decision, endpoint: LoadedEndpoint, *, named: bool) -> list[Row]:
+    blind = endpoint.blind
     more = {} if blind else {"strategy": decision.served, "degraded": decision.degraded}
     if named:
         more["endpoint"] = decision.endpoint
     rows: list[Row] = []
-    for k, (i, prediction) in enumerate(zip(group, answers.predictions(decision, blind=blind), strict=True)):
+    predictions = conformal.add(endpoint, decision, answers.predictions(decision, blind=blind))
+    for k, (i, prediction) in enumerate(zip(group, predictions, strict=True)):
         row: Row = {"row": part.first + i}
         if part.id(i) is not None:
             row["id"] = part.id(i)

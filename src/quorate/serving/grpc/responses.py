@@ -15,7 +15,7 @@ from quorate.serving.grpc.open_inference_pb2 import (
 )
 from quorate.serving.grpc.tensors import parameters
 from quorate.serving.oip_models import Answered
-from quorate.serving.oip_responses import available, check_output, output_tensor
+from quorate.serving.oip_responses import available, check_output, datatype_of, output_tensor
 from quorate.serving.oip_tensors import to_bytes
 from quorate.serving.statistics import Statistics
 
@@ -38,6 +38,9 @@ def infer_response(request: ModelInferRequest, answered: Answered, output: Outpu
     for name in [one.name for one in request.outputs] or names:
         array = output_tensor(name, answered.output, output)
         response.outputs.add(name=name, datatype=names[name][0], shape=array.shape)
+        response.raw_output_contents.append(to_bytes(array))
+    for name, array in answered.more.items():
+        response.outputs.add(name=name, datatype=datatype_of(array), shape=array.shape)
         response.raw_output_contents.append(to_bytes(array))
     return bytes(response.SerializeToString())
 

@@ -294,6 +294,7 @@ class InferenceService:
             started=started,
             strategy=infer.strategy,
             max_ms=sooner(infer.max_ms, asked.context.time_remaining()),
+            coverage=infer.coverage,
             context=infer.context,
             request_id=asked.heads.request_id,
             idempotency_key=key,

@@ -1,0 +1,1 @@
+"""How often the truth is in what answers promised."""

@@ -1,0 +1,85 @@
+"""Coverage that adapts: what joined decisions teach the level of one endpoint's strategies.
+
+A row teaches when its truth has become known and the strategy's own answer was served, whether or not a set was asked
+for and whoever chose it: what counts is how far up the truth's score is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from quorate.codecs import learned
+from quorate.codecs.learned import Known
+from quorate.codecs.snapshot import EndpointRoute, PoolRoute, StrategyRoute
+from quorate.control.coverage.logged import served_by, truth_scores
+from quorate.control.learning.answering import LoggedRevision
+from quorate.control.learning.feedback import truth_of
+from quorate.control.outcomes.joined import Joined
+from quorate.core.conformal import adaptive
+from quorate.core.conformal.adaptive import TARGETS, Adaptation
+from quorate.core.conformal.calibrated import Calibrated
+from quorate.core.erasing import is_erased
+from quorate.core.types import State
+from quorate.store.ledger import TRUTH
+
+
+class Scored(NamedTuple):
+    """One row: the score and tie of its truth; ``calibrated`` is what it begins with."""
+
+    at: float
+    score: float
+    tie: float
+    calibrated: Calibrated
+
+
+class Adapting:
+    """One strategy whose coverage adapts; among the combiners that learn, under a name that none of them can have."""
+
+    def __init__(self, route: StrategyRoute, pool: PoolRoute) -> None:
+        self.strategy = route.name
+        self.name = learned.ADAPTIVE + route.name
+        self.key = learned.adaptive_key(route, pool)
+        own = route.conformal.coverage if route.conformal is not None else None
+        extra = set() if own is None else {round(1.0 - own, 12)}
+        self.settings = Adaptation(targets=tuple(sorted({*TARGETS, *extra})))
+
+    def state(self, known: Mapping[str, Known]) -> State | None:
+        """Its state among what the endpoint knows; None before it has learned anything of this calibration."""
+        found = known.get(self.name)
+        return found.state if found is not None and found.key == self.key else None
+
+    def lessons(self, revision: LoggedRevision, joined: Sequence[Joined]) -> list[Any]:
+        """What decisions made under ``revision`` teach it; nothing where it was calibrated otherwise."""
+        mine = revision.promising.get(self.strategy)
+        if mine is None or learned.adaptive_key(mine.route, revision.pool) != self.key:
+            return []
+        found: list[Scored] = []
+        for each in joined:
+            d = each.decision
+            if is_erased(d.capture) or d.answer is None or served_by(d) != self.strategy:
+                continue
+            known = {row: truth_of(each, row) for row, new in each.new.items() if TRUTH in new}
+            known = {row: truth for row, truth in known.items() if np.isfinite(truth)}
+            scored = truth_scores(mine, d, list(known), np.array(list(known.values()))) if known else None
+            if scored is not None:
+                pairs = zip(scored[0].tolist(), scored[1].tolist(), strict=True)
+                found += [Scored(d.arrived, *pair, mine.calibrated) for pair in pairs if np.isfinite(pair[0])]
+        return found
+
+    def learn(self, state: State | None, lessons: Iterable[Any]) -> State | None:
+        """The state after lessons, by the time their requests arrived; None while there is nothing to know."""
+        some = sorted(lessons, key=lambda each: each.at)
+        if not some:
+            return state
+        known = adaptive.unpack(state) if state is not None else adaptive.start(some[0].calibrated, self.settings)
+        scores, ties = (np.array([getattr(each, name) for each in some]) for name in ("score", "tie"))
+        return adaptive.pack(adaptive.learn(known, scores, ties, self.settings))
+
+
+def adapting(endpoint: EndpointRoute, pool: PoolRoute) -> tuple[Adapting, ...]:
+    """An endpoint's strategies whose coverage adapts."""
+    some = (route for route in endpoint.strategies if route.conformal is not None and route.conformal.adaptive)
+    return tuple(Adapting(route, pool) for route in some)
