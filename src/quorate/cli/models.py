@@ -316,10 +316,12 @@ def _in_use(home: Home, manifest: Manifest) -> tuple[set[str], set[str]]:
             digests.update(member.files.values(), () if member.sample is None else (member.sample,))
     for endpoint in routing.endpoints:
         for strategy in endpoint.strategies:
-            if strategy.state is not None:
-                digests.update(strategy.state.values())
-                if strategy.state == manifest.files:  # a strategy keeps its state's files, not its name
-                    refs.add(manifest.ref)
+            conformal = None if strategy.conformal is None else strategy.conformal.state
+            for state in (strategy.state, conformal):
+                if state is not None:
+                    digests.update(state.values())
+                    if state == manifest.files:  # a strategy keeps its states' files, not their names
+                        refs.add(manifest.ref)
     return refs, digests
 
 

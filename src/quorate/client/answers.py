@@ -19,7 +19,9 @@ class Prediction:
     """The answer for one row; what does not apply is None.
 
     Classification has ``label``, and unless the endpoint is blind ``confidence`` and ``probabilities`` (label to 0..1);
-    regression has ``value``, or ``values`` (name to number) where there are several targets.
+    regression has ``value``, or ``values`` (name to number) where there are several targets. Where a ``coverage``
+    holds, ``set`` has labels, the likeliest first, or ``interval`` two ends (None: it has none there); ``abstained``
+    says that the label is not to be relied on, and ``reason`` why.
     """
 
     label: str | None = None
@@ -27,6 +29,10 @@ class Prediction:
     probabilities: Mapping[str, float] | None = None
     value: float | None = None
     values: Mapping[str, float] | None = None
+    set: tuple[str, ...] | None = None
+    interval: tuple[float | None, float | None] | None = None
+    abstained: bool | None = None
+    reason: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -36,13 +36,14 @@ class Options:
 
     strategy: str | None = None
     max_ms: float | None = None
+    coverage: float | None = None
     context: Mapping[str, Any] | None = None
     idempotency_key: str | None = None
     traceparent: str | None = None
 
     def asked(self) -> dict[str, Any]:
         """The ``options`` of a request."""
-        given = {"strategy": self.strategy, "max_ms": self.max_ms}
+        given = {"strategy": self.strategy, "max_ms": self.max_ms, "coverage": self.coverage}
         return {name: value for name, value in given.items() if value is not None}
 
     def headers(self, content_type: str) -> dict[str, str]:

@@ -42,7 +42,7 @@ from quorate.control.report import Report, report
 from quorate.control.revisions.submit import preview, submit
 from quorate.control.rule_routes import Explain, rules_router
 from quorate.control.switching.routes import switch_router
-from quorate.control.why import routes_of_decision, why
+from quorate.control.why import made_by, why
 from quorate.errors import (
     MalformedRequest,
     NotFound,
@@ -213,9 +213,9 @@ def _reading(services: Services) -> APIRouter:
         with database.read() as connection:
             require_shown(connection, found.endpoint, found.revision)
             outcomes = outcomes_of(connection, [id])
-            made_by = routes_of_decision(connection, found)
-            reasons = why(found, None if made_by is None else made_by[0])
-        promised = promises.shown(found, *(made_by or (None, None)), registry.blobs.read)
+            endpoint, pool = made_by(connection, found)
+        reasons = why(found, endpoint)
+        promised = promises.shown(found, endpoint, pool, registry.blobs.read)
         return views.DecisionView.model_validate({**describe(found, outcomes, reasons), "coverage": promised})
 
     @router.get("/v1/audit", tags=["audit"], responses=openapi.reading("store"))

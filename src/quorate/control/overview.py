@@ -114,6 +114,11 @@ def _others(endpoint: EndpointRoute, pool: PoolRoute, files: Files) -> list[tupl
         for strategy in endpoint.strategies
         if strategy.state is not None
     ]
+    found += [
+        (f"the calibration of strategy '{strategy.name}'", files.state(strategy.conformal.state.values()))
+        for strategy in endpoint.strategies
+        if strategy.conformal is not None
+    ]
     if pool.graph is not None:
         found.append((f"the fused graph of pool '{pool.name}'", files.state([pool.graph.digest])))
     return found

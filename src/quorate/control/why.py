@@ -19,12 +19,17 @@ from quorate.errors import NotFound, QuorateError
 from quorate.store.revisions import revision
 
 
-def routes_of_decision(connection: sa.Connection, decision: Decision) -> tuple[EndpointRoute, PoolRoute] | None:
-    """The endpoint and pool that made a decision; None where they are not known, or of a format from before."""
+def route_of(connection: sa.Connection, decision: Decision) -> EndpointRoute | None:
+    """The revision of the endpoint that made a decision; None where it is not known, or of a format from before."""
+    return made_by(connection, decision)[0]
+
+
+def made_by(connection: sa.Connection, decision: Decision) -> tuple[EndpointRoute | None, PoolRoute | None]:
+    """The same, with its pool."""
     try:
         return routes_of(revision(connection, decision.endpoint, decision.revision))
     except (NotFound, msgspec.DecodeError):
-        return None
+        return None, None
 
 
 def why(decision: Decision, endpoint: EndpointRoute | None) -> list[str]:

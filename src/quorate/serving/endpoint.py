@@ -199,7 +199,8 @@ class LoadedEndpoint:
 
     ``on_combine(ms)`` is called for every combination of members' outputs, of a request or of a batch of them,
     ``on_rule(number)`` for every rule that fires (or ``otherwise``), ``on_fact_failure()`` where a fact could not be
-    found out, ``on_sets(strategy, sizes)`` with the labels in each row's set (None: an interval). ``facts`` gathers those that the policy looks at; None where it looks at none.
+    found out, ``on_sets(strategy, sizes)`` with the labels of rows' sets (None: an interval). ``facts`` gathers those
+    that the policy looks at; None where it looks at none.
     """
 
     def __init__(

@@ -89,7 +89,7 @@ def fit_conformal_values(
     upper: str | None = None,
     of: Mapping[str, Any] | None = None,
 ) -> State:
-    """The state for intervals from a strategy's answers ``[n, k]`` for targets ``names``, and true numbers ``y`` ``[n]``.
+    """The state for intervals from a strategy's answers ``[n, k]`` for targets ``names``, and true numbers ``y``.
 
     ``score`` is one of :data:`quorate.core.conformal.values.KINDS`. ``normalised`` needs the members' own ``outputs``
     ``[n, m, 1]``; ``cqr`` the names of the targets that are the ``lower`` and the ``upper`` quantile, the others one

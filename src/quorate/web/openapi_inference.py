@@ -18,6 +18,14 @@ _INSTANCE: Schema = {
 }
 
 
+_COVERAGE: Schema = {
+    "type": "number",
+    "minimum": 0.5,
+    "maximum": 0.999,
+    "description": "How often the truth is to be in the answer's set or interval, where the strategy is calibrated.",
+}
+
+
 def _schemas() -> Schema:
     options = obj(
         "",
@@ -31,6 +39,7 @@ def _schemas() -> Schema:
             "maximum": 3_600_000,
             "description": "Deadline in milliseconds; the endpoint's own is the most.",
         },
+        coverage=_COVERAGE | {"type": ["number", "null"]},
     )
     prediction = obj(
         "",
@@ -39,6 +48,18 @@ def _schemas() -> Schema:
         probabilities={"type": "object", "additionalProperties": NUMBER},
         value={**NUMBER, "description": "The answer of a regression."},
         values={"type": "object", "additionalProperties": NUMBER, "description": "The same where it has several."},
+        set={**listing(STRING), "description": "Labels that hold the truth as often as asked, the likeliest first."},
+        interval={
+            **listing({"type": ["number", "null"]}),
+            "minItems": 2,
+            "maxItems": 2,
+            "description": "Numbers between which the truth is as often as asked; null: unbounded.",
+        },
+        abstained={**BOOLEAN, "description": "Whether the label is not to be relied on."},
+        reason={
+            "type": ["string", "null"],
+            "description": "`ambiguous` (several labels), `empty` (none), `degraded` or `uncalibrated`.",
+        },
     )
     return {
         "Instance": _INSTANCE,
@@ -158,8 +179,8 @@ def _predict() -> Schema:
         "summary": "Ask an endpoint.",
         "description": (
             "Ask an endpoint. A JSON body carries rows, context and options. A raw `image/*` body is one row; "
-            "`strategy`, `max_ms` and `context.KEY` are query parameters then, and only then. Multipart has `file` "
-            "(one row each), `context` and `options`."
+            "`strategy`, `max_ms`, `coverage` and `context.KEY` are query parameters then, and only then. Multipart "
+            "has `file` (one row each), `context` and `options`."
         ),
         "parameters": [_ENDPOINT, *HEADERS],
         "requestBody": {
@@ -198,6 +219,7 @@ def _batch() -> Schema:
             {"type": "number", "exclusiveMinimum": 0, "maximum": 3_600_000},
             "Deadline of each group of rows.",
         ),
+        parameter("coverage", "query", _COVERAGE, "See predict."),
     ]
     return {
         "tags": ["predict"],

@@ -22,8 +22,8 @@ from quorate.store.tallies import Sums
 class PromiseReport:
     """Answers of one strategy for which a coverage of ``asked`` was promised, and whose truth is known.
 
-    ``coverage`` is the share of rows whose truth was covered, with its 95 % interval (Wilson), for one look. ``size`` is
-    the mean number of labels, or the mean width of the intervals that are bounded; None where all are unbounded.
+    ``coverage`` is the share of rows whose truth was covered, with its 95 % interval (Wilson), for one look. ``size``
+    is the mean number of labels, or the mean width of the intervals that are bounded; None where all are unbounded.
     """
 
     asked: float
@@ -36,8 +36,8 @@ class PromiseReport:
 
 @dataclass(frozen=True, slots=True)
 class LevelReport:
-    """An adaptive level: aiming at ``level`` covers ``asked`` now. ``missed`` is the share of all rows learned from that
-    the levels of their time would not have covered."""
+    """An adaptive level: aiming at ``level`` covers ``asked`` now. ``missed`` is the share of all rows learned from
+    that the levels of their time would not have covered."""
 
     asked: float
     level: float

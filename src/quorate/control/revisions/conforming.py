@@ -60,9 +60,9 @@ def _wrong(
         yield f"{why}. Ask for less, or calibrate on more rows."
     if spec.adaptive and calibrated.conditional:
         yield "a state with a threshold a class does not adapt. Fit it without 'conditional', or remove adaptive."
-    if strategy.kind in plugins.names("combiners") and plugins.load("combiners", strategy.kind).learns:
-        if not spec.adaptive:
-            yield "the answers change with what the strategy learns, and the calibration does not. Set adaptive: true."
+    known = strategy.kind in plugins.names("combiners")
+    if not spec.adaptive and known and plugins.load("combiners", strategy.kind).learns:
+        yield "the answers change with what the strategy learns, and the calibration does not. Set adaptive: true."
     if calibrated.looks_at_members and len(strategy.members) < 2:
         yield "'normalised' looks at how much members disagree; the strategy has one. Fit it with score 'absolute'."
     if calibrated.looks_at_members and cached:
