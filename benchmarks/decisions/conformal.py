@@ -9,9 +9,9 @@ coverage is the mean over splits; sizes are compared split by split, with Studen
 splits share rows, which makes that interval too narrow, in favour of nobody.
 
 *Shifts*: a model that stays as it is, calibrated on the rows before, and everything after in order of time. *bike
-sharing*: hourly counts, which grow from year to year. *elec2*: whether the price goes up; its market changes. *noise*: a
-simulated number whose noise doubles and later quarters. The plain threshold stays; the adaptive one learns from every
-outcome at once, or 200 rows later, or from one in ten, and once from all but handed over 100 at a time.
+sharing*: hourly counts, which grow from year to year. *elec2*: whether the price goes up; its market changes. *noise*:
+a simulated number whose noise doubles and later quarters. The plain threshold stays; the adaptive one learns from
+every outcome at once, or 200 rows later, or from one in ten, and once from all but handed over 100 at a time.
 """
 
 from __future__ import annotations
@@ -210,15 +210,9 @@ def _food() -> Answers | None:
     if not path.exists():
         return None
     arrays = np.load(path)
-    parts, truth = _validation(arrays)
+    parts = [arrays[name].astype(np.float64) for name in ("incep_softmax_val", "vgg_softmax_val")]
     mean = np.mean([part / part.sum(axis=1, keepdims=True) for part in parts], axis=0)
-    return Answers("food11", mean.astype(np.float32), truth)
-
-
-def _validation(arrays: Any) -> tuple[list[Numbers], NDArray[np.int64]]:
-    names = [name for name in arrays.files if "val" in name and arrays[name].ndim == 2]
-    truth = next(arrays[name] for name in arrays.files if "val" in name and arrays[name].ndim == 1)
-    return [arrays[name].astype(np.float64) for name in names], truth.astype(np.int64)
+    return Answers("food11", mean.astype(np.float32), arrays["label_val"].astype(np.int64))
 
 
 def _data() -> Path:

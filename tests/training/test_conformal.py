@@ -1,0 +1,196 @@
+"""Fitting conformal states: on rows that nobody has seen, of the strategy that serves, or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
+
+from quorate import plugins
+from quorate.clock import SystemClock
+from quorate.codecs import state as state_codec
+from quorate.core.conformal.calibrated import Calibrated
+from quorate.core.types import OutputSpec, Signature, TensorSpec
+from quorate.errors import ConfigError, InvalidInput
+from quorate.registry.registry import Registry
+from quorate.training.conformal import fit_conformal, fit_conformal_values
+from quorate.training.data import Dataset
+from quorate.training.estimator import estimators
+from quorate.training.evaluate import model_outputs
+from quorate.training.recipe import Fit, Recipe
+from quorate.training.splits import split
+from quorate.training.train import train_pool
+
+CLASSES = ("a", "b", "c", "d", "e", "f")
+
+
+def rows(n: int, seed: int = 0) -> tuple[Any, Any]:
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet(np.full(6, 0.6), n)
+    y = (p.cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1)
+    noisy = 0.5 * p + 0.5 * rng.dirichlet(np.full(6, 0.3), n)
+    return noisy.astype(np.float32), y.astype(np.int64)
+
+
+def test_the_same_rows_and_seed_give_the_same_state_and_another_seed_other_ties() -> None:
+    answers, y = rows(200)
+    one, same, other = (fit_conformal(answers, y, CLASSES, score="aps", seed=seed) for seed in (1, 1, 2))
+    assert state_codec.encode(one) == state_codec.encode(same)
+    assert not np.array_equal(one.arrays["ties"], other.arrays["ties"])
+    assert one.meta["rows"] == len(one.arrays["scores"]) == 200
+    assert (np.diff(one.arrays["scores"]) >= 0).all()
+
+
+def test_raps_chooses_its_penalty_on_rows_that_it_does_not_calibrate_on() -> None:
+    answers, y = rows(3000)
+    state = fit_conformal(answers[:1500], y[:1500], CLASSES, score="raps")
+    assert state.meta["rows"] == 1200
+    assert state.meta["penalty"] > 0
+    sizes = {}
+    draws = 1.0 - np.random.default_rng(1).random((1500, 2))
+    for name, fitted in (("raps", state), ("aps", fit_conformal(answers[:1500], y[:1500], CLASSES, score="aps"))):
+        calibrated = Calibrated(fitted)
+        sets = calibrated.sets(answers[1500:], draws, calibrated.threshold(0.9))
+        assert abs(sets[np.arange(1500), y[1500:]].mean() - 0.9) < 0.03
+        sizes[name] = sets.sum(axis=1).mean()
+    assert sizes["raps"] < sizes["aps"]
+    given = fit_conformal(answers, y, CLASSES, score="raps", penalty=0.2, free=2)
+    assert (given.meta["penalty"], given.meta["free"], given.meta["rows"]) == (0.2, 2, 3000)
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"score": "softmax"}, "score"),
+        ({"penalty": 0.1, "free": 1}, "penalty"),
+        ({"score": "raps", "penalty": 0.1}, "penalty"),
+        ({"score": "raps", "penalty": -0.1, "free": 1}, "penalty"),
+        ({"y": np.full(20, 6)}, "y"),
+        ({"y": np.zeros(20)}, "y"),
+        ({"y": np.zeros(19, np.int64)}, "answers"),
+        ({"answers": np.full((20, 6), np.nan, np.float32)}, "answers"),
+        ({"conditional": True, "y": np.zeros(20, np.int64)}, "conditional"),
+    ],
+)
+def test_what_does_not_fit_is_refused(changes: dict[str, Any], path: str) -> None:
+    answers, y = rows(20)
+    given: dict[str, Any] = {"answers": answers, "y": y, "classes": CLASSES} | changes
+    with pytest.raises(InvalidInput) as caught:
+        fit_conformal(**given)
+    assert caught.value.path == path
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"score": "lac"}, "score"),
+        ({"score": "normalised"}, "outputs"),
+        ({"score": "normalised", "outputs": np.zeros((20, 1, 1), np.float32)}, "outputs"),
+        ({"score": "cqr", "lower": "y"}, "lower"),
+        ({"names": ("y", "z"), "answers": np.zeros((20, 2), np.float32)}, "score"),
+        ({"y": np.zeros(19)}, "answers"),
+        ({"y": np.full(20, np.inf)}, "answers"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(changes: dict[str, Any], path: str) -> None:
+    given: dict[str, Any] = {"answers": np.zeros((20, 1), np.float32), "y": np.zeros(20), "names": ("y",)} | changes
+    with pytest.raises(InvalidInput) as caught:
+        fit_conformal_values(**given)
+    assert caught.value.path == path
+
+
+def test_members_that_always_agree_get_a_floor() -> None:
+    outputs = np.zeros((20, 3, 1), np.float32)
+    state = fit_conformal_values(outputs[:, 0], np.arange(20.0), ("y",), score="normalised", outputs=outputs)
+    assert state.meta["floor"] == 1.0
+    assert state.arrays["scores"].tolist() == np.arange(20.0).tolist()
+
+
+# --- as part of a recipe ----------------------------------------------------------------------------
+
+X, Y = load_iris(return_X_y=True)
+
+
+def recipe(**states: Fit) -> Recipe:
+    data = Dataset("iris", {"input": X}, Y.astype(str))
+    members = {"line": LogisticRegression(max_iter=500), "few": DecisionTreeClassifier(max_depth=2, random_state=0)}
+    output = OutputSpec("scores", classes=("0", "1", "2"))
+    return Recipe(
+        data=data,
+        split=split(data, seed=0),
+        signature=Signature("array", (TensorSpec("input", "float64", (None, 4)),), output),
+        preprocess=[{"kind": "normalise"}],
+        trainers=estimators(members),
+        states=states,
+        code="1",
+        folds=3,
+    )
+
+
+def test_a_recipe_calibrates_its_strategies_on_the_validation_part(tmp_path: Path) -> None:
+    made = recipe(
+        surely=Fit("conformal", of="stacked", settings={"score": "aps"}),
+        stacked=Fit("stack", settings={"C": 1.0}),
+        votes=Fit("conformal", ("few", "line"), {"params": {"voting": "hard"}}, of="vote"),
+    )
+    registry = Registry(tmp_path / "registry", SystemClock())
+    trained = train_pool(made, registry)
+
+    def state(name: str) -> Any:
+        files = trained.states[name].files
+        return state_codec.decode({file: registry.read_blob(digest) for file, digest in files.items()})
+
+    surely, votes = state("surely"), state("votes")
+    stacked = {"kind": "stack", "members": ["line", "few"], "params": {}, "state": trained.states["stacked"].digest}
+    assert surely.meta["of"] == stacked
+    assert votes.meta["of"] == {"kind": "vote", "members": ["line", "few"], "params": {"voting": "hard"}, "state": None}
+    part = made.split.validation
+    assert surely.meta["rows"] == votes.meta["rows"] == len(part)
+    outputs = [model_outputs(registry, trained.members[name], {"input": X[part]}) for name in ("line", "few")]
+    answers = plugins.build("combiners", "stack", {}).combine(
+        np.stack(outputs, axis=1), np.zeros((len(part), 2), np.int8), state("stacked")
+    )
+    by_hand = fit_conformal(answers, Y[part], ("0", "1", "2"), score="aps", of=stacked, seed=0)
+    assert np.array_equal(by_hand.arrays["scores"], surely.arrays["scores"])
+
+    again = train_pool(made, registry)
+    assert again.made == ()
+    assert set(again.kept) == {"line", "few", "surely", "stacked", "votes"}
+    changed = recipe(
+        surely=Fit("conformal", of="stacked", settings={"score": "aps"}),
+        stacked=Fit("stack", settings={"C": 10.0}),
+        votes=Fit("conformal", ("few", "line"), {"params": {"voting": "hard"}}, of="vote"),
+    )
+    assert train_pool(changed, registry).made == ("surely", "stacked")  # another stacking is another strategy
+
+
+@pytest.mark.parametrize(
+    ("states", "message"),
+    [
+        ({"c": Fit("conformal", of="nobody")}, "is about 'nobody'; expected one of c, "),
+        ({"c": Fit("conformal", of="stack")}, "which has a state of its own"),
+        ({"c": Fit("conformal", of="single")}, "exactly one member"),
+        ({"c": Fit("conformal", of="w"), "w": Fit("log-odds")}, "come from the validation part"),
+        ({"c": Fit("conformal", of="d"), "d": Fit("conformal", of="mean")}, "which is no strategy's"),
+        ({"c": Fit("conformal", settings={"params": {"voting": 3}}, of="vote")}, "cannot be made from these params"),
+    ],
+)
+def test_a_recipe_that_cannot_be_calibrated_is_refused_before_anything_is_fitted(
+    states: dict[str, Fit], message: str, tmp_path: Path
+) -> None:
+    registry = Registry(tmp_path / "registry", SystemClock())
+    with pytest.raises(ConfigError, match=message):
+        train_pool(recipe(**states), registry)
+    assert registry.names() == ()
+
+
+def test_of_belongs_to_conformal_alone() -> None:
+    with pytest.raises(ConfigError, match="name it with of"):
+        Fit("conformal")
+    with pytest.raises(ConfigError, match="for no other fitter"):
+        Fit("stack", of="mean")
