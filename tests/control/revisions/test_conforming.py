@@ -68,7 +68,7 @@ def test_it_is_for_the_strategy_it_was_fitted_for(project: Any) -> None:
     for strategy, message in {
         "{kind: mean, members: [a, b], conformal: sure}": "the kind weighted; this one has mean",
         "{kind: weighted, members: [b, a], state: 'w:1', conformal: sure}": "the members a, b; this one has b, a",
-        "{kind: weighted, members: [a, b], state: w, conformal: sure}": f"{weights.digest}; this one has {newer.digest}",
+        "{kind: weighted, members: [a, b], state: w, conformal: sure}": f"; this one has {newer.digest}",
         "{kind: weighted, members: [a, b], weights: [2, 1], conformal: sure}": "the params {'weights': None}",
     }.items():
         assert any(message in str(each) for each in problems(project, strategy)), strategy
@@ -84,7 +84,7 @@ def test_it_is_for_the_strategy_it_was_fitted_for(project: Any) -> None:
         (
             "{kind: mean, conformal: {state: sure, coverage: 0.99}}",
             "",
-            "0.99 needs 99 calibration rows; the state has 40",
+            "needs 99 calibration rows; the state has 40",
         ),
         ("{kind: mean, conformal: {state: own, adaptive: true}}", "", "does not adapt"),
         ("{kind: online, conformal: sure}", "", "Set adaptive: true"),
