@@ -31,7 +31,8 @@ def fitted(rows: int = 40, of: Any = None, classes: tuple[str, ...] = ("no", "ye
 
 
 def text(strategy: str, rest: str = "", pool: str = "{task: classification, members: [a, b, c]}") -> str:
-    return f"pools:\n  letters: {pool}\nendpoints:\n  main:\n    pool: letters\n    strategies:\n      s: {strategy}\n{rest}"
+    head = f"pools:\n  letters: {pool}\nendpoints:\n  main:\n    pool: letters\n    strategies:\n"
+    return f"{head}      s: {strategy}\n{rest}"
 
 
 def endpoint(project: Any, *given: str) -> EndpointRoute:
