@@ -40,10 +40,11 @@ class Writer(Protocol):
         """Finish."""
 
 
-def columns(endpoint: EndpointInfo) -> tuple[str, ...]:
-    """What a table shows: what the endpoint answers, ids to tell outcomes about, errors."""
+def columns(endpoint: EndpointInfo, *, sets: bool = False) -> tuple[str, ...]:
+    """What a table shows: what the endpoint answers, with ``sets`` those too, ids to tell outcomes about, errors."""
     answers = {tensor.name for tensor in endpoint.outputs}
     shown = [name for name in ("label", "confidence", "value") if name in answers]
+    shown += [("interval" if "value" in answers else "set")] if sets else []
     blind = answers == {"label"}
     return ("item", *shown, *(() if blind else ("strategy", "degraded")), "id", "row", "error")
 
@@ -60,6 +61,10 @@ def values(result: Result) -> dict[str, Any]:
         "probabilities": prediction.probabilities,
         "value": prediction.value,
         "values": prediction.values,
+        "set": prediction.set,
+        "interval": prediction.interval,
+        "abstained": prediction.abstained,
+        "reason": prediction.reason,
         "strategy": answer.strategy,
         "degraded": answer.degraded,
         "missing": answer.missing,
@@ -128,6 +133,9 @@ def _flat(result: Result) -> dict[str, Any]:
     found = values(result)
     if "values" in found:
         found["value"] = json.dumps(found["values"], ensure_ascii=False)
+    for name in ("set", "interval"):
+        if name in found:
+            found[name] = ", ".join("-" if each is None else str(each) for each in found[name])
     return found
 
 

@@ -50,6 +50,9 @@ def command(
         str | None, typer.Option(help="Strategy or member to answer, where callers may choose.")
     ] = None,
     max_ms: Annotated[float | None, typer.Option(min=0, help="Milliseconds an answer may take.")] = None,
+    coverage: Annotated[
+        float | None, typer.Option(min=0.5, max=0.999, help="How often the truth is to be in the answer's set.")
+    ] = None,
     context: Annotated[
         list[str] | None, typer.Option(help="Recorded with the decision: key=value; repeatable.")
     ] = None,
@@ -59,7 +62,8 @@ def command(
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds a try may take.")] = 10.0,
 ) -> None:
     """Ask an endpoint about pictures, folders of pictures, or rows of tables. Exits with 1 if an item failed."""
-    asked = {"strategy": strategy, "max_ms": max_ms, "context": dict(map(_pair, context or [])) or None}
+    more = dict(map(_pair, context or [])) or None
+    asked = {"strategy": strategy, "max_ms": max_ms, "coverage": coverage, "context": more}
     if output is not None and any(output.exists() and Path(p).exists() and output.samefile(p) for p in paths):
         raise ConfigError(f"{output} is one of the inputs and would be overwritten.", path="--output")
     with Client(url, key, timeout=timeout, deadline=3 * timeout) as client:
@@ -69,7 +73,8 @@ def command(
         found = pictures(paths) if info.takes_images else None
         run = _Run(client, info, asked, concurrency)
         with _opened(output) as stream:
-            run.all(paths, found, _writer(format_, stream, info), _bar(format_, stream, endpoint, found))
+            writer = _writer(format_, stream, columns(info, sets=coverage is not None))
+            run.all(paths, found, writer, _bar(format_, stream, endpoint, found))
     if run.failed or run.stopped:
         raise typer.Exit(1)
 
@@ -107,10 +112,10 @@ def _opened(output: Path | None) -> Iterator[TextIO]:
         yield stream
 
 
-def _writer(format_: Format, stream: TextIO, info: EndpointInfo) -> Writer:
+def _writer(format_: Format, stream: TextIO, shown: tuple[str, ...]) -> Writer:
     if format_ is Format.JSON:
         return JsonWriter(stream)
-    return (CsvWriter if format_ is Format.CSV else TableWriter)(stream, columns(info))
+    return (CsvWriter if format_ is Format.CSV else TableWriter)(stream, shown)
 
 
 def _bar(format_: Format, stream: TextIO, endpoint: str, found: Pictures | None) -> Any:
