@@ -10,6 +10,7 @@ from quorate.console.apis import Apis
 from quorate.console.elements import Node
 from quorate.console.experiments.board import ExperimentBoard
 from quorate.console.parts.boards import LearnerBoard, MembersBoard, ProblemsBoard, StrategiesBoard, TrafficBoard
+from quorate.console.parts.coverage import CoverageBoard
 from quorate.console.parts.looking import Looking
 from quorate.console.session import Session
 
@@ -40,6 +41,7 @@ class Watch:
             self._traffic = TrafficBoard()
             self._strategies = StrategiesBoard()
             self._learner = LearnerBoard()
+            self._coverage = CoverageBoard()
             self._experiment = ExperimentBoard(endpoint)
             self._members = MembersBoard()
 
@@ -52,8 +54,10 @@ class Watch:
         found = await self._read(path, key)
         learner = await self._read(f"/v1/endpoints/{self._endpoint}/learner", key) if found["learns"] else None
         experiments = await self._read(f"/v1/experiments?endpoint={self._endpoint}&limit=20", key)
+        coverage = await self._read(f"/v1/endpoints/{self._endpoint}/coverage", key)
         self._show(found)
         self._learner.show(learner, found["now"])
+        self._coverage.show(coverage)
         self._experiment.show(experiments, found["now"])
         return f"Live: the last {found['minutes']} minutes, looked at every {EVERY_S:g} s."
 
