@@ -87,7 +87,7 @@ def _exchangeable(quick: bool) -> Iterator[Row]:
         for score in ("absolute", "normalised") if values else SCORES:
             found = np.concatenate([_judged(each, score, cuts[key]) for key, each in mine])
             peer = None
-            if theirs is not None and score != "normalised":
+            if theirs is not None and f"{mine[0][0]}.{score}.size" in theirs:
                 parts = [
                     np.stack([theirs[f"{key}.{score}.{what}"] for what in ("coverage", "size")]) for key, _ in mine
                 ]

@@ -86,7 +86,8 @@ def main(source: str, target: str) -> None:
         splits = list(zip(arrays[f"{name}.known"], arrays[f"{name}.new"], strict=True))
         if answers.shape[1] > 1:
             answers = answers / answers.sum(axis=1, keepdims=True)
-        for score in ("lac", "aps", "raps") if answers.shape[1] > 1 else ("absolute",):
+        # Of two classes MAPIE refuses the scores that rank them.
+        for score in {1: ("absolute",), 2: ("lac",)}.get(answers.shape[1], ("lac", "aps", "raps")):
             told = [
                 classes(score, answers, truth, known, new, levels, seed)
                 if answers.shape[1] > 1

@@ -43,7 +43,7 @@ class Writer(Protocol):
 def columns(endpoint: EndpointInfo, *, sets: bool = False) -> tuple[str, ...]:
     """What a table shows: what the endpoint answers, with ``sets`` those too, ids to tell outcomes about, errors."""
     answers = {tensor.name for tensor in endpoint.outputs}
-    shown = [name for name in ("label", "confidence", "value") if name in answers]
+    shown: list[str] = [name for name in ("label", "confidence", "value") if name in answers]
     shown += [("interval" if "value" in answers else "set")] if sets else []
     blind = answers == {"label"}
     return ("item", *shown, *(() if blind else ("strategy", "degraded")), "id", "row", "error")

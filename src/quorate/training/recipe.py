@@ -100,7 +100,7 @@ class Recipe:
         """The members that a state is fitted on, in the pool's order; :class:`ConfigError` for an unknown one."""
         fit = self.states[state]
         chosen = fit.members
-        if chosen is None and fit.of in self.states:
+        if chosen is None and fit.of is not None and fit.of in self.states:
             return self.of(fit.of)
         if chosen is None:
             return self.members

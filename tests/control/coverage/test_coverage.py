@@ -87,9 +87,9 @@ class Project:
         self.listener = CoverageListener(read)
         self.learner = Learner(self.home, self.database, read, FakeClock(now=5000.0))
 
-    def told(self, answer: Any, truths: Any, facts: Any = None, served: str = "s", **changes: Any) -> Joined:
+    def told(self, said: Any, truths: Any, facts: Any = None, served: str | None = "s", **changes: Any) -> Joined:
         self.sequence += 1
-        answer = np.array(answer, np.float32)
+        answer = np.array(said, np.float32)
         n = len(answer)
         names = tuple(each.name for each in self.endpoint.strategies)
         fields: dict[str, Any] = {

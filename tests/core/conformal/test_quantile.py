@@ -25,8 +25,11 @@ def test_the_coverage_has_the_beta_distribution() -> None:
     assert stats.kstest(scores[:, k - 2], stats.beta(k, n + 1 - k).cdf).pvalue < 1e-6
 
 
-@pytest.mark.parametrize(("slack", "rows"), [(0.1, 22), (0.05, 102), (0.01, 2491), (0.005, 9812), (0.001, 244390)])
-def test_rows_for_a_slack_are_those_published(slack: float, rows: int) -> None:
+@pytest.mark.parametrize(
+    ("slack", "rows", "too_few"),
+    [(0.1, 22, 9), (0.05, 102, 85), (0.01, 2491, 2400), (0.005, 9812, 9600), (0.001, 244390, 243000)],
+)
+def test_rows_for_a_slack_are_those_published(slack: float, rows: int, too_few: int) -> None:
     """Angelopoulos and Bates, "A gentle introduction to conformal prediction", table 1: calibration rows with which the
     coverage is within a slack of 0.9 with probability 0.9."""
 
@@ -35,4 +38,4 @@ def test_rows_for_a_slack_are_those_published(slack: float, rows: int) -> None:
         return float(found.cdf(0.9 + slack) - found.cdf(0.9 - slack))
 
     assert within(rows) >= 0.9
-    assert within(int(0.9 * rows)) < 0.9
+    assert within(too_few) < 0.9

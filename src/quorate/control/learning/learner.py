@@ -22,9 +22,9 @@ from quorate.codecs import learned, snapshot
 from quorate.codecs.decision import Summary
 from quorate.codecs.learned import Known, Learned
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute, Routing
-from quorate.control.learning.adapting import adapting
+from quorate.control.learning.adapting import Adapting, adapting
 from quorate.control.learning.answering import LoggedRevision, ReadBlob
-from quorate.control.learning.combining import Lesson, combining, learned_rows
+from quorate.control.learning.combining import Combining, Lesson, combining, learned_rows
 from quorate.control.learning.feedback import FAILED, LEARNED, OTHER_POLICY, feedback, watched
 from quorate.control.outcomes.joined import LOOKS_AWAY, Joined, Listener, Watcher
 from quorate.core.select.base import Feedback, Policy
@@ -49,7 +49,7 @@ class Learning:
     def __init__(self, endpoint: EndpointRoute, pool: PoolRoute) -> None:
         self.name = endpoint.name
         self.reward = endpoint.policy.reward
-        self.combining = (*combining(endpoint, pool), *adapting(endpoint, pool))
+        self.combining: tuple[Combining | Adapting, ...] = (*combining(endpoint, pool), *adapting(endpoint, pool))
         own = [(each.name, each.key) for each in self.combining]
         self.key = learned.key(endpoint, pool) if self.reward is not None else learned.hashed(own)
         self.arms = learned.arms(endpoint, pool)

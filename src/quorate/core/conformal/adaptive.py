@@ -114,7 +114,8 @@ def learn(known: Known, scores: Numbers, ties: Numbers, settings: Adaptation) ->
 def _speed(targets: Numbers, experts: int) -> Numbers:
     """How fast weights follow the losses, of the reference's section 4."""
     a, b = 1.0 - targets, targets
-    return np.sqrt(3.0 / SPAN) * np.sqrt((np.log(SPAN * experts) + 2.0) / (a**2 * b**3 + b**2 * a**3))
+    found: Numbers = np.sqrt(3.0 / SPAN) * np.sqrt((np.log(SPAN * experts) + 2.0) / (a**2 * b**3 + b**2 * a**3))
+    return found
 
 
 def pack(known: Known) -> State:

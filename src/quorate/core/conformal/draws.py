@@ -20,4 +20,5 @@ def draws(decision: str, rows: int) -> NDArray[np.float64]:
     True
     """
     raw = hashlib.shake_128(f"conformal {decision}".encode()).digest(8 * _WIDTH * rows)
-    return ((np.frombuffer(raw, "<u8") >> np.uint64(11)) + 1.0).reshape(rows, _WIDTH) * 2.0**-53
+    whole = (np.frombuffer(raw, "<u8") >> np.uint64(11)).astype(np.float64).reshape(rows, _WIDTH)
+    return (whole + 1.0) * 2.0**-53
