@@ -67,7 +67,7 @@ class AsyncClient:
         traceparent: str | None = None,
     ) -> Answer:
         """See :meth:`quorate.client.sync.Client.predict`; files are read and pixels encoded in a thread."""
-        options = Options(strategy, max_ms, coverage, context, idempotency_key, traceparent)
+        options = Options(strategy, max_ms, context, idempotency_key, traceparent, coverage)
         request = await _request(endpoint, options, {"image": image, "images": images, "rows": rows})
         reply = await self._exchange(request)
         return answers.answer(reply.body, reply.headers)
@@ -90,7 +90,7 @@ class AsyncClient:
         """
         check_concurrency(concurrency)
         jobs = requests.many(images, batches)
-        options = Options(strategy, max_ms, coverage, context)
+        options = Options(strategy, max_ms, context, coverage=coverage)
         return ordered_async(lambda job: self._item(endpoint, options, *job), jobs, concurrency)
 
     async def _item(self, endpoint: str, options: Options, index: int, source: Any, asked: Mapping[str, Any]) -> Item:
@@ -114,7 +114,7 @@ class AsyncClient:
     ) -> AsyncIterator[BatchRow]:
         """See :meth:`quorate.client.sync.Client.batch`; ``async for`` over it."""
         check_concurrency(concurrency)
-        options = Options(strategy, max_ms, coverage, context)
+        options = Options(strategy, max_ms, context, coverage=coverage)
         parts = batches.parts(rows, images, context)
         async with aclosing(
             ordered_async(lambda part: self._part(endpoint, options, part), parts, concurrency)

@@ -36,10 +36,10 @@ class Options:
 
     strategy: str | None = None
     max_ms: float | None = None
-    coverage: float | None = None
     context: Mapping[str, Any] | None = None
     idempotency_key: str | None = None
     traceparent: str | None = None
+    coverage: float | None = None
 
     def asked(self) -> dict[str, Any]:
         """The ``options`` of a request."""

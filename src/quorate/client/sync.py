@@ -78,7 +78,7 @@ class Client:
         interval, 0.5 to 0.999) are asked of this request; ``context`` is recorded with the decision. The
         ``idempotency_key`` makes retries one decision, and is new for each call unless given.
         """
-        options = Options(strategy, max_ms, coverage, context, idempotency_key, traceparent)
+        options = Options(strategy, max_ms, context, idempotency_key, traceparent, coverage)
         request = requests.predict(endpoint, options, image=image, images=images, rows=rows)
         reply = self._exchange(request)
         return answers.answer(reply.body, reply.headers)
@@ -102,7 +102,7 @@ class Client:
         """
         check_concurrency(concurrency)
         jobs = requests.many(images, batches)
-        options = Options(strategy, max_ms, coverage, context)
+        options = Options(strategy, max_ms, context, coverage=coverage)
         return ordered(lambda job: self._item(endpoint, options, *job), jobs, concurrency)
 
     def _item(self, endpoint: str, options: Options, index: int, source: Any, asked: Mapping[str, Any]) -> Item:
@@ -131,7 +131,7 @@ class Client:
         of them (an unknown endpoint, no server) is raised. ``max_ms`` is for each group of rows that the server forms.
         """
         check_concurrency(concurrency)
-        options = Options(strategy, max_ms, coverage, context)
+        options = Options(strategy, max_ms, context, coverage=coverage)
         parts = batches.parts(rows, images, context)
         for found in ordered(lambda part: self._part(endpoint, options, part), parts, concurrency):
             yield from found

@@ -13,8 +13,8 @@ from quorate.training.conformal import fit_conformal, fit_conformal_values
 CLASSES = ("no", "yes", "so-so")
 
 
-def decision(answer: Any, **changes: Any) -> Decision:
-    answer = np.array(answer, np.float32)
+def decision(said: Any, **changes: Any) -> Decision:
+    answer = np.array(said, np.float32)
     n = len(answer)
     fields: dict[str, Any] = {
         "id": "d", "endpoint": "e", "revision": 1, "state_version": 0, "source": "policy", "arrived": 0.0,
