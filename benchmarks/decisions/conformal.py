@@ -276,7 +276,8 @@ def served(
         if i >= late and present[i - late]:
             waiting.append(i - late)
         if len(waiting) >= step:
-            known = adaptive.learn(known, scores[waiting], ties[waiting], settings)
+            asked = np.full(len(waiting), SHIFTED)
+            known = adaptive.learn(known, scores[waiting], ties[waiting], settings, asked, covered[waiting])
             now, waiting = Adapted(adaptive.pack(known)).threshold(SHIFTED), []
     return covered, thresholds
 

@@ -20,12 +20,12 @@ from quorate.core.conformal.quantile import rank
 from quorate.core.types import FloatArray, State, Status, StatusArray
 from quorate.errors import InvalidInput
 
-PENALTIES = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+PENALTIES = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 FREE = (1, 2, 3, 5)
 """Penalties of ``raps``, and the ranks that are free of them, among which the smallest mean set is looked for."""
 
-TUNING, TUNED_FOR = 0.2, 0.9
-"""The share of the rows that the penalty is chosen on, and the coverage that it is chosen for."""
+TUNING, TUNED_FOR = 0.2, (0.9, 0.95)
+"""The share of the rows that the penalty is chosen on, and the coverages that it is chosen for."""
 
 FLOOR = 0.5
 """What is added to the disagreement, in medians of it, so that members that agree do not promise to be exact."""
@@ -150,19 +150,20 @@ def _check(answers: FloatArray, y: NDArray[Any], k: int) -> None:
 def _tuned(
     answers: FloatArray, y: NDArray[Any], rng: np.random.Generator
 ) -> tuple[FloatArray, NDArray[Any], float, int]:
-    """The rows to calibrate on, and the penalty with the smallest mean set on the others."""
+    """The rows to calibrate on, and the penalty with the smallest mean sets on the others."""
     order = rng.permutation(len(y))
     some, rest = np.split(order, [int(TUNING * len(y))])
     if not len(some):
         return answers, y, PENALTIES[0], FREE[0]
     draws = 1.0 - rng.random(len(some))
-    k = min(rank(len(some), TUNED_FOR), len(some)) - 1
+    places = [min(rank(len(some), coverage), len(some)) - 1 for coverage in TUNED_FOR]
     best = (np.inf, PENALTIES[0], FREE[0])
     for penalty in PENALTIES:
         for free in FREE:
             found = scores.of_classes("raps", answers[some], draws, penalty, free)
-            threshold = np.sort(found[np.arange(len(some)), y[some]])[k]
-            best = min(best, (float((found <= threshold).sum(axis=1).mean()), penalty, free))
+            thresholds = np.sort(found[np.arange(len(some)), y[some]])[places]
+            size = float((found[:, :, None] <= thresholds).sum(axis=1).mean())
+            best = min(best, (size, penalty, free))
     return answers[rest], y[rest], best[1], best[2]
 
 

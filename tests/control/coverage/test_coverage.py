@@ -31,7 +31,7 @@ from quorate.control.learning.routes import view
 from quorate.control.outcomes.joined import Joined
 from quorate.control.revisions.publication import content
 from quorate.core.conformal import adaptive
-from quorate.core.conformal.calibrated import Calibrated
+from quorate.core.conformal.calibrated import Calibrated, covers
 from quorate.core.conformal.draws import draws
 from quorate.core.erasing import mark
 from quorate.core.types import Decision, MemberRun, OutputSpec, Signature, State, Status
@@ -210,7 +210,10 @@ def test_an_adaptive_coverage_learns_from_every_truth_of_its_own_answers(tmp_pat
     rng = np.random.default_rng(3)
     p = rng.dirichlet(np.ones(3), 80)
     truths = rng.integers(0, 3, 80)
-    project.learn(*(project.told(p[i : i + 1], [truths[i]]) for i in range(40)))
+    coverage = [None, 0.85, 0.9, 0.77]  # 0.77 is between levels
+    facts = [{} if asked is None else {"coverage": asked} for asked in coverage]
+    facts[2] |= {"coverage.threshold": 0.35, "coverage.tie": 1.0}
+    project.learn(*(project.told(p[i : i + 1], [truths[i]], facts[i % 4]) for i in range(40)))
     project.learn(*(project.told(p[i : i + 2], truths[i : i + 2]) for i in range(40, 80, 2)))
     project.learn(
         project.told([[0.9, 0.05, 0.05]], [2], served="t"),
@@ -228,9 +231,16 @@ def test_an_adaptive_coverage_learns_from_every_truth_of_its_own_answers(tmp_pat
     scores = 1.0 - p.astype(np.float32).astype(np.float64)[np.arange(80), truths]
     ties = np.array([draws(str(DecisionId(i + 1, 0, 0, i + 1)), 1)[0, 1] for i in range(40)])
     pairs = [draws(str(DecisionId(i + 1, 0, 0, i + 1)), 2)[:, 1] for i in range(40, 60)]
-    expected = adaptive.pack(
-        adaptive.learn(adaptive.start(calibrated, settings), scores, np.concatenate([ties, *pairs]), settings)
-    )
+    ties = np.concatenate([ties, *pairs])
+    plain = calibrated.threshold(0.85)
+    covered = np.ones(80, bool)
+    covered[1:40:4] = covers(scores, ties, plain, np.zeros(80, np.intp))[1:40:4]
+    covered[2:40:4] = scores[2:40:4] <= 0.35
+    covered[3:40:4] = False  # of no level
+    asked = np.full(80, np.nan)
+    asked[1:40:4], asked[2:40:4], asked[3:40:4] = 0.85, 0.9, 0.77
+    known_then = adaptive.learn(adaptive.start(calibrated, settings), scores, ties, settings, asked, covered)
+    expected = adaptive.pack(known_then)
     for name, array in expected.arrays.items():
         np.testing.assert_allclose(state.arrays[name], array, err_msg=name)
     (first, second) = project.report().strategies

@@ -1,7 +1,7 @@
 """Coverage that adapts: what joined decisions teach the level of one endpoint's strategies.
 
 A row teaches when its truth has become known and the strategy's own answer was served, whether or not a set was asked
-for and whoever chose it: what counts is how far up the truth's score is.
+for and whoever chose it: what counts is how far up the truth's score is, and whether a set that was answered had it.
 """
 
 from __future__ import annotations
@@ -12,26 +12,33 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from quorate.codecs import learned
+from quorate.codecs.decision import Packed
 from quorate.codecs.learned import Known
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute, StrategyRoute
-from quorate.control.coverage.logged import served_by, truth_scores
+from quorate.control.coverage.logged import Numbers, served_by, truth_scores
 from quorate.control.learning.answering import LoggedRevision
 from quorate.control.learning.feedback import truth_of
 from quorate.control.outcomes.joined import Joined
 from quorate.core.conformal import adaptive
 from quorate.core.conformal.adaptive import TARGETS, Adaptation
-from quorate.core.conformal.calibrated import Calibrated
+from quorate.core.conformal.calibrated import Calibrated, covers
+from quorate.core.conformal.recorded import asked, threshold_of
 from quorate.core.erasing import is_erased
 from quorate.core.types import State
 from quorate.store.ledger import TRUTH
 
 
 class Scored(NamedTuple):
-    """One row: the score and tie of its truth; ``calibrated`` is what it begins with."""
+    """One row: the score and tie of its truth; the coverage it promised, NaN for none, and whether that had the truth.
+
+    ``calibrated`` is what it begins with.
+    """
 
     at: float
     score: float
     tie: float
+    asked: float
+    covered: bool
     calibrated: Calibrated
 
 
@@ -65,8 +72,7 @@ class Adapting:
             known = {row: truth for row, truth in known.items() if np.isfinite(truth)}
             scored = truth_scores(mine, d, list(known), np.array(list(known.values()))) if known else None
             if scored is not None:
-                pairs = zip(scored[0].tolist(), scored[1].tolist(), strict=True)
-                found += [Scored(d.arrived, *pair, mine.calibrated) for pair in pairs if np.isfinite(pair[0])]
+                found += _scored(mine.calibrated, d, *scored)
         return found
 
     def learn(self, state: State | None, lessons: Iterable[Any]) -> State | None:
@@ -75,8 +81,22 @@ class Adapting:
         if not some:
             return state
         known = adaptive.unpack(state) if state is not None else adaptive.start(some[0].calibrated, self.settings)
-        scores, ties = (np.array([getattr(each, name) for each in some]) for name in ("score", "tie"))
-        return adaptive.pack(adaptive.learn(known, scores, ties, self.settings))
+        scores, ties, asked, covered = (np.array([each[i] for each in some]) for i in range(1, 5))
+        return adaptive.pack(adaptive.learn(known, scores, ties, self.settings, asked, covered))
+
+
+def _scored(calibrated: Calibrated, decision: Packed, scores: Numbers, ties: Numbers) -> list[Scored]:
+    """Rows whose truths have such scores; those without are left out."""
+    coverage, kept = asked(decision.facts), np.flatnonzero(np.isfinite(scores))
+    covered = np.ones(len(scores), bool)
+    if coverage is not None:
+        threshold = threshold_of(calibrated, decision.facts, coverage)
+        covered = covers(scores, ties, threshold, np.zeros(len(scores), np.intp))
+    promised = np.nan if coverage is None else coverage
+    return [
+        Scored(decision.arrived, float(scores[i]), float(ties[i]), promised, bool(covered[i]), calibrated)
+        for i in kept.tolist()
+    ]
 
 
 def adapting(endpoint: EndpointRoute, pool: PoolRoute) -> tuple[Adapting, ...]:
