@@ -15,7 +15,7 @@ when the answer was given; so a slow correction is added that counts what the an
     correction <- correction + rate (target - [missed])
 
 Then the answers cover as often as was asked in the long run, however late their outcomes are: target less the share
-that was missed is the correction over (rate T), and that is bounded, since where it leaves nothing out nothing is missed.
+that was missed is the correction over (rate T), and that is bounded, since where nothing is left out nothing is missed.
 Every target has levels of its own, and none is kept above another: a higher coverage may for a while leave out what a
 lower one keeps, which is the price of each keeping its promise.
 
