@@ -134,6 +134,15 @@ class JournalReader:
             index = self._index(segment)
             return index.of(sequences) if isinstance(index, Offsets) else np.full(sequences.shape, -1, np.int64)
 
+    def last(self, segment: Segment, count: int) -> tuple[list[int], list[int]]:
+        """Sequences and offsets of the newest so many decisions of a segment that is not compacted, the oldest first.
+
+        Raises as :meth:`offsets` does.
+        """
+        with self._lock:
+            index = self._index(segment)
+            return index.last(count) if isinstance(index, Offsets) else ([], [])
+
     def passed(self, segment: Segment, passed: Passed) -> None:
         """Take it from who just read a stretch of a segment where its decisions lie; it is not read for that again.
 

@@ -55,6 +55,11 @@ class Offsets:
         at = bisect_left(self._sequences, sequence)
         return self._offsets[at] if at < len(self._sequences) and self._sequences[at] == sequence else None
 
+    def last(self, count: int) -> tuple[list[int], list[int]]:
+        """Sequences and offsets of the newest so many decisions, the oldest first."""
+        start = max(0, len(self._sequences) - count)
+        return self._sequences[start:].tolist(), self._offsets[start:].tolist()
+
     def of(self, sequences: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Of many, int64 of the same shape; -1 where there is none of that sequence."""
         if not len(self._sequences):

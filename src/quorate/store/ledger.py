@@ -274,6 +274,20 @@ def joined_since(connection: sa.Connection, since: float, at_once: int) -> Itera
         last = found[-1]
 
 
+def newest_joined(connection: sa.Connection, at_once: int) -> Iterator[list[str]]:
+    """Decisions of which something counts as known, the newest first."""
+    before: str | None = None
+    wanted = sa.select(_outcomes.c.decision).distinct().where(_outcomes.c.state == JOINED)
+    wanted = wanted.order_by(_outcomes.c.decision.desc()).limit(at_once)
+    while True:
+        query = wanted if before is None else wanted.where(_outcomes.c.decision < before)
+        found = connection.scalars(query).all()
+        if not found:
+            return
+        yield list(found)
+        before = found[-1]
+
+
 def _upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows, replacing those with the same primary key."""
     upsert(connection, table, [[row[column.name] for column in table.c] for row in rows])

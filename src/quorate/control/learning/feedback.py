@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -20,7 +20,7 @@ from quorate.core.erasing import is_erased
 from quorate.core.select.base import Feedback
 from quorate.core.select.columns import FeedbackColumns, matrix
 from quorate.core.types import FloatArray
-from quorate.core.value import values_of
+from quorate.core.value import ValueSpec, values_of
 from quorate.store.ledger import TRUTH
 
 LEARNED, OTHER_POLICY, NOT_DRAWN, NO_REWARD = "learned", "other_policy", "not_drawn", "no_reward"
@@ -166,15 +166,22 @@ def _value(revision: LoggedRevision, rows: _Rows, rewards: NDArray[np.float64]) 
         for some, answers in _answers(
             revision, rows, [i for i, each in enumerate(rows.truths) if not math.isnan(each)]
         ):
-            known = np.isfinite(answers).all(axis=-1)
-            said = np.where(known, np.nan_to_num(answers).argmax(axis=-1), -1) if classes else answers[..., 0]
-            truths = np.array([rows.truths[i] for i in some])[:, None]
-            took = np.array([rows.decisions[i].latency_ms for i in some])[:, None]
-            if classes:
-                truths = truths.astype(np.intp)
-            worth = values_of(spec, classes, truths, said.T, {}, took)
-            rewards[some] = np.where(known.T, worth, np.nan)
+            truths = np.array([rows.truths[i] for i in some])
+            took = np.array([rows.decisions[i].latency_ms for i in some])
+            rewards[some] = worths(spec, classes, answers, truths, took).T
     rewards[np.arange(len(rows)), rows.assigned] = rows.told
+
+
+def worths(
+    spec: ValueSpec, classes: tuple[str, ...], answers: FloatArray, truths: NDArray[np.float64], took: NDArray[Any]
+) -> NDArray[np.float64]:
+    """What answers ``[s, n, k]`` in ``took`` milliseconds ``[n]`` are worth by their truths ``[n]`` alone, ``[s, n]``;
+    NaN where the answer is not known."""
+    known = np.isfinite(answers).all(axis=-1)
+    said = np.where(known, np.nan_to_num(answers).argmax(axis=-1), -1) if classes else answers[..., 0]
+    each = truths[:, None].astype(np.intp) if classes else truths[:, None]
+    worth = values_of(spec, classes, each, said.T, {}, took[:, None])
+    return np.where(known, worth.T, np.nan)
 
 
 def _answers(revision: LoggedRevision, rows: _Rows, some: Iterable[int]) -> Iterator[tuple[list[int], FloatArray]]:

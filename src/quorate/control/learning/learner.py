@@ -25,6 +25,7 @@ from quorate.codecs.snapshot import EndpointRoute, PoolRoute, Routing
 from quorate.control.learning.answering import LoggedRevision, ReadBlob
 from quorate.control.learning.combining import Lesson, combining, learned_rows
 from quorate.control.learning.feedback import FAILED, LEARNED, OTHER_POLICY, feedback, watched
+from quorate.control.learning.trusting import keep, moved
 from quorate.control.outcomes.joined import LOOKS_AWAY, Joined, Listener, Watcher
 from quorate.core.select.base import Feedback, Policy
 from quorate.core.select.columns import FeedbackColumns
@@ -232,11 +233,15 @@ class Learner(Listener):
                 state = learning.state(stored)
                 if told:
                     state = learning.policy.learn(state, told) or state
-                stored = learning.after(stored, state, now, learning.taught(learning.known(stored), lessons))
+                known = learning.taught(learning.known(stored), lessons)
+                told_of = moved(learning.combining, known, lessons, now)
+                stored = learning.after(stored, state, now, known)
             except Exception:  # a plugin's code must not hold up the journals
                 failed = max(len(told), *map(len, lessons.values()), 0)
                 log.exception("Endpoint '%s' could not learn from %d rows", learning.name, failed)
                 counts = Counter({**counts, LEARNED: 0, FAILED: failed})
+            else:
+                keep(connection, learning.name, told_of)
         learners.put(connection, stored.counting(counts))
 
 

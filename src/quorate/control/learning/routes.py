@@ -17,7 +17,7 @@ from quorate.control.learning.warm_starts import WarmStarts
 from quorate.errors import NotFound, NotReady
 from quorate.home import Home
 from quorate.spec.model import NAME
-from quorate.store import learners
+from quorate.store import experts, learners
 from quorate.store.audit import add_entry
 from quorate.store.database import Database
 
@@ -107,6 +107,7 @@ def forget(database: Database, learning: Learning, author: str, now: float) -> L
         before = learners.learner(connection, learning.name)
         fresh = learning.anew(before, now)
         learners.put(connection, fresh)
+        experts.drop(connection, learning.name)
         lost = {} if before is None else {"version": before.version, "rows": dict(before.counts)}
         add_entry(connection, at=now, actor=author, action="learner.reset", subject=learning.name, detail=lost)
     return view(learning, fresh)

@@ -126,8 +126,8 @@ def view(learning: Learning, stored: StoredLearner | None) -> LearnerView:
 
 
 def _combiner(each: Combining, state: State | None) -> CombinerView:
-    rows, trust, certificate = each.combiner.told(each.members, state)
-    return CombinerView(kind=each.combiner.kind, rows=rows, trust=dict(trust), certificate=certificate)
+    told = each.combiner.told(each.members, state)
+    return CombinerView(kind=each.combiner.kind, rows=told.rows, trust=dict(told.trust), certificate=told.certificate)
 
 
 def _guard(learning: Learning, state: State) -> GuardView | None:

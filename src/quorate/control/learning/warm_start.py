@@ -29,7 +29,7 @@ from quorate.core.select.columns import FeedbackColumns
 from quorate.core.select.columns import joined as joined_columns
 from quorate.errors import Conflict, NotFound
 from quorate.home import Home
-from quorate.store import learners, ledger
+from quorate.store import experts, learners, ledger
 from quorate.store.audit import add_entry
 from quorate.store.database import Database
 from quorate.store.learners import StoredLearner
@@ -106,7 +106,7 @@ def learned_from(
     for ids in ledger.joined_since(connection, since, AT_ONCE):
         found = (decision for _, decision in gather(reader, ids))
         mine = [d for d in found if isinstance(d, Packed) and d.endpoint == learning.name]
-        told, lessons = past.told(connection, [_all_new(each) for each in counting(connection, mine)], counts, known)
+        told, lessons = past.told(connection, [all_new(each) for each in counting(connection, mine)], counts, known)
         if any(told):
             state = learning.policy.learn(state, joined_columns(told).by_time()) or state
         known = learning.taught(known, lessons)
@@ -116,6 +116,7 @@ def learned_from(
 
 def _keep(connection: sa.Connection, stored: StoredLearner, since: float, author: str, now: float) -> None:
     learners.put(connection, stored)
+    experts.drop(connection, stored.endpoint)
     detail = {"since": since, "rows": dict(stored.counts)}
     add_entry(connection, at=now, actor=author, action="learner.warm_start", subject=stored.endpoint, detail=detail)
 
@@ -165,7 +166,7 @@ class _Past:
         return self._known[number]
 
 
-def _all_new(joined: Joined) -> Joined:
+def all_new(joined: Joined) -> Joined:
     """Everything that is known counts as new to who knows nothing."""
     new = {row: frozenset(rewards) for row, rewards in joined.rewards.items()}
     for row in joined.truths:

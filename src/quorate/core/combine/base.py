@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -22,11 +23,17 @@ class NoParams:
 
 class Told(NamedTuple):
     """``rows`` that were learned from, the ``trust`` in each expert (members among them, sums to 1), and how much
-    more than any one expert has been lost at most."""
+    more than any one expert has been lost at most.
+
+    ``losses`` are the experts' so far, and ``own`` is what a draw by the trust has lost, to which the certificate
+    applies; NaN where that was not kept from the beginning.
+    """
 
     rows: int
     trust: Mapping[str, float]
     certificate: float
+    losses: Mapping[str, float] = MappingProxyType({})
+    own: float = 0.0
 
 
 class Combiner(ABC):
@@ -75,6 +82,20 @@ class Combiner(ABC):
         member gets them, preprocessed and flattened.
         Inputs are not changed; a row's answer depends on that row only.
         """
+
+    def trust(
+        self,
+        outputs: FloatArray,
+        status: StatusArray,
+        state: State | None = None,
+        features: NDArray[Any] | None = None,
+    ) -> NDArray[np.float64] | None:
+        """How much each member counts for each row, float64 ``[n, m]``; arguments as those of :meth:`combine`.
+
+        Rows sum to 1 over the members that answered; one with none is all NaN. None where it does not depend on the
+        row.
+        """
+        return None
 
     def learn(
         self, state: State | None, outputs: FloatArray, status: StatusArray, truths: Truths, output: OutputSpec

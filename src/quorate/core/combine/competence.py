@@ -122,12 +122,7 @@ class Dynamic(Combiner):
 
         :class:`ConfigError` without a state, or without ``features`` ``[n, d]`` where it looks at them.
         """
-        if state is None:
-            raise _no_state(self.kind)
-        width = self.feature_width(state)
-        if width and (features is None or features.shape != (len(outputs), width)):
-            got = "none" if features is None else f"{list(features.shape)}"
-            raise ConfigError(f"'{self.kind}' looks at features [{len(outputs)}, {width}]; got {got}.", path="state")
+        state, features = self._given(len(outputs), state, features)
         n, _, k = outputs.shape
         ok = status == OK
         answer = np.full((n, k), np.nan, np.float32)
@@ -140,13 +135,47 @@ class Dynamic(Combiner):
         rows = np.flatnonzero(todo)
         for start in range(0, len(rows), _ROWS):
             some = rows[start : start + _ROWS]
-            given = features[some] if width and features is not None else None
-            answer[some] = self._vote(outputs[some], ok[some], state, given)
+            answer[some] = self._vote(outputs[some], ok[some], state, None if features is None else features[some])
         return answer
 
-    def _vote(
-        self, outputs: FloatArray, ok: NDArray[np.bool_], state: State, features: NDArray[Any] | None
+    def trust(
+        self,
+        outputs: FloatArray,
+        status: StatusArray,
+        state: State | None = None,
+        features: NDArray[Any] | None = None,
     ) -> NDArray[np.float64]:
+        """The members' shares of each row's vote, also where all labels agree; see :meth:`Combiner.trust`.
+
+        Errors are those of :meth:`combine`.
+        """
+        state, features = self._given(len(outputs), state, features)
+        ok = status == OK
+        found = np.full(ok.shape, np.nan)
+        rows = np.flatnonzero(ok.any(axis=1))
+        for start in range(0, len(rows), _ROWS):
+            some = rows[start : start + _ROWS]
+            given = None if features is None else features[some]
+            weights, total = self._weighed(outputs[some], ok[some], state, given)
+            found[some] = weights / total
+        return found
+
+    def _given(self, n: int, state: State | None, features: NDArray[Any] | None) -> tuple[State, NDArray[Any] | None]:
+        """The state, and the features where it looks at them; :class:`ConfigError` where one is missing."""
+        if state is None:
+            raise _no_state(self.kind)
+        width = self.feature_width(state)
+        if not width:
+            return state, None
+        if features is None or features.shape != (n, width):
+            got = "none" if features is None else f"{list(features.shape)}"
+            raise ConfigError(f"'{self.kind}' looks at features [{n}, {width}]; got {got}.", path="state")
+        return state, features
+
+    def _weighed(
+        self, outputs: FloatArray, ok: NDArray[np.bool_], state: State, features: NDArray[Any] | None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The members' weights ``[n, m]``, and their sums ``[n, 1]``, which are above 0."""
         size = int(state.meta["k"])
         if features is not None:
             arrays = state.arrays
@@ -159,6 +188,12 @@ class Dynamic(Combiner):
         if not total.all():
             weights = np.where(total > 0, weights, ok)
             total = np.add.reduce(weights, axis=1, keepdims=True)
+        return weights, total
+
+    def _vote(
+        self, outputs: FloatArray, ok: NDArray[np.bool_], state: State, features: NDArray[Any] | None
+    ) -> NDArray[np.float64]:
+        weights, total = self._weighed(outputs, ok, state, features)
         if self.params.voting == "hard":
             votes: NDArray[Any] = outputs.argmax(axis=2)[:, :, None] == np.arange(outputs.shape[2])
         else:

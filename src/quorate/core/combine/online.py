@@ -152,7 +152,9 @@ class Online(Combiner):
             return Told(0, {}, 0.0)
         names = (scores if state.meta["output"] == "scores" else values).names(tuple(members))
         trust = dict(zip(names, state.arrays["weights"].tolist(), strict=True))
-        return Told(int(state.arrays["rows"][0]), trust, layer.certificate(Layer.of(state.arrays)))
+        now = Layer.of(state.arrays)
+        losses = dict(zip(names, now.losses.tolist(), strict=True))
+        return Told(int(state.arrays["rows"][0]), trust, layer.certificate(now), losses, now.own)
 
     def _answer(self, state: State, outputs: FloatArray, ok: NDArray[np.bool_], prior: FloatArray) -> FloatArray:
         if state.meta["output"] == "values":

@@ -39,7 +39,8 @@ HORIZONS = np.array([32.0, 128.0, 512.0, 2048.0])
 class Layer(NamedTuple):
     """What n experts have shown. ``losses`` ``[n]`` and ``gap`` are AdaHedge's, ``shares`` ``[j, n]`` the weights of
     the fixed shares, ``top_losses`` ``[1 + j]`` and ``top_gap`` those of the AdaHedge above; ``scale`` is D for squared
-    errors (0 before the first), ``rounds`` how many there were."""
+    errors (0 before the first), ``rounds`` how many there were; ``own`` is what the layer itself lost, NaN in a state
+    from before that was kept."""
 
     prior: Floats
     losses: Floats
@@ -49,10 +50,11 @@ class Layer(NamedTuple):
     top_gap: float
     scale: float
     rounds: float
+    own: float = 0.0
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """For a state; :meth:`of` is the way back."""
-        numbers = np.array([self.gap, self.top_gap, self.scale, self.rounds])
+        numbers = np.array([self.gap, self.top_gap, self.scale, self.rounds, self.own])
         return {
             "expert_prior": self.prior,
             "expert_losses": self.losses,
@@ -64,9 +66,10 @@ class Layer(NamedTuple):
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]]) -> Layer:
         """From a state's arrays."""
-        gap, top_gap, scale, rounds = arrays["expert_numbers"].tolist()
+        gap, top_gap, scale, rounds, *kept = arrays["expert_numbers"].tolist()
+        own = kept[0] if kept else math.nan
         shares, runs = arrays["expert_shares"], arrays["expert_runs"]
-        return cls(arrays["expert_prior"], arrays["expert_losses"], gap, shares, runs, top_gap, scale, rounds)
+        return cls(arrays["expert_prior"], arrays["expert_losses"], gap, shares, runs, top_gap, scale, rounds, own)
 
 
 def start(prior: Floats) -> Layer:
@@ -146,6 +149,7 @@ def _after(layer: Layer, losses: Floats, awake: Bools, own: Floats, above: float
         top_losses=layer.top_losses + own,
         top_gap=adahedge.after(_even(len(own)), layer.top_losses, own, above, layer.top_gap),
         rounds=layer.rounds + 1.0,
+        own=layer.own + above,
     )
 
 

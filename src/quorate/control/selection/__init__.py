@@ -1,0 +1,1 @@
+"""Selection: which member is trusted for which input, and what choosing has cost."""
