@@ -39,6 +39,7 @@ from quorate.control.replay.routes import replays_router
 from quorate.control.report import Report, report
 from quorate.control.revisions.submit import preview, submit
 from quorate.control.rule_routes import Explain, rules_router
+from quorate.control.selection.routes import selection_router
 from quorate.control.switching.routes import switch_router
 from quorate.control.why import route_of, why
 from quorate.errors import (
@@ -112,6 +113,7 @@ def create_app(services: Services, access: Access) -> FastAPI:
     app.include_router(dataset_router(DatasetDesk(services.home, services.database, services.clock)))
     s = services
     app.include_router(switch_router(s.home, s.registry, s.database, s.journal, s.clock))
+    app.include_router(selection_router(s.home, s.database, s.journal, s.registry.read_blob))
     replays = services.replays or ReplayDesk(services.home, services.registry, services.database, services.clock)
     app.include_router(replays_router(replays))
     experiments = ExperimentDesk(services.home, services.database, services.journal, services.clock)

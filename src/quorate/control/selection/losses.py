@@ -1,10 +1,10 @@
 """What was lost row by row: by what was served, and by each strategy and member, had it answered alone.
 
-Losses follow the metric that the endpoint's policy learns from, as ``1 - reward`` with rewards as it is told them; where
-it does not learn, they are mistakes, or the absolute error. Where the truth and the members' outputs are on record, every
-strategy's and every member's loss is known: what they answer is computed by the combiners that served. Else that of the
-strategy that was drawn is, and nobody else's. What a combiner that learns would have answered is not known either, as
-what it knew then is not on record.
+Losses follow the metric that the endpoint's policy learns from, as ``1 - reward`` with rewards as it is told them;
+where it does not learn, they are mistakes, or the absolute error. Where the truth and the members' outputs are on
+record, every strategy's and every member's loss is known: what they answer is computed by the combiners that served.
+Else that of the strategy that was drawn is, and nobody else's. What a combiner that learns would have answered is not
+known either, as what it knew then is not on record.
 """
 
 from __future__ import annotations
@@ -45,9 +45,10 @@ Unit = Literal["mistakes", "absolute error", "rewards"]
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """n rows, by arrival: ``at`` (Unix seconds) and ``served`` ``[n]``, and what ``names`` lost, ``[n, c]``, NaN where it
-    is not known: the strategies first, then the members. ``drawn`` is the strategy's index, ``propensities`` are
-    ``[n, s]``. ``left_out`` counts other rows by why; ``whole``: there are no older ones.
+    """n rows, by arrival: ``at`` (Unix seconds), ``served`` ``[n]``, and what ``names`` lost, ``[n, c]``.
+
+    ``lost`` is NaN where it is not known; the strategies are first, then the members. ``drawn`` is the strategy's
+    index, ``propensities`` are ``[n, s]``. ``left_out`` counts other rows by why; ``whole``: there are no older ones.
     """
 
     at: Floats

@@ -17,10 +17,11 @@ from quorate.codecs.newest import newest
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute, StrategyRoute
 from quorate.control.revisions.publication import routes_of
 from quorate.core.erasing import is_erased
-from quorate.core.types import FloatArray, Scalar, StatusArray
+from quorate.core.types import FloatArray, Scalar, Status, StatusArray
 from quorate.errors import NotFound
 from quorate.store.revisions import revision
 
+SKIPPED = int(Status.SKIPPED)
 ROWS = 2000
 """Rows that are looked at, at most."""
 LOOKED = 20_000
@@ -77,7 +78,7 @@ def recent(
         if why is not None:
             left[why] += d.rows
             continue
-        asked = np.frombuffer(d.status, "i1").reshape(d.shape[:2])[:, columns] != _SKIPPED
+        asked = np.frombuffer(d.status, "i1").reshape(d.shape[:2])[:, columns] != SKIPPED
         rows = np.flatnonzero(asked.any(axis=1) if staged else asked.all(axis=1))[: ROWS - n]
         if not len(rows):
             left[NOT_ASKED] += d.rows
@@ -87,9 +88,6 @@ def recent(
         if n >= ROWS:
             break
     return _rows(found, len(pool.members), pool.signature.output.width, width, left)
-
-
-_SKIPPED = 2
 
 
 def _why_not(d: Packed, same: _SameMembers, strategy: str, width: int, *, staged: bool) -> str | None:

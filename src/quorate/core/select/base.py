@@ -68,6 +68,12 @@ class Policy(ABC):
         ``context`` is what the caller sent with the request, ``facts`` what was found out about it and the server.
         """
 
+    def regret_bound(self, rows: int) -> float | None:
+        """How much more than the best single strategy it loses in so many rows, at most and in expectation over its
+        draws, whatever the losses in [0, 1] are; each row is learned from before the next. None: nothing is promised.
+        """
+        return None
+
     def initial(self) -> State | None:
         """The state before anything was learned; None for policies that do not learn."""
         return None

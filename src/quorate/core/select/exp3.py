@@ -48,6 +48,17 @@ class Exp3(Plain):
         super().check()
         self._above("rate", self.params.rate, 0.0)
 
+    def regret_bound(self, rows: int) -> float | None:
+        """``(rate + 1 / rate) sqrt(n k ln k) + k floor n``, without forgetting and a baseline; see the module.
+
+        >>> round(Exp3(["a", "b"]).regret_bound(1000), 1)
+        74.5
+        """
+        p, k = self.params, len(self.strategies)
+        if p.discount < 1.0 or p.half_life_s is not None or p.baseline is not None:
+            return None
+        return (p.rate + 1.0 / p.rate) * math.sqrt(rows * k * math.log(k)) + k * p.floor * rows
+
     def _start(self, k: int) -> Arrays:
         return {"losses": np.zeros(k), "count": np.zeros(1)}
 
