@@ -15,6 +15,7 @@ from quorate.client.jobs_asynchronous import AsyncJobs
 from quorate.client.learner_requests import Learned, WarmStart
 from quorate.client.learners import Learners
 from quorate.client.learners_asynchronous import AsyncLearners
+from quorate.client.selection_requests import Regret, Trust
 from quorate.client.sync import Client
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "OutcomeReceipt",
     "Prediction",
     "QuorateClientError",
+    "Regret",
     "Rejected",
     "RequestRefused",
     "RowError",
@@ -43,5 +45,6 @@ __all__ = [
     "ServerUnavailable",
     "Shed",
     "Tensor",
+    "Trust",
     "WarmStart",
 ]

@@ -18,12 +18,13 @@ class Learned:
 
     ``shares`` are the probabilities of its strategies for a request without context, ``rows`` how many rows became
     known by what became of them, ``state`` what the policy keeps, ``reward`` what it learns from, ``arms`` what is
-    known of each strategy and ``guard`` the guard rails.
+    known of each strategy and ``guard`` the guard rails. ``combiners`` has what combiners have learned, by strategy;
+    where only they learn, ``reward`` is None.
     """
 
     endpoint: str
     policy: str
-    reward: Mapping[str, Any]
+    reward: Mapping[str, Any] | None
     version: int
     since: float | None
     updated: float | None
@@ -32,6 +33,7 @@ class Learned:
     state: Mapping[str, Any]
     arms: tuple[Mapping[str, Any], ...] = ()
     guard: Mapping[str, Any] | None = None
+    combiners: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

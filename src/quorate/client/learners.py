@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from quorate.client import answers, job_requests, learner_requests, wire
+from quorate.client import answers, job_requests, learner_requests, selection_requests, wire
 from quorate.client.learner_requests import Learned, WarmStart
 from quorate.client.requests import Request
 from quorate.client.retries import Reply
+from quorate.client.selection_requests import Regret, Trust
 from quorate.client.sync import Client
 from quorate.client.wire import httpx
 
@@ -51,6 +52,18 @@ class Learners:
     def get(self, endpoint: str) -> Learned:
         """What the endpoint's policy has learned."""
         return answers.parsed(self._client._exchange(learner_requests.one(endpoint)).body, Learned)
+
+    def trust(self, endpoint: str, *, strategy: str | None = None, by: str | None = None) -> Trust:
+        """Whom a strategy trusts where: the first that tells, and by predicted label, where it is not said.
+
+        ``by`` is ``label``, ``context.KEY`` or ``feature.NAME``; ``ways`` of the answer lists them.
+        """
+        asked = selection_requests.trust(endpoint, strategy, by)
+        return answers.parsed(self._client._exchange(asked).body, Trust)
+
+    def regret(self, endpoint: str, *, points: int | None = None) -> Regret:
+        """What was served against each strategy, member and expert, at so many points of time (60)."""
+        return answers.parsed(self._client._exchange(selection_requests.regret(endpoint, points)).body, Regret)
 
     def reset(self, endpoint: str) -> Learned:
         """Have the policy forget what it learned."""

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 
-from quorate.client import answers, job_requests, learner_requests, wire
+from quorate.client import answers, job_requests, learner_requests, selection_requests, wire
 from quorate.client.asynchronous import AsyncClient
 from quorate.client.learner_requests import Learned, WarmStart
 from quorate.client.requests import Request
 from quorate.client.retries import Reply
+from quorate.client.selection_requests import Regret, Trust
 from quorate.client.wire import httpx
 
 
@@ -52,6 +53,16 @@ class AsyncLearners:
     async def get(self, endpoint: str) -> Learned:
         """See :meth:`quorate.client.learners.Learners.get`."""
         return answers.parsed((await self._client._exchange(learner_requests.one(endpoint))).body, Learned)
+
+    async def trust(self, endpoint: str, *, strategy: str | None = None, by: str | None = None) -> Trust:
+        """See :meth:`quorate.client.learners.Learners.trust`."""
+        asked = selection_requests.trust(endpoint, strategy, by)
+        return answers.parsed((await self._client._exchange(asked)).body, Trust)
+
+    async def regret(self, endpoint: str, *, points: int | None = None) -> Regret:
+        """See :meth:`quorate.client.learners.Learners.regret`."""
+        asked = selection_requests.regret(endpoint, points)
+        return answers.parsed((await self._client._exchange(asked)).body, Regret)
 
     async def reset(self, endpoint: str) -> Learned:
         """See :meth:`quorate.client.learners.Learners.reset`."""

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute
 from quorate.control import health
 from quorate.control.health import Files, MemberHealth, Problem, Readings
+from quorate.control.learning.learner import learns
 from quorate.control.report import StrategyReport, report
 from quorate.store import ledger
 from quorate.store.ledger import Tally
@@ -30,7 +31,8 @@ class Minute:
 class Overview:
     """The last ``minutes`` minutes of an endpoint, the present one included; latencies are milliseconds.
 
-    ``policy`` is its kind, and ``learns`` whether there is something at ``/v1/endpoints/{name}/learner``.
+    ``policy`` is its kind, and ``learns`` whether it or a combiner does: there is something at
+    ``/v1/endpoints/{name}/learner``.
     ``timeline`` has every minute, the oldest first. Strategies are counted as in the report, over the same time;
     ``completeness`` is the share of the truths of these decisions that is here, of those that will come.
     """
@@ -82,7 +84,7 @@ def overview(
         minutes=minutes,
         blind=endpoint.policy.blind,
         policy=endpoint.policy.kind,
-        learns=endpoint.policy.reward is not None,
+        learns=learns(endpoint, pool),
         requests=total.requests,
         errors=total.errors,
         degraded=total.degraded,

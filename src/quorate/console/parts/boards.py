@@ -138,17 +138,20 @@ class _StrategyRow:
 
 
 class LearnerBoard:
-    """What the policy has learned: each strategy's share of the next requests, and from how many rows. Hidden where the
-    policy does not learn."""
+    """What was learned: by the policy, each strategy's share of the next requests; by combiners, whom they trust most;
+    and from how many rows. Hidden where nothing learns."""
 
     def __init__(self) -> None:
         with Node("section", "card", aria_labelledby="learner-title", hidden=True, data_testid="learner") as self._card:
-            self._body = _table("learner", "What the policy has learned", [("Strategy", ""), ("Share from now on", "")])
+            columns = [("Strategy", ""), ("Share from now on", "")]
+            self._body = _table("learner", "What has been learned", columns)
+            self._combiners = Node("ul", "why-list", hidden=True, data_testid="combiners")
             self._note = Node("p", "quiet note", " ")
         self._rows: dict[str, tuple[Node, Node]] = {}
+        self._said: list[str] = []
 
     def show(self, learner: Mapping[str, Any] | None, now: float) -> None:
-        """Fill the rows, making those that are new; None where the policy does not learn."""
+        """Fill the rows, making those that are new; None where nothing learns."""
         self._card.put(hidden=learner is None)
         if learner is None:
             return
@@ -161,11 +164,33 @@ class LearnerBoard:
             figure, fill = self._rows[name]
             figure.say(words.percent(share))
             fill.grow(share)
-        rows, reward = learner["rows"].get("learned", 0), learner["reward"]
-        when = "" if learner["updated"] is None else f", the last {words.ago(max(0.0, now - learner['updated']))} ago"
-        told = f"Learned from {words.counted(rows, 'row')}{when}." if rows else "Nothing was learned yet."
-        counts = f"{reward['metric']} from {reward['low']:g} to {reward['high']:g} counts"
-        self._note.say(f"{told} Policy {learner['policy']}; {counts}.")
+        self._note.say(_learned(learner, now))
+        said = [trusted(name, told) for name, told in learner.get("combiners", {}).items()]
+        if said != self._said:
+            self._said = said
+            self._combiners.clear()
+            self._combiners.put(hidden=not said)
+            with self._combiners:
+                for line in said:
+                    Node("li", "", line)
+
+
+def _learned(learner: Mapping[str, Any], now: float) -> str:
+    rows, reward = learner["rows"].get("learned", 0), learner["reward"]
+    when = "" if learner["updated"] is None else f", the last {words.ago(max(0.0, now - learner['updated']))} ago"
+    told = f"Learned from {words.counted(rows, 'row')}{when}." if rows else "Nothing was learned yet."
+    if reward is None:
+        return f"{told} Policy {learner['policy']} does not learn; its strategies' combiners do."
+    return f"{told} Policy {learner['policy']}; {reward['metric']} from {reward['low']:g} to {reward['high']:g} counts."
+
+
+def trusted(name: str, told: Mapping[str, Any], most: int = 3) -> str:
+    """Whom a combiner that learns trusts most, in a sentence."""
+    if not told["rows"]:
+        return f"{name} ({told['kind']}) has not learned anything yet; its prior strategy answers."
+    ranked = sorted(told["trust"].items(), key=lambda each: -each[1])[:most]
+    said = ", ".join(f"{expert} {words.percent(share)}" for expert, share in ranked)
+    return f"{name} ({told['kind']}) trusts {said}; learned from {words.counted(told['rows'], 'outcome')}."
 
 
 def _share_row(name: str) -> tuple[Node, Node]:

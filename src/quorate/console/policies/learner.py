@@ -13,7 +13,7 @@ from quorate.console.control import ControlRefused
 from quorate.console.elements import Node
 from quorate.console.parts.looking import Looking
 from quorate.console.policies.beginning import FOCUS, BeginBoard
-from quorate.console.policies.learner_boards import ArmsBoard, GuardBoard, SharesBoard
+from quorate.console.policies.learner_boards import ArmsBoard, CombinersBoard, GuardBoard, SharesBoard
 from quorate.console.session import Session
 
 EVERY_S = 2.0
@@ -39,6 +39,7 @@ class LearnerPage:
         self.looking = Looking(self._look, now, every_s=EVERY_S)
         with Node("div", "board", hidden=True) as self._board:
             self._arms = ArmsBoard()
+            self._combiners = CombinersBoard(endpoint)
             self._guard = GuardBoard()
             self._shares = SharesBoard(self.looking.again)
 
@@ -58,6 +59,7 @@ class LearnerPage:
         shares, newest = await asyncio.gather(self._read(f"/shares?hours={self._shares.hours}"), self._newest())
         now = self._wall()
         self._arms.show(learned)
+        self._combiners.show(learned.get("combiners", {}))
         self._guard.show(learned, now)
         self._shares.show(shares)
         self._begin.show(learned, newest)

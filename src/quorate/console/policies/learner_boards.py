@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from nicegui.events import GenericEventArguments
 
 from quorate.console import words
 from quorate.console.elements import Node
+from quorate.console.parts.boards import trusted
 
 COLOURS = 7
 
@@ -38,8 +40,7 @@ class ArmsBoard:
     def show(self, learned: Mapping[str, Any]) -> None:
         """Fill the rows, making those that are new."""
         arms, reward = learned["arms"], learned["reward"]
-        low, high = reward["low"], reward["high"]
-        self._lead.say(f"It learns from {reward['metric']}: {low:g} counts as 0 and {high:g} as 1.")
+        self._lead.say(learns_from(reward))
         names = [arm["strategy"] for arm in arms]
         if names != [*self._rows]:
             self._body.clear()
@@ -52,6 +53,41 @@ class ArmsBoard:
             best.say(words.percent(arm["best"]))
             known.say(words.DASH if arm["known"] is None else f"{arm['known']:,.6g}")
             mean.say(words.DASH if arm["mean"] is None else f"{arm['mean']:.4g}")
+
+
+def learns_from(reward: Mapping[str, Any] | None) -> str:
+    """What is learned from, in a sentence."""
+    if reward is None:
+        return "The policy does not learn; what is learned is whom its strategies' combiners trust."
+    return f"It learns from {reward['metric']}: {reward['low']:g} counts as 0 and {reward['high']:g} as 1."
+
+
+class CombinersBoard:
+    """Combiners that learn, in sentences; hidden where there is none."""
+
+    def __init__(self, endpoint: str) -> None:
+        with Node("section", "card", aria_labelledby="combiners-title", hidden=True) as self._card:
+            Node("h2", "", "Combiners", id="combiners-title")
+            self._list = Node("ul", "why-list", data_testid="combiners")
+            with Node("p", "note"):
+                where = f"/selection/trust?{urlencode({'endpoint': endpoint})}"
+                Node("a", "", "Who is trusted, and how that moved", href=where)
+        self._shown: list[str] = []
+
+    def show(self, combiners: Mapping[str, Mapping[str, Any]]) -> None:
+        """Say whom they trust, and what is promised."""
+        said = [
+            f"{trusted(name, told)} A draw by this trust has lost at most {told['certificate']:.4g} more than any expert."
+            for name, told in combiners.items()
+        ]
+        if said == self._shown:
+            return
+        self._shown = said
+        self._card.put(hidden=not said)
+        self._list.clear()
+        with self._list:
+            for line in said:
+                Node("li", "", line)
 
 
 def _arm_row(name: str, index: int) -> tuple[Node, Node, Node, Node, Node]:

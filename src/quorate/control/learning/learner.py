@@ -262,6 +262,15 @@ class _Watching(Watcher):
             self._learner.watch(connection, self._seen)
 
 
+def learns(endpoint: EndpointRoute, pool: PoolRoute) -> bool:
+    """Whether there is something that an endpoint learns, by its policy or by a combiner."""
+    try:
+        learning = Learning(endpoint, pool)
+    except Exception:  # a plugin's code, or one that is not installed here
+        return False
+    return learning.reward is not None or bool(learning.combining)
+
+
 def served(routing: Routing, name: str) -> Learning | None:
     """The endpoint of that name, if it is served and learns."""
     some = tuple(endpoint for endpoint in routing.endpoints if endpoint.name == name)

@@ -12,6 +12,7 @@ from quorate.control.learning.combining import Combining, Lesson
 from quorate.core.types import State
 from quorate.store import experts
 from quorate.store.experts import Point
+from quorate.store.learners import StoredLearner
 
 
 def point(each: Combining, state: State | None, now: float) -> Point | None:
@@ -21,6 +22,15 @@ def point(each: Combining, state: State | None, now: float) -> Point | None:
         return None
     own = told.own if math.isfinite(told.own) else None
     return Point(now, told.rows, own, told.certificate, dict(told.trust), dict(told.losses))
+
+
+def history(connection: sa.Connection, each: Combining, state: State | None, stored: StoredLearner) -> list[Point]:
+    """The points of one combiner, the oldest first; the last is what it knows now. None before it has learned."""
+    now = point(each, state, stored.updated)
+    if now is None:
+        return []
+    past = experts.points(connection, stored.endpoint, each.name, each.key)
+    return past if past and past[-1].rows == now.rows else [*past, now]
 
 
 def moved(

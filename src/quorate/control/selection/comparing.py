@@ -37,16 +37,19 @@ class Compared(NamedTuple):
     known: Literal["all", "drawn", "none"]
 
     def best(self, n: int) -> str | None:
-        """Who lost least in the first n rows; None where nobody's loss is known."""
-        if not n or not self.names:
-            return None
-        return self.names[int(self.lost[:n].sum(axis=0).argmin())]
+        """Who lost least in the first n rows; estimates count only where nobody's loss is known."""
+        found = self._sums(n)
+        return self.names[int(found.argmin())] if np.isfinite(found).any() else None
 
     def regret(self, n: int) -> float | None:
         """Against that one."""
-        if not n or not self.names:
-            return None
-        return float(self.served[:n].sum() - self.lost[:n].sum(axis=0).min())
+        found = self._sums(n)
+        return float(self.served[:n].sum() - found.min()) if np.isfinite(found).any() else None
+
+    def _sums(self, n: int) -> Floats:
+        """Losses of those that are compared; of the others infinite."""
+        found: Floats = self.lost[:n].sum(axis=0) if n else np.full(len(self.names), np.inf)
+        return found if all(self.estimated) else np.where(self.estimated, np.inf, found)
 
     def point(self, n: int, at: float) -> RegretPoint:
         """After the first n rows."""

@@ -65,8 +65,8 @@ class Losses:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the columns."""
-        return (*self.strategies, *self.members)
+        """Of the columns; a member that is called as a strategy is says that it is one."""
+        return (*self.strategies, *(f"{name} (member)" if name in self.strategies else name for name in self.members))
 
 
 class _Row(NamedTuple):

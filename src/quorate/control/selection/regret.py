@@ -17,6 +17,7 @@ from quorate.codecs.snapshot import EndpointRoute, PoolRoute
 from quorate.control.learning.answering import ReadBlob
 from quorate.control.learning.combining import Combining
 from quorate.control.learning.learner import Learning
+from quorate.control.learning.trusting import history
 from quorate.control.selection.comparing import compare
 from quorate.control.selection.losses import Losses, losses
 from quorate.control.selection.regret_views import (
@@ -27,7 +28,7 @@ from quorate.control.selection.regret_views import (
     RegretView,
 )
 from quorate.errors import NotFound
-from quorate.store import experts, learners
+from quorate.store import learners
 from quorate.store.experts import Point
 
 
@@ -71,9 +72,9 @@ def regret(
         left_out={why: count for why, count in sorted(found.left_out.items()) if count},
         bound=_bound(learning, found, n),
         combiners=[
-            _combiner(each, experts.points(connection, endpoint.name, each.name, each.key), pool, points)
+            _combiner(each, past, pool, points)
             for each in learning.combining
-            if each.state(known) is not None
+            if stored is not None and (past := history(connection, each, each.state(known), stored))
         ],
     )
 
@@ -85,19 +86,20 @@ def _bound(learning: Learning, found: Losses, rows: int) -> PolicyBound | None:
 
 
 def _combiner(each: Combining, past: Sequence[Point], pool: PoolRoute, points: int) -> CombinerRegret:
-    told = past[-1] if past else None
-    marks = np.unique(np.linspace(0, len(past) - 1, min(points, len(past))).round().astype(int)) if past else []
-    shown = [_expert_point(past[int(i)]) for i in marks]
-    ranked = sorted(told.losses.items(), key=lambda item: (item[1], item[0])) if told is not None else []
+    marks = np.unique(np.linspace(0, len(past) - 1, min(points, len(past))).round().astype(int)).tolist()
+    shown, now = [_expert_point(past[i]) for i in marks], past[-1]
     return CombinerRegret(
         strategy=each.name,
         kind=each.combiner.kind,
         unit="mistakes" if pool.signature.output.kind == "scores" else "squared error",
-        rows=0 if told is None else told.rows,
-        own=None if told is None else told.own,
-        regret=shown[-1].regret if shown else None,
-        certificate=0.0 if told is None else told.certificate,
-        experts=[ExpertLoss(name=n, trust=told.trust.get(n, 0.0), loss=loss) for n, loss in ranked] if told else [],
+        rows=now.rows,
+        own=now.own,
+        regret=shown[-1].regret,
+        certificate=now.certificate,
+        experts=[
+            ExpertLoss(name=name, trust=now.trust.get(name, 0.0), loss=loss)
+            for name, loss in sorted(now.losses.items(), key=lambda item: (item[1], item[0]))
+        ],
         points=shown,
     )
 

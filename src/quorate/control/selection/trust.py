@@ -21,13 +21,14 @@ from quorate.codecs.lookup import JournalReader
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute, StrategyRoute
 from quorate.control.learning.answering import LoggedStrategy, ReadBlob
 from quorate.control.learning.learner import Learning
+from quorate.control.learning.trusting import history
 from quorate.control.selection import groups
 from quorate.control.selection.recent import Rows, recent
 from quorate.control.view import View
 from quorate.core.combine.base import Combiner
 from quorate.core.types import FloatArray, Status
 from quorate.errors import InvalidInput, NotFound, RegistryError
-from quorate.store import experts, learners
+from quorate.store import learners
 
 WEIGHT, ANSWERED, EXPERTS = "weight", "answered", "experts"
 LABEL, CONTEXT, FEATURE = "label", "context.", "feature."
@@ -276,8 +277,9 @@ def _experts(connection: sa.Connection, endpoint: EndpointRoute, pool: PoolRoute
     learning = Learning(endpoint, pool)
     each = next(one for one in learning.combining if one.name == name)
     stored = learners.learner(connection, endpoint.name)
-    told = each.combiner.told(each.members, each.state(learning.known(stored)))
-    past = experts.points(connection, endpoint.name, name, each.key)
+    state = each.state(learning.known(stored))
+    told = each.combiner.told(each.members, state)
+    past = [] if stored is None else history(connection, each, state, stored)
     return TrustExperts(
         rows=told.rows,
         trust=dict(told.trust),
