@@ -42,7 +42,7 @@ class Regret:
     """What was served against each strategy and member, over the newest rows whose outcome is known.
 
     ``known`` says whose losses are: ``all``, ``drawn`` (only the drawn strategy's; the others are estimated) or
-    ``none``. ``others`` has each with its loss, ``points`` the sums over time; ``bound`` is what the policy promises, and
+    ``none``. ``others`` has each with its loss, ``points`` the sums over time; ``bound`` is what the policy promises;
     ``combiners`` are those that learn, against their experts, with their certificates. Times are Unix seconds.
     """
 

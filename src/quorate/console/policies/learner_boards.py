@@ -77,7 +77,7 @@ class CombinersBoard:
     def show(self, combiners: Mapping[str, Mapping[str, Any]]) -> None:
         """Say whom they trust, and what is promised."""
         said = [
-            f"{trusted(name, told)} A draw by this trust has lost at most {told['certificate']:.4g} more than any expert."
+            f"{trusted(name, told)} A draw by it has lost at most {told['certificate']:.4g} more than any expert."
             for name, told in combiners.items()
         ]
         if said == self._shown:
