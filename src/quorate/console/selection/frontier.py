@@ -100,9 +100,8 @@ class FrontierBoard:
                 words.percent(each["accuracy"]), limits(each["low"], each["high"], words.percent), span=place
             )
             price = cost(each["cost"], found["unit"])
-            lines.append(
-                Line(f"{number} {each['name']}", [name, KINDS.get(each["kind"], each["kind"]), price, accuracy])
-            )
+            kind = KINDS.get(each["kind"], each["kind"])
+            lines.append(Line(f"{number} {each['name']}", [name, kind, price, accuracy]))
         self._table.show(lines)
 
 
@@ -162,7 +161,6 @@ class CostsBoard:
         self._table.show([Line(name, [name, cost(costs[name], found["unit"])]) for name in costs])
         value, low, high = expected["accuracy"]
         interval = limits(low, high, words.percent)
-        self._expected.say(
-            f"Expected of the cascade: an accuracy of {words.percent(value)}{f' ({interval})' if interval else ''} at a mean "
-            f"cost of {cost(expected['cost'], found['unit'])}."
-        )
+        accuracy = words.percent(value) + (f" ({interval})" if interval else "")
+        price = cost(expected["cost"], found["unit"])
+        self._expected.say(f"Expected of the cascade: an accuracy of {accuracy} at a mean cost of {price}.")

@@ -33,7 +33,8 @@ def promise(found: Mapping[str, Any]) -> str:
     if told.get("accuracy") is not None:
         risk = told.get("risk")
         doubt = "" if risk is None else f", with a risk of {words.percent(risk)} that it is less"
-        return f"Promised: an accuracy of at least {words.percent(told['accuracy'])} at the least cost{doubt}. Fitted on {rows}."
+        least = words.percent(told["accuracy"])
+        return f"Promised: an accuracy of at least {least} at the least cost{doubt}. Fitted on {rows}."
     return f"Promised: the best accuracy at a cost of at most {cost(told.get('cost'), unit)} a row. Fitted on {rows}."
 
 
@@ -42,11 +43,11 @@ def kept(found: Mapping[str, Any]) -> str:
     served, expected, unit = found["served"], found["expected"], found["unit"]
     if not served["rows"] or served["cost"] is None:
         return "No live decision of it is known yet."
-    times = f", {served['cost'] / expected['cost']:.2f} times" if expected["cost"] else ""
-    return (
-        f"Served: {words.counted(served['rows'], 'row')} at a mean cost of {cost(served['cost'], unit)}{times} what was "
-        f"expected, {cost(expected['cost'], unit)}."
-    )
+    rows, mean = words.counted(served["rows"], "row"), cost(served["cost"], unit)
+    wanted = cost(expected["cost"], unit)
+    times = f", {served['cost'] / expected['cost']:.2f} times" if expected["cost"] else "; expected were"
+    told = f"{times} the {wanted} that were expected" if expected["cost"] else f"{times} {wanted}"
+    return f"Served: {rows} at a mean cost of {mean}{told}."
 
 
 def stages(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
