@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -12,7 +12,7 @@ from quorate.store.bulk import upsert
 from quorate.store.database import metadata
 
 MOST = 400
-"""Points that are kept of a strategy; with more, every second one goes, so that they lie ever further apart."""
+"""Points that are kept of a strategy; with more, so many go that half of these are left, evenly in time."""
 
 _experts = sa.Table(
     "experts",
@@ -48,7 +48,7 @@ def put(connection: sa.Connection, endpoint: str, strategy: str, key: str, point
     connection.execute(_experts.delete().where(*mine, t.key != key))
     minutes = connection.scalars(sa.select(t.minute).where(*mine).order_by(t.minute)).all()
     if len(minutes) > MOST:
-        connection.execute(_experts.delete().where(*mine, t.minute.in_(minutes[1:-1:2])))
+        connection.execute(_experts.delete().where(*mine, t.minute.in_(_too_many(minutes))))
 
 
 def points(connection: sa.Connection, endpoint: str, strategy: str, key: str) -> list[Point]:
@@ -61,6 +61,19 @@ def points(connection: sa.Connection, endpoint: str, strategy: str, key: str) ->
 def drop(connection: sa.Connection, endpoint: str) -> None:
     """Forget an endpoint's."""
     connection.execute(_experts.delete().where(_experts.c.endpoint == endpoint))
+
+
+def _too_many(minutes: Sequence[int]) -> list[int]:
+    """Those that go: of every stretch of time but the last of it; stretches are as long as a power of two in minutes.
+
+    >>> _too_many(range(1, 402))[:4]
+    [2, 4, 6, 8]
+    """
+    step = 1
+    while (minutes[-1] - minutes[0]) / step > MOST / 2:
+        step *= 2
+    last = {minute // step: minute for minute in minutes}
+    return [minute for minute in minutes if last[minute // step] != minute]
 
 
 def _packed(point: Point) -> str:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from quorate import plugins
 from quorate.codecs.state import decode, encode
 from quorate.core.combine.competence import Dynamic, DynamicParams
+from quorate.core.combine.mean import Mean
 from quorate.core.combine.neighbours import squared_norms
 from quorate.core.types import OutputSpec, State
 from quorate.errors import ConfigError
@@ -237,3 +238,38 @@ def test_check_refuses_other_votes_and_other_outputs() -> None:
     assert caught.value.path == "voting"
     with pytest.raises(ConfigError, match="combines scores"):
         combiner("ola").check(["m0"], OutputSpec("values", names=("t",)), None)
+
+
+@pytest.mark.parametrize("space", ["input", "outputs"])
+@pytest.mark.parametrize("method", METHODS)
+def test_trust_is_what_the_members_weigh_in_the_answer(method: str, space: Any) -> None:
+    """A soft vote is the trust times what members say, row by row; also where all of them say the same."""
+    features, outputs, _ = data(11, 300)
+    outputs[::7] = outputs[::7, :1]  # all alike
+    status = np.random.default_rng(2).choice(3, size=(300, 4), p=[0.8, 0.1, 0.1]).astype(np.int8)
+    status[5] = 1
+    state, run = fitted(method, space=space), combiner(method, "soft")
+    given = outputs.copy()
+    given[status != 0] = np.nan
+    trust = run.trust(given, status, state, features)
+    assert trust is not None
+    known = np.isfinite(trust).all(axis=1)
+    assert np.flatnonzero(~known).tolist() == np.flatnonzero((status != 0).all(axis=1)).tolist()
+    np.testing.assert_allclose(trust[known].sum(axis=1), 1.0)
+    assert not trust[known][status[known] != 0].any()
+    expected = np.einsum("nm,nmk->nk", trust[known], np.where(status[known][..., None] == 0, outputs[known], 0.0))
+    np.testing.assert_allclose(run.combine(given, status, state, features)[known], expected, atol=1e-6)
+
+
+def test_trust_by_hand_and_what_it_needs() -> None:
+    hits = [[1, 1, 1, 0], [1, 0, 1, 0], [1, 0, 0, 0]]  # KNORA-U: 3, 1, 2, 0 votes
+    state, run = line("knora-u", hits), combiner("knora-u")
+    given = (np.array([UNLIKE], np.float32), np.zeros((1, 4), np.int8))
+    found = run.trust(*given, state, np.zeros((1, 1), np.float32))
+    assert found is not None
+    np.testing.assert_allclose(found, [[1 / 2, 1 / 6, 1 / 3, 0.0]])
+    with pytest.raises(ConfigError, match="looks at features"):
+        run.trust(*given, state)
+    with pytest.raises(ConfigError, match="needs a fitted state"):
+        run.trust(*given)
+    assert Mean().trust(*given) is None  # of every row the same

@@ -85,6 +85,9 @@ def test_a_wrong_majority_is_unlearned() -> None:
     assert told.rows == 300
     assert sum(told.trust.values()) == pytest.approx(1)
     assert max(told.trust[f"m{i}"] for i in range(1, 5)) < 0.05
+    assert told.losses.keys() == told.trust.keys()
+    assert min(told.losses, key=lambda name: told.losses[name]) != "m1"
+    assert 0.0 < told.own - min(told.losses.values()) <= told.certificate
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -165,3 +165,35 @@ def test_a_state_is_the_same_after_its_arrays() -> None:
     state, *_ = lost(random_losses(np.random.default_rng(1))[:50], np.full(5, 0.2))
     again = layer.Layer.of(state.arrays())
     assert all(np.array_equal(one, other) for one, other in zip(state, again, strict=True))
+
+
+def test_the_layer_keeps_what_it_lost_itself() -> None:
+    losses = random_losses(np.random.default_rng(8))[:200]
+    state, own, _ = lost(losses, np.full(5, 0.2))
+    assert state.own == pytest.approx(own)
+    assert state.own - state.losses.min() <= layer.certificate(state)
+    again = layer.Layer.of(state.arrays())
+    assert (again.own, again.rounds) == (state.own, 200.0)
+
+
+def test_the_layer_keeps_its_own_squared_errors() -> None:
+    rng = np.random.default_rng(3)
+    state, own, everyone = layer.start(np.full(3, 1 / 3)), 0.0, np.ones(3, bool)
+    for _ in range(100):
+        predictions, truth = rng.normal(size=3), float(rng.normal())
+        said = float(layer.weights(layer.runs(state), layer.top(state), everyone[None])[0] @ predictions)
+        own += (said - truth) ** 2
+        state = layer.learn_square(state, predictions, truth, everyone)
+    assert state.own == pytest.approx(own)
+
+
+def test_what_was_lost_before_it_was_kept_is_not_known() -> None:
+    """A state of the release before: its arrays have no such number."""
+    state = lost(random_losses(np.random.default_rng(1))[:10], np.full(5, 0.2))[0]
+    old = {**state.arrays(), "expert_numbers": state.arrays()["expert_numbers"][:4]}
+    found = layer.Layer.of(old)
+    assert math.isnan(found.own)
+    assert found._replace(own=state.own) == state
+    later = layer.learn(found, np.zeros(5), np.ones(5, bool))
+    assert math.isnan(later.own)
+    assert later.rounds == 11.0

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from quorate.core.select.exp3 import Exp3, Exp3Params
+from quorate.core.select.fixed import Fixed
 from quorate.errors import ConfigError
 
 
@@ -73,3 +74,36 @@ def test_regret_stays_under_the_bound_against_an_opponent(told) -> None:
 def test_refuses_a_rate_of_nothing() -> None:
     with pytest.raises(ConfigError, match="rate must be a number above 0"):
         Exp3(["a", "b"], Exp3Params(rate=0.0)).check()
+
+
+def test_the_bound_that_it_states() -> None:
+    assert Exp3(["a", "b"]).regret_bound(500) == pytest.approx(2 * math.sqrt(500 * 2 * math.log(2)))
+    rushed = Exp3(["a", "b", "c"], Exp3Params(rate=2.0, floor=0.01))
+    assert rushed.regret_bound(100) == pytest.approx(2.5 * math.sqrt(100 * 3 * math.log(3)) + 3 * 0.01 * 100)
+    for forgets in (Exp3Params(discount=0.99), Exp3Params(half_life_s=60.0), Exp3Params(baseline="a", floor=0.02)):
+        assert Exp3(["a", "b"], forgets).regret_bound(100) is None
+    assert Fixed(["a"]).regret_bound(100) is None
+
+
+@pytest.mark.parametrize("k", [2, 5])
+def test_the_stated_bound_holds_where_only_the_drawn_reward_is_known(told, k: int) -> None:
+    """Against an opponent that takes from whoever is ahead: the expected loss, so without chance of its own draws."""
+    n, rng = 400, np.random.default_rng(k)
+    policy = Exp3([f"s{i}" for i in range(k)])
+    regrets = []
+    for _ in range(8):
+        state, own, lost = policy.initial(), 0.0, np.zeros(k)
+        for _ in range(n):
+            p = policy.distribution(state, {}, {})
+            losses = np.zeros(k)
+            losses[p.argmax()] = 1.0
+            own += float(p @ losses)
+            lost += losses
+            drawn = int(rng.choice(k, p=p))
+            rewards = [None] * k
+            rewards[drawn] = 1.0 - losses[drawn]
+            state = policy.learn(state, [told(rewards, drawn, p.tolist())])
+        regrets.append(own - lost.min())
+    bound = policy.regret_bound(n)
+    assert bound is not None
+    assert 0.0 < np.mean(regrets) <= bound

@@ -45,9 +45,9 @@ def kept(found: Mapping[str, Any]) -> str:
         return "No live decision of it is known yet."
     rows, mean = words.counted(served["rows"], "row"), cost(served["cost"], unit)
     wanted = cost(expected["cost"], unit)
-    times = f", {served['cost'] / expected['cost']:.2f} times" if expected["cost"] else "; expected were"
-    told = f"{times} the {wanted} that were expected" if expected["cost"] else f"{times} {wanted}"
-    return f"Served: {rows} at a mean cost of {mean}{told}."
+    times = served["cost"] / expected["cost"] if expected["cost"] else None
+    told = f"{wanted} was expected" if times is None else f"{times:.2f} times the {wanted} that was expected"
+    return f"Served: {rows} at a mean cost of {mean}; {told}."
 
 
 def stages(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
