@@ -18,6 +18,17 @@ WARM: dict[str, Any] = {
     "endpoint": "e", "state": "queued", "since": 7.0, "author": "key k", "asked": 9.0, "ended": None, "learned": None,
     "error": None,
 }  # fmt: skip
+TRUST: dict[str, Any] = {
+    "endpoint": "e", "strategy": "near", "kind": "ola", "means": "weight", "members": ["a", "b"], "strategies": [],
+    "by": "context.k", "ways": [{"by": "label", "title": "predicted label"}], "decisions": 2, "rows": 3, "since": 1.0,
+    "until": 2.0, "overall": {"a": 0.25, "b": 0.75}, "groups": [{"name": "x", "rows": 3, "shares": {"a": 0.25}}],
+    "left_out": {}, "experts": None,
+}  # fmt: skip
+REGRET: dict[str, Any] = {
+    "endpoint": "e", "policy": "exp3", "learns": True, "metric": "accuracy", "unit": "mistakes", "known": "all",
+    "rows": 9, "outcomes": 9, "since": 1.0, "until": 2.0, "whole": True, "served": 4.0, "best": "a", "regret": 1.0,
+    "others": [{"name": "a", "loss": 3.0}], "points": [], "left_out": {}, "bound": None, "combiners": [],
+}  # fmt: skip
 PROBLEM = {"type": "about:blank", "title": "Conflict", "status": 409, "detail": "One runs.", "code": "conflict"}
 
 
@@ -32,6 +43,9 @@ class Site:
         path = request.url.path
         if path.startswith("/v1/endpoints/busy"):
             return httpx.Response(409, json=PROBLEM, headers={"content-type": "application/problem+json"})
+        for name, found in (("trust", TRUST), ("regret", REGRET)):
+            if path.endswith(f"/{name}"):
+                return httpx.Response(200, json=found)
         if not path.endswith("/warm-start"):
             return httpx.Response(200, json=SHOWN)
         if request.method == "POST":
@@ -90,3 +104,25 @@ def test_refusals_are_errors_and_not_tried_again(site: Site, call: Any) -> None:
             call(name, "busy")
         assert refused.value.code == "conflict"
         assert len(site.asked) == 1
+
+
+def test_trust_and_regret_are_asked_for(site: Site, call: Any) -> None:
+    found = call("trust", "e", strategy="near", by="context.k")
+    assert (found.overall, found.groups[0]["rows"], found.experts) == ({"a": 0.25, "b": 0.75}, 3, None)
+    call("trust", "e/f")
+    regret = call("regret", "e", points=7)
+    assert (regret.served, regret.best, regret.others[0]["loss"]) == (4.0, "a", 3.0)
+    call("regret", "e")
+    assert [request.url.raw_path.decode() for request in site.asked] == [
+        "/v1/endpoints/e/trust?strategy=near&by=context.k", "/v1/endpoints/e%2Ff/trust",
+        "/v1/endpoints/e/regret?points=7", "/v1/endpoints/e/regret",
+    ]  # fmt: skip
+
+
+def test_where_only_combiners_learn_there_is_no_reward(site: Site, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    combiners = {"online": {"kind": "online", "rows": 3, "trust": {"a": 1.0}, "certificate": 0.5}}
+    monkeypatch.setitem(SHOWN, "reward", None)
+    monkeypatch.setitem(SHOWN, "combiners", combiners)
+    found = call("get", "e")
+    assert found.reward is None
+    assert found.combiners["online"]["rows"] == 3

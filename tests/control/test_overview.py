@@ -100,6 +100,23 @@ def test_without_traffic_nothing_is_made_up(project: Any) -> None:
     ]
 
 
+def test_an_endpoint_learns_by_its_policy_or_by_a_combiner(project: Any) -> None:
+    project.apply()
+    assert not look(project, up()).learns
+    text = project.home.config.read_text()
+    for strategies, policy, learns in (
+        ("{one: {kind: online}, two: {kind: mean}}", "one", True),
+        ("{one: {kind: mean}, two: {kind: vote}}", "thompson", True),
+        ("{one: {kind: mean}, two: {kind: vote}}", "two", False),
+    ):
+        project.write(
+            text.partition("    strategies:")[0]
+            + f"    strategies: {strategies}\n    policy: {policy}\n    quorum: 2\n"
+        )
+        project.apply()
+        assert look(project, up()).learns is learns, strategies
+
+
 def test_a_damaged_file_is_found_and_found_to_be_whole_again(project: Any) -> None:
     project.apply()
     (digest,) = project.registry.manifest("b").files.values()

@@ -144,7 +144,7 @@ def test_what_is_hidden_is_shown_after_the_verdict(lab: Any, port: Port) -> None
     assert look["hidden"]
     assert look["body"]["units"] == 30
     assert "comparisons" not in look["body"]
-    hiding = ("main/report", "main/overview", "main/outcomes/timeline")
+    hiding = ("main/report", "main/overview", "main/outcomes/timeline", "main/trust", "main/regret")
     for path in (*(f"/v1/endpoints/{each}" for each in hiding), f"/v1/decisions/{decision.id}"):
         assert port("GET", path).status_code == 409, path
     plan = port("POST", "/v1/endpoints/main/switches/plan", json={"to": "best"})

@@ -87,7 +87,7 @@ def test_losses_are_those_that_the_policy_learned(lab: Lab) -> None:
 
 
 def test_where_only_rewards_are_told_the_others_are_estimated_without_bias(lab: Lab) -> None:
-    """Told rewards say nothing of the other strategy; weighed by the draw's probability, the sum is right on average."""
+    """A told reward says nothing of the other strategy; weighed by the probability of the draw, sums are right."""
     lab.serve(A, VOTE, policy=PolicyRoute("thompson", {}, reward=RewardRoute("clicks", 0.0, 1.0)))
     rng, rows = np.random.default_rng(4), 400
     for _ in range(rows):
