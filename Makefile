@@ -168,6 +168,7 @@ screenshots: $(VENV)/.dev  ## Take the pictures of the docs again; ARGS="--proje
 	$(BIN)/python docs/screenshots.py $(ARGS)
 	$(BIN)/python docs/screenshots_experiments.py
 	$(BIN)/python docs/screenshots_evidence.py
+	$(BIN)/python docs/screenshots_selection.py
 
 .PHONY: grpc
 
