@@ -48,6 +48,7 @@ def check_combiner(
     case.answers_every_row(output)
     case.reads_only_ok_entries()
     case.treats_rows_alone()
+    case.trusts_who_answered()
     if symmetric:
         case.ignores_member_order()
 
@@ -124,6 +125,18 @@ class _Case:
         ones = [slice(i, i + 1) for i in range(len(self.status))]
         alone = [self.combine(self.outputs[one], self.status[one], one) for one in ones]
         self._same(np.concatenate(alone), "a row's answer depends on the other rows of the batch")
+
+    def trusts_who_answered(self) -> None:
+        ok = self.status == int(Status.OK)
+        trust = self.combiner.trust(self.outputs.copy(), self.status.copy(), self.state, self.features)
+        if trust is None:
+            return
+        _that(trust.shape == ok.shape, f"trust must have shape [n, m] = {list(ok.shape)}; got {list(trust.shape)}")
+        some = ok.any(axis=1)
+        _that(bool(np.isnan(trust[~some]).all()), "the trust in a row without any ok member must be all NaN")
+        _that(not trust[some][~ok[some]].any(), "a member that is not ok must not be trusted")
+        _that(bool((trust[some] >= 0).all()), "trust must not be negative")
+        _that(bool(np.allclose(trust[some].sum(axis=1), 1.0)), "the trust in a row's members must sum to 1")
 
     def ignores_member_order(self) -> None:
         turned = np.roll(np.arange(self.status.shape[1]), 1)
