@@ -106,7 +106,7 @@ def test_an_endpoint_learns_by_its_policy_or_by_a_combiner(project: Any) -> None
     text = project.home.config.read_text()
     for strategies, policy, learns in (
         ("{one: {kind: online}, two: {kind: mean}}", "one", True),
-        ("{one: {kind: mean}, two: {kind: vote}}", "thompson", True),
+        ("{one: {kind: mean}, two: {kind: vote}}", "{kind: thompson}", True),
         ("{one: {kind: mean}, two: {kind: vote}}", "two", False),
     ):
         project.write(

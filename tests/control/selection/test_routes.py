@@ -62,4 +62,4 @@ def test_what_is_wrong_names_its_field(lab: Lab, get: Any) -> None:
         ("/v1/endpoints/e/regret?points=1", 422, "points"),
     ):
         answer = get(path)
-        assert (answer.status_code, answer.json()["path"]) == (status, field), path
+        assert (answer.status_code, answer.json().get("path")) == (status, field), (path, answer.text)

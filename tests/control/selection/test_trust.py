@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 
 from quorate.codecs.snapshot import StrategyRoute
@@ -58,8 +57,7 @@ def test_what_does_not_tell_is_left_out_and_counted(lab: Lab) -> None:
     lab.decide([0, 1, 0], features=HERE["a"], status=(0, 2, 0))
     lab.decide([0, 1, 0], features=HERE["b"], capture=mark("token"))
     lab.decide([0, 1, 0], features=HERE["b"], endpoint="another")
-    bare = {"outputs": np.zeros((1, 0, 2), np.float32), "status": np.zeros((1, 0), np.int8), "members": ()}
-    lab.decide([0, 1, 0], features=HERE["b"], **bare)
+    lab.decide([0, 1, 0], features=HERE["b"], bare=True)
     lab.decide([0, 1, 0], features=HERE["b"], status=(0, 1, 0))  # a failed member weighs nothing
     lab.flush()
     found = lab.trust()

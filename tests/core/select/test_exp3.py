@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from quorate.core.select.exp3 import Exp3, Exp3Params
-from quorate.core.select.fixed import Fixed
+from quorate.core.select.ucb import Ucb
 from quorate.errors import ConfigError
 
 
@@ -82,7 +82,7 @@ def test_the_bound_that_it_states() -> None:
     assert rushed.regret_bound(100) == pytest.approx(2.5 * math.sqrt(100 * 3 * math.log(3)) + 3 * 0.01 * 100)
     for forgets in (Exp3Params(discount=0.99), Exp3Params(half_life_s=60.0), Exp3Params(baseline="a", floor=0.02)):
         assert Exp3(["a", "b"], forgets).regret_bound(100) is None
-    assert Fixed(["a"]).regret_bound(100) is None
+    assert Ucb(["a"]).regret_bound(100) is None
 
 
 @pytest.mark.parametrize("k", [2, 5])

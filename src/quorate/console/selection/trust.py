@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -54,12 +55,11 @@ class TrustPage:
         await self.looking.again()
 
     async def _look(self) -> str:
-        asked = {"strategy": self._strategy.value, "by": self._by.value}
-        query = urlencode({name: value for name, value in asked.items() if value is not None})
-        path = f"/v1/endpoints/{self._endpoint}/trust" + (f"?{query}" if query else "")
-        key, control = self._session.key, self._apis.control
+        path, key, control = "", self._session.key, self._apis.control
         try:
-            found = await self._apis.shared((path, key), lambda: control.get(path, key, timeout_s=PATIENCE_S))
+            while path != self._path():  # somebody may choose anew meanwhile
+                path = self._path()
+                found = await self._apis.shared((path, key), partial(control.get, path, key, timeout_s=PATIENCE_S))
         except ControlRefused as error:
             if error.status not in (404, 409, 422):
                 raise
@@ -70,6 +70,11 @@ class TrustPage:
         else:
             self._show(found)
         return f"Looked at every {EVERY_S:g} s."
+
+    def _path(self) -> str:
+        asked = {"strategy": self._strategy.value, "by": self._by.value}
+        query = urlencode({name: value for name, value in asked.items() if value is not None})
+        return f"/v1/endpoints/{self._endpoint}/trust" + (f"?{query}" if query else "")
 
     def _show(self, found: Mapping[str, Any]) -> None:
         self._none.put(hidden=True)

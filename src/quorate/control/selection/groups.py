@@ -53,8 +53,9 @@ def by_number(values: NDArray[Any]) -> Groups:
     if not finite.any():
         return _used([NO_NUMBER], np.zeros(len(values), np.intp))
     inner = np.quantile(numbers[finite], np.arange(1, BINS) / BINS, method="inverted_cdf")
-    edges = np.unique(inner[inner < numbers[finite].max()])
-    texts = _told(edges)
+    least, most = numbers[finite].min(), numbers[finite].max()
+    edges = np.unique(inner[inner < most])
+    texts = _told(edges, least, most)
     names = [f"up to {texts[0]}"] if texts else ["all"]
     names += [f"above {low}, up to {high}" for low, high in pairwise(texts)]
     names += [f"above {texts[-1]}"] if texts else []
@@ -82,11 +83,12 @@ def _used(names: Sequence[str], places: NDArray[np.intp]) -> Groups:
     return [names[i] for i in there.tolist()], index.reshape(-1)
 
 
-def _told(edges: NDArray[np.float64]) -> list[str]:
-    """Numbers with as few digits as tell them apart."""
+def _told(edges: NDArray[np.float64], least: float, most: float) -> list[str]:
+    """Edges with as few digits as tell them from each other, and from the numbers at both ends."""
     for digits in range(3, 17):
         texts = [f"{edge:.{digits}g}" for edge in edges.tolist()]
-        if len(set(texts)) == len(texts):
+        ends = {f"{end:.{digits}g}" for end in (least, most) if end not in edges}
+        if len({*texts, *ends}) == len(texts) + len(ends):
             return texts
     return [repr(edge) for edge in edges.tolist()]
 
