@@ -48,7 +48,7 @@ class FrontierPage:
         names = [each["name"] for each in served["strategies"] if each["kind"] == CASCADE]
         if not names:
             return self._nothing(NONE)
-        name = self._strategy.value if self._strategy.value in names else names[0]
+        name = next((each for each in names if each == self._strategy.value), names[0])
         self._strategy.offer([(each, each) for each in names], name)
         try:
             found = await self._read(f"{self._path}/strategies/{name}/frontier")

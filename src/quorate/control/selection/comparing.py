@@ -101,7 +101,7 @@ def compare(found: Losses, *, without: Collection[str] = ()) -> Compared:
     p, drawn = found.propensities[rows], found.drawn[rows]
     guessed = [i for i in columns if i < s and i not in exact and len(rows) and (p[:, i] > 0).all()]
     terms = [np.where(drawn == i, found.served[rows] / np.where(p[:, i] > 0, p[:, i], 1.0), 0.0) for i in guessed]
-    lost = np.column_stack([found.lost[np.ix_(rows, exact)], *terms]) if len(rows) else np.empty((0, 0))
+    lost = np.column_stack([found.lost[rows][:, exact], *terms]) if len(rows) else np.empty((0, 0))
     used = exact + guessed if len(rows) else []
     return Compared(
         rows,

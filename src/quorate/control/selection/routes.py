@@ -12,7 +12,8 @@ from quorate.codecs.snapshot import EndpointRoute, PoolRoute
 from quorate.control import openapi
 from quorate.control.experiments.hiding import require_shown
 from quorate.control.learning.answering import ReadBlob
-from quorate.control.selection.regret import RegretView, regret
+from quorate.control.selection.regret import regret
+from quorate.control.selection.regret_views import RegretView
 from quorate.control.selection.trust import TrustView, trust
 from quorate.errors import NotFound
 from quorate.home import Home

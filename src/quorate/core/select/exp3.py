@@ -57,7 +57,8 @@ class Exp3(Plain):
         p, k = self.params, len(self.strategies)
         if p.discount < 1.0 or p.half_life_s is not None or p.baseline is not None:
             return None
-        return (p.rate + 1.0 / p.rate) * math.sqrt(rows * k * math.log(k)) + k * p.floor * rows
+        rate, floor = float(p.rate), float(p.floor)
+        return (rate + 1.0 / rate) * math.sqrt(rows * k * math.log(k)) + k * floor * rows
 
     def _start(self, k: int) -> Arrays:
         return {"losses": np.zeros(k), "count": np.zeros(1)}
