@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
 import sys
@@ -11,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from screenshots import DESKTOP, PHONE, save  # type: ignore[import-not-found]  # beside this file
+from screenshots import DESKTOP, IMAGES, PHONE  # type: ignore[import-not-found]  # beside this file
 from screenshots_evidence import (  # type: ignore[import-not-found]
     EXAMPLE,
     PATIENCE_MS,
@@ -76,6 +78,13 @@ def fit(project: Path) -> None:
     state = fit_dynamic("knora-u", None, outputs, truths, members, classes, space="outputs")
     registry = Registry(Home(project).registry, SystemClock())
     registry.register(Manifest(name="near", format="state", kind="state"), {**state_codec.encode(state)})
+
+
+def save(page: Any, name: str, **options: Any) -> None:
+    """A screenshot with few colours, those of thin lines among them."""
+    picture = Image.open(io.BytesIO(page.screenshot(**options))).convert("RGB")
+    few = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(IMAGES / f"{name}.png", optimize=True)
 
 
 def take(at: dict[str, str]) -> None:

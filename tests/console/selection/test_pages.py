@@ -162,7 +162,7 @@ def test_regret_with_what_is_known_estimated_and_not_known(apis: Any, on_page: A
         await shown.looking.again()
         told = texts(client)
         for text in (
-            "svm alone would have lost 28: a regret of 12", "40 to 48.8", "estimated", "not known",
+            "svm alone, would have made 28: a regret of 12", "40 to 48.8", "estimated", "not known",
             "promises an expected regret of at most 33.3", "10 rows of which what is learned from is not known",
             "online: after 200 outcomes a draw by its trust has lost 31.25", "it could be 9.5 at most",
             "at the end a regret of 12", "2.25 at the end, where it could be 9.5 at most",

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from quorate.console.selection.frontier_words import cost, kept, promise, stages
-from quorate.console.selection.regret import _counts
+from quorate.console.selection.regret import _counts, _distinct
 from quorate.console.selection.regret_words import amount, known, promised, signed, verdict
 from quorate.console.selection.shares import foremost, gathered
+from quorate.console.selection.times import times
 from quorate.console.selection.trust_words import lead, left_out
 
 from .conftest import FRONTIER
@@ -33,14 +34,19 @@ def test_amounts(value: float | None, said: str, difference: str) -> None:
 
 def test_the_verdict_on_what_was_served() -> None:
     assert verdict(regret()) == (
-        "Of 50 rows, what was served lost 10 (mistakes); the best in hindsight, svm alone would have lost 8: a regret "
+        "Of 50 rows, what was served made 10 mistakes; the best in hindsight, svm alone, would have made 8: a regret "
         "of 2."
     )
     better = verdict(regret(regret=-1.0))
-    assert better.endswith("nobody alone would have lost less: the best of them, svm alone would have lost 8.")
+    assert better.endswith("nobody alone would have done better: the best of them, svm alone, would have made 8.")
+    rewards = verdict(regret(unit="rewards"))
+    assert (
+        "what was served lost 10 (in rewards from 0 to 1); the best in hindsight, svm alone, would have lost 8"
+        in rewards
+    )
     guessed = regret(known="drawn")
     guessed["others"][0] |= {"basis": "estimate"}
-    assert "svm alone would have lost about 8" in verdict(guessed)
+    assert "svm alone, would have made about 8" in verdict(guessed)
     assert "is estimated" in known(guessed)
     assert verdict(regret(best=None)).endswith("nobody else's losses are known.")
     assert "the newest ones with an outcome" in known(regret(whole=False))
@@ -90,3 +96,14 @@ def test_a_few_round_numbers_of_rows(most: int) -> None:
     found = _counts(most)
     assert 1 <= len(found) <= 6
     assert found[-1] <= most
+
+
+def test_an_axis_of_time_says_each_time_once() -> None:
+    assert [text for _, text in times(0.0, 90.0).marks] == ["00:00", "00:01"]
+    assert [text for _, text in times(0.0, 4 * 3600.0).marks] == ["00:00", "01:00", "02:00", "03:00", "04:00"]
+    assert [text for _, text in times(0.0, 8 * 86400.0).marks] == ["1 Jan", "3 Jan", "5 Jan", "7 Jan", "9 Jan"]
+
+
+def test_what_lost_the_same_all_along_is_drawn_once() -> None:
+    points = [{"others": {"a": 1.0, "b": 1.0, "c": 1.0}}, {"others": {"a": 2.0, "b": 2.0, "c": 1.5}}]
+    assert _distinct(["a", "b", "c"], points) == ["a", "c"]

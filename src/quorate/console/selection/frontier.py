@@ -19,7 +19,7 @@ from quorate.console.selection.frontier_words import KINDS, cost, kept, promise,
 from quorate.console.session import Session
 
 EVERY_S = 10.0
-PATIENCE_S = 20.0
+PATIENCE_S = 8.0
 CASCADE = "cascade"
 NONE = "No strategy of this endpoint is a cascade."
 

@@ -12,14 +12,15 @@ from quorate.console.elements import Node
 from quorate.console.evidence.chart import Axis, Dot, Series, chart, fitting
 from quorate.console.evidence.picture import Picture
 from quorate.console.evidence.table import Cell, Column, Line, Table
-from quorate.console.evidence.wording import limits, shortly, when
+from quorate.console.evidence.wording import limits, when
 from quorate.console.parts.looking import Looking
 from quorate.console.selection.regret_words import UNITS, amount, bound, known, promised, signed, verdict
+from quorate.console.selection.times import times
 from quorate.console.selection.trust_words import left_out
 from quorate.console.session import Session
 
 EVERY_S = 10.0
-PATIENCE_S = 20.0
+PATIENCE_S = 8.0
 POINTS = 60
 LINES = 5
 """Others that are drawn, those with the least loss."""
@@ -107,9 +108,9 @@ def _cells(other: Mapping[str, Any]) -> list[Cell | str]:
 def over_rows(found: Mapping[str, Any]) -> str:
     """By how much more was lost than by each alone, by rows; and by the best so far, which is the regret."""
     points = found["points"]
-    ranked = [each["name"] for each in found["others"] if each["basis"] != "unknown"][:LINES]
-    lines = [Series("the best so far", [_dot(p, p["regret"], "regret") for p in points])]
-    lines += [Series(name, [_dot(p, p["served"] - p["others"][name], name) for p in points]) for name in ranked]
+    ranked = _distinct([each["name"] for each in found["others"] if each["basis"] != "unknown"], points)[:LINES]
+    lines = [Series(name, [_dot(p, p["served"] - p["others"][name], name) for p in points]) for name in ranked]
+    lines.append(Series("the best so far", [_dot(p, p["regret"], "regret") for p in points]))
     values = [dot.y for line in lines for dot in line.dots]
     most = points[-1]["rows"]
     y = fitting([*values, 0.0], signed)
@@ -120,6 +121,14 @@ def over_rows(found: Mapping[str, Any]) -> str:
         f"regret of {amount(found['regret'])}. The table below has what each would have lost."
     )
     return chart(lines, x, y, label=label, lines=[(0.0, "no difference")])
+
+
+def _distinct(names: Sequence[str], points: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Without those that lost exactly what one before them did, such as the only member of a strategy."""
+    by: dict[tuple[float, ...], str] = {}
+    for name in names:
+        by.setdefault(tuple(point["others"][name] for point in points), name)
+    return list(by.values())
 
 
 def _dot(point: Mapping[str, Any], value: float, name: str) -> Dot:
@@ -168,8 +177,6 @@ class CombinerBoard:
 
 def against_bound(combiner: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> str:
     """The chart of a combiner's regret and of its certificate, by time."""
-    first, last = points[0]["at"], points[-1]["at"]
-    days = last - first > 2 * 86_400
     lines = [
         Series(
             "regret against the best expert so far",
@@ -187,8 +194,7 @@ def against_bound(combiner: Mapping[str, Any], points: Sequence[Mapping[str, Any
         ),
     ]
     y = fitting([0.0, *(dot.y for line in lines for dot in line.dots)], signed)
-    marks = [first + (last - first) * share for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
-    x = Axis(first, last, [(mark, shortly(mark, days=days)) for mark in marks])
+    x = times(points[0]["at"], points[-1]["at"])
     label = (
         f"Regret of {combiner['strategy']} over time in {UNITS[combiner['unit']]}: {amount(combiner['regret'])} at the "
         f"end, where it could be {amount(combiner['certificate'])} at most."

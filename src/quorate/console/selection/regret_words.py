@@ -11,7 +11,7 @@ from quorate.console.evidence.wording import when
 UNITS = {
     "mistakes": "mistakes",
     "absolute error": "absolute error in all",
-    "rewards": "rewards lost (0 to 1 a row)",
+    "rewards": "in rewards from 0 to 1",
     "squared error": "squared error in all",
 }
 """What losses are counted in."""
@@ -36,16 +36,19 @@ def verdict(found: Mapping[str, Any]) -> str:
     """What was served against the best in hindsight, in a sentence."""
     if not found["rows"]:
         return "Of no recent row is it known what was lost; tell outcomes, and look again."
-    rows, unit = words.counted(found["rows"], "row"), UNITS[found["unit"]]
-    served = f"Of {rows}, what was served lost {amount(found['served'])} ({unit})"
+    rows, unit = words.counted(found["rows"], "row"), found["unit"]
+    served = f"Of {rows}, what was served {'made' if unit == 'mistakes' else 'lost'} {amount(found['served'])}"
+    served += " mistakes" if unit == "mistakes" else f" ({UNITS[unit]})"
     if found["best"] is None:
         return f"{served}; nobody else's losses are known."
     best = next(each for each in found["others"] if each["name"] == found["best"])
     about = "about " if best["basis"] == "estimate" else ""
-    against = f"{best['name']} alone would have lost {about}{amount(best['loss'])}"
+    against = (
+        f"{best['name']} alone, would have {'made' if unit == 'mistakes' else 'lost'} {about}{amount(best['loss'])}"
+    )
     if found["regret"] > 0:
         return f"{served}; the best in hindsight, {against}: a regret of {amount(found['regret'])}."
-    return f"{served}; nobody alone would have lost less: the best of them, {against}."
+    return f"{served}; nobody alone would have done better: the best of them, {against}."
 
 
 def known(found: Mapping[str, Any]) -> str:

@@ -41,17 +41,18 @@ def gathered(shares: Mapping[str, float], names: Sequence[str]) -> dict[str, flo
 class SharesTable:
     """Names with their shares, as bars."""
 
-    def __init__(self, name: str, column: str, figure: str) -> None:
+    def __init__(self, name: str) -> None:
         scroll = Node("div", "scroll", tabindex="0", role="region", aria_label=f"Table: {name}")
         with scroll, Node("table"):
             with Node("thead"), Node("tr"):
-                Node("th", "", column, scope="col")
-                self._figure = Node("th", "", figure, scope="col")
+                self._column = Node("th", "", "Name", scope="col")
+                self._figure = Node("th", "", "Share", scope="col")
             self._body = Node("tbody", "", data_testid=name.lower().replace(" ", "-"))
         self._rows: dict[str, tuple[Node, Node]] = {}
 
-    def show(self, shares: Mapping[str, float], figure: str) -> None:
-        """Fill it, in the order of the mapping; ``figure`` is what the shares are."""
+    def show(self, shares: Mapping[str, float], column: str, figure: str) -> None:
+        """Fill it, in the order of the mapping; ``column`` is what the names are called, ``figure`` the shares."""
+        self._column.say(column)
         self._figure.say(figure)
         if [*shares] != [*self._rows]:
             self._body.clear()
@@ -74,7 +75,7 @@ def _row(name: str) -> tuple[Node, Node]:
 
 
 class Field:
-    """Groups by members: every share as a number, and as the strength of its colour."""
+    """Groups by members: every share as a number, and as the strength of its colour beside the greatest of all."""
 
     def __init__(self, name: str) -> None:
         scroll = Node("div", "scroll", tabindex="0", role="region", aria_label=f"Table: {name}")
@@ -96,15 +97,16 @@ class Field:
             for name in names:
                 Node("th", "figure", name, scope="col")
         self._body.clear()
+        most = max((share for group in groups for share in group.shares.values()), default=0.0)
         with self._body:
             for group in groups:
-                self._line(group, names)
+                self._line(group, names, most or 1.0)
 
-    def _line(self, group: Group, names: Sequence[str]) -> None:
+    def _line(self, group: Group, names: Sequence[str], most: float) -> None:
         with Node("tr", data_group=group.name):
             Node("th", "", group.name, scope="row")
             Node("td", "figure", f"{group.rows:,}")
             for name in names:
                 share = group.shares.get(name)
                 cell = Node("td", "figure heat", words.percent(share, 0))
-                cell.style(f"--share:{min(max(share or 0.0, 0.0), 1.0):.3f}")
+                cell.style(f"--share:{(share or 0.0) / most:.3f}")

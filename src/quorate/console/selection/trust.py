@@ -12,17 +12,20 @@ from quorate.console.control import ControlRefused
 from quorate.console.elements import Node
 from quorate.console.evidence.chart import Axis, Dot, Series, chart
 from quorate.console.evidence.picture import Picture
-from quorate.console.evidence.wording import shortly, when
+from quorate.console.evidence.wording import when
 from quorate.console.parts.looking import Looking
 from quorate.console.selection.choice import Choice
 from quorate.console.selection.shares import OTHERS, Field, Group, SharesTable, foremost, gathered
+from quorate.console.selection.times import times
 from quorate.console.selection.trust_words import MEANS, described, lead, left_out
 from quorate.console.session import Session
 from quorate.console.words import percent
 
 EVERY_S = 5.0
-PATIENCE_S = 20.0
-"""Seconds that control may take to ask a combiner about all rows."""
+PATIENCE_S = 8.0
+"""Seconds that control may take; fewer than a page may take to open."""
+NARROW = 5
+"""So many members beside the groups fit into half of the page."""
 LINES, POINTS = 6, 80
 """Experts whose trust is drawn over time, and points of each, at most."""
 
@@ -95,7 +98,7 @@ class OverallBoard:
     def __init__(self) -> None:
         with Node("section", "card", aria_labelledby="overall-title"):
             self._title = Node("h2", "", "Over all rows", id="overall-title")
-            self._table = SharesTable("Overall", "Member", "Share")
+            self._table = SharesTable("Overall")
 
     def show(self, found: Mapping[str, Any]) -> None:
         """Fill it."""
@@ -103,16 +106,17 @@ class OverallBoard:
         shares = found["overall"] if experts is None else experts["trust"]
         self._title.say("Over all rows" if experts is None else "Trust now")
         if found["means"] == "answered":  # these do not add up to one whole
-            self._table.show({name: shares[name] for name in foremost(shares)}, MEANS["answered"])
+            self._table.show({name: shares[name] for name in foremost(shares)}, "Member", MEANS["answered"])
         else:
-            self._table.show(gathered(shares, foremost(shares)), MEANS[found["means"]])
+            kind = "Member" if experts is None else "Expert"
+            self._table.show(gathered(shares, foremost(shares)), kind, MEANS[found["means"]])
 
 
 class GroupsBoard:
     """The shares by groups of rows; hidden where the combiner trusts alike everywhere."""
 
     def __init__(self) -> None:
-        with Node("section", "card wide", aria_labelledby="groups-title") as self._card:
+        with Node("section", "card", aria_labelledby="groups-title") as self._card:
             self._title = Node("h2", "", "By group", id="groups-title")
             self._field = Field("Shares by group")
 
@@ -124,6 +128,7 @@ class GroupsBoard:
         way = next((each["title"] for each in found["ways"] if each["by"] == found["by"]), found["by"])
         self._title.say(f"By {way}")
         names = foremost(found["overall"])
+        self._card.flag("wide", len(names) > NARROW)
         whole = found["means"] == "answered"
         groups = [
             Group(each["name"], each["rows"], each["shares"] if whole else gathered(each["shares"], names))
@@ -137,7 +142,7 @@ class MovedBoard:
     """Trust in the foremost experts over time; hidden where there is no such history."""
 
     def __init__(self) -> None:
-        with Node("section", "card wide", aria_labelledby="moved-title", hidden=True) as self._card:
+        with Node("section", "card", aria_labelledby="moved-title", hidden=True) as self._card:
             Node("h2", "", "How trust moved", id="moved-title")
             self._picture = Picture()
             Node("p", "quiet note", "A point is what was known after a minute in which something was learned (UTC).")
@@ -165,9 +170,5 @@ def over_time(history: list[Mapping[str, Any]], names: list[str]) -> str:
         )
         for name in names
     ]  # fmt: skip
-    first, last = history[0]["at"], history[-1]["at"]
-    days = last - first > 2 * 86_400
-    marks = [first + (last - first) * share for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
     y = Axis(0.0, 1.0, [(share, f"{share * 100:.0f} %") for share in (0.0, 0.25, 0.5, 0.75, 1.0)])
-    x = Axis(first, last, [(mark, shortly(mark, days=days)) for mark in marks])
-    return chart(lines, x, y, label=described(names, history))
+    return chart(lines, times(history[0]["at"], history[-1]["at"]), y, label=described(names, history))
