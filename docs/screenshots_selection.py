@@ -107,7 +107,6 @@ def take(at: dict[str, str]) -> None:
             return page
 
         page = opened("trust", "digits", **DESKTOP)
-        save(page, "trust-online", full_page=True)
         page.get_by_test_id("strategy").select_option("near")
         page.get_by_test_id("by").select_option("context.origin")
         page.locator("[data-group=clean]").wait_for()
