@@ -81,9 +81,12 @@ def fit(project: Path) -> None:
 
 
 def save(page: Any, name: str, **options: Any) -> None:
-    """A screenshot with few colours, those of thin lines among them."""
+    """A screenshot with its 256 most frequent colours, those of thin lines among them."""
     picture = Image.open(io.BytesIO(page.screenshot(**options))).convert("RGB")
-    few = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    found = picture.getcolors(picture.width * picture.height)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([part for _, colour in sorted(found, reverse=True)[:256] for part in colour])
+    few = picture.quantize(palette=palette, dither=Image.Dither.NONE)
     few.save(IMAGES / f"{name}.png", optimize=True)
 
 

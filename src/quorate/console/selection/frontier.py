@@ -103,6 +103,8 @@ class FrontierBoard:
             kind = KINDS.get(each["kind"], each["kind"])
             lines.append(Line(f"{number} {each['name']}", [name, kind, price, accuracy]))
         self._table.show(lines)
+        chosen = next((line.key for line, each in zip(lines, points, strict=True) if each["chosen"]), None)
+        self._table.mark(chosen)
 
 
 def picture(points: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> str:
