@@ -85,6 +85,8 @@ def test_the_frontier_in_words() -> None:
     assert (cost(12.345678, "ms"), cost(0.5, "cost"), cost(None, "ms")) == ("12.35 ms", "0.5", "–")
     within = FRONTIER | {"promise": {"cost": 3.0}}
     assert promise(within) == "Promised: the best accuracy at a cost of at most 3 ms a row. Fitted on 1,200 rows."
+    assert promise(FRONTIER | {"promise": {}}) == "Nothing was promised of it. Fitted on 1,200 rows."
+    assert kept(FRONTIER | {"expected": {}}) == "Served: 4,000 rows at a mean cost of 2.2 ms."
     none = FRONTIER | {"served": {"rows": 0, "cost": None, "reached": []}}
     assert kept(none) == "No live decision of it is known yet."
     assert stages(FRONTIER) == [("small", "100.0 %", "100.0 %"), ("large", "25.0 %", "30.0 %")]

@@ -161,8 +161,8 @@ class CostsBoard:
         """Fill it."""
         costs, expected = found["costs"], found["expected"]
         self._table.show([Line(name, [name, cost(costs[name], found["unit"])]) for name in costs])
-        value, low, high = expected["accuracy"]
+        value, low, high = expected.get("accuracy") or (None, None, None)
         interval = limits(low, high, words.percent)
         accuracy = words.percent(value) + (f" ({interval})" if interval else "")
-        price = cost(expected["cost"], found["unit"])
+        price = cost(expected.get("cost"), found["unit"])
         self._expected.say(f"Expected of the cascade: an accuracy of {accuracy} at a mean cost of {price}.")

@@ -35,7 +35,9 @@ def promise(found: Mapping[str, Any]) -> str:
         doubt = "" if risk is None else f", with a risk of {words.percent(risk)} that it is less"
         least = words.percent(told["accuracy"])
         return f"Promised: an accuracy of at least {least} at the least cost{doubt}. Fitted on {rows}."
-    return f"Promised: the best accuracy at a cost of at most {cost(told.get('cost'), unit)} a row. Fitted on {rows}."
+    if told.get("cost") is None:
+        return f"Nothing was promised of it. Fitted on {rows}."
+    return f"Promised: the best accuracy at a cost of at most {cost(told['cost'], unit)} a row. Fitted on {rows}."
 
 
 def kept(found: Mapping[str, Any]) -> str:
@@ -44,10 +46,11 @@ def kept(found: Mapping[str, Any]) -> str:
     if not served["rows"] or served["cost"] is None:
         return "No live decision of it is known yet."
     rows, mean = words.counted(served["rows"], "row"), cost(served["cost"], unit)
-    wanted = cost(expected["cost"], unit)
-    times = served["cost"] / expected["cost"] if expected["cost"] else None
-    told = f"{wanted} was expected" if times is None else f"{times:.2f} times the {wanted} that was expected"
-    return f"Served: {rows} at a mean cost of {mean}; {told}."
+    wanted = expected.get("cost")
+    if not wanted:
+        return f"Served: {rows} at a mean cost of {mean}."
+    times = f"{served['cost'] / wanted:.2f} times the {cost(wanted, unit)} that was expected"
+    return f"Served: {rows} at a mean cost of {mean}; {times}."
 
 
 def stages(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
