@@ -1,0 +1,1 @@
+"""Calibration: probabilities that come true as often as they say, fitted on what a strategy answers."""
