@@ -34,6 +34,10 @@ NOTHING = State("", 0)
 """The state of a policy that does not learn."""
 
 
+_APART = frozenset({"calibrate"})
+"""Settings of a strategy that say nothing of which label it answers."""
+
+
 class Known(NamedTuple):
     """What the combiner of one strategy has learned; ``key`` says of which members and settings."""
 
@@ -81,9 +85,15 @@ def key(endpoint: EndpointRoute, pool: PoolRoute) -> str:
 
 
 def arms(endpoint: EndpointRoute, pool: PoolRoute) -> str:
-    """What the strategies are made of, hashed: their settings, order, members and these members' versions."""
+    """What the strategies are made of, hashed: their settings, order, members and these members' versions.
+
+    Not how they are calibrated: that moves no label, so what was learned of them stays true.
+    """
     digests = {member.name: member.digest for member in pool.members}
-    return hashed([endpoint.strategies, {name: digests[name] for s in endpoint.strategies for name in s.members}])
+    strategies = [
+        {name: getattr(s, name) for name in s.__struct_fields__ if name not in _APART} for s in endpoint.strategies
+    ]
+    return hashed([strategies, {name: digests[name] for s in endpoint.strategies for name in s.members}])
 
 
 def combiner_key(strategy: StrategyRoute, pool: PoolRoute) -> str:

@@ -92,6 +92,19 @@ class PoolRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_batch_rows: dict[str, int] = {}
 
 
+class CalibrationRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is done to a strategy's answers: version ``version`` of the fitted calibration ``state``, by its file map.
+
+    With ``refit`` it is fitted again when the lower limit of the calibration error is above ``above``.
+    """
+
+    state: str
+    version: int
+    files: dict[str, str]
+    refit: bool = False
+    above: float = 0.02
+
+
 class StrategyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A strategy: ``members`` are names in the pool, ``state`` the digest of its fitted state's file map."""
 
@@ -104,6 +117,7 @@ class StrategyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     plan_params: dict[str, Any] = {}
     state: dict[str, str] | None = None
     interpretable: bool = False
+    calibrate: CalibrationRoute | None = None
 
 
 class RewardRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

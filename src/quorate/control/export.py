@@ -85,6 +85,11 @@ def _check(strategy: StrategyRoute, members: list[MemberRoute]) -> None:
         raise FormatRefused(
             f"Strategy '{strategy.name}' cannot be exported: its plan '{strategy.plan}' chooses members as it goes."
         )
+    if strategy.calibrate is not None:
+        raise FormatRefused(
+            f"Strategy '{strategy.name}' cannot be exported: its calibration is no part of a graph, and without it the "
+            "probabilities would be others. Export a strategy without 'calibrate'."
+        )
     for member in members:
         why = None
         if member.format != "onnx":

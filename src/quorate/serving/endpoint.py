@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from types import MappingProxyType
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from quorate import plugins
 from quorate.codecs import learned
 from quorate.codecs.learned import Learned
 from quorate.codecs.snapshot import EndpointRoute, StrategyRoute
+from quorate.core.calibrate.methods import calibrate
 from quorate.core.combine.base import Combiner
 from quorate.core.plan.all_at_once import AllAtOnce
 from quorate.core.plan.base import Plan
@@ -27,16 +29,19 @@ from quorate.serving.facts import Gatherer, Surroundings
 from quorate.serving.pool import LoadedPool
 from quorate.serving.treatment import Treatment
 
+NO_STATES: Mapping[str, State] = MappingProxyType({})
+
 
 class LoadedStrategy:
     """A plan and a combiner over some columns of a pool's member axis.
 
-    One whose fitted state was lost has no answer, so that the fallback takes its place.
+    One whose fitted state, or calibration, was lost has no answer, so that the fallback takes its place.
     """
 
     __slots__ = (
         "_all_ok",
         "_at_once",
+        "_calibration",
         "_clock",
         "_lost",
         "_on_combine",
@@ -62,6 +67,7 @@ class LoadedStrategy:
         pool: LoadedPool,
         state: State | None,
         on_combine: Callable[[float], None] = lambda _ms: None,
+        calibration: State | None = None,
     ) -> None:
         order = [member.name for member in pool.members]
         self.name = route.name
@@ -79,7 +85,10 @@ class LoadedStrategy:
         self._whole = whole
         self.quorum = route.quorum
         self.state = state
-        self._lost = route.state is not None and state is None
+        self._calibration = calibration
+        self._lost = (route.state is not None and state is None) or (
+            route.calibrate is not None and calibration is None
+        )
         self.looks = not self._lost and self.combiner.feature_width(state) > 0
         """Whether its combiner looks at features."""
         self._pool = pool
@@ -142,7 +151,7 @@ class LoadedStrategy:
         if not self._whole:
             values, status = values[:, self.columns], status[:, self.columns]
         started = self._clock.monotonic()
-        answer = self.combiner.combine(values, status, self.state, features)
+        answer = calibrate(self.combiner.combine(values, status, self.state, features), self._calibration)
         self._on_combine((self._clock.monotonic() - started) * 1000)
         return answer
 
@@ -184,6 +193,7 @@ class Choice:
 class LoadedEndpoint:
     """An endpoint at one revision; ``secret`` is the project's, from the snapshot.
 
+    ``states`` and ``calibrations`` are what was fitted for its strategies, by their names.
     ``on_combine(ms)`` is called for every combination of members' outputs, of a request or of a batch of them,
     ``on_rule(number)`` for every rule that fires (or ``otherwise``), ``on_fact_failure()`` where a fact could not be
     found out. ``facts`` gathers those that the policy looks at; None where it looks at none.
@@ -200,11 +210,15 @@ class LoadedEndpoint:
         on_rule: Callable[[str], None] = lambda _rule: None,
         on_fact_failure: Callable[[], None] = lambda: None,
         surroundings: Surroundings | None = None,
+        calibrations: Mapping[str, State] = NO_STATES,
     ) -> None:
         self.route = route
         self.name = route.name
         self.pool = pool
-        self.strategies = {s.name: LoadedStrategy(s, pool, states.get(s.name), on_combine) for s in route.strategies}
+        self.strategies = {
+            s.name: LoadedStrategy(s, pool, states.get(s.name), on_combine, calibrations.get(s.name))
+            for s in route.strategies
+        }
         self.names = tuple(self.strategies)
         self._looking = next((s for s in self.strategies.values() if s.looks), None)
         alone = [StrategyRoute(m.name, "single", (m.name,), 1) for m in pool.members if m.name not in self.strategies]

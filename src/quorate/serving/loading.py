@@ -98,7 +98,7 @@ class Loader:
                     await self._hold(pool, strict)
             endpoints = {}
             for endpoint in routing.endpoints:
-                states = await self._background.submit(self._states, endpoint, strict)
+                states, calibrations = await self._background.submit(self._states, endpoint, strict)
                 loaded = LoadedEndpoint(
                     endpoint,
                     pools[endpoint.pool],
@@ -108,6 +108,7 @@ class Loader:
                     on_rule=self._meters.ruling(endpoint.name),
                     on_fact_failure=self._meters.fact_failure(endpoint.name),
                     surroundings=self._surroundings,
+                    calibrations=calibrations,
                 )
                 if loaded.facts is not None and loaded.facts.measures_distance:
                     loaded.facts.reference = await self._background.submit(self._reference, loaded.pool.route)
@@ -165,19 +166,23 @@ class Loader:
                 unit.close()
         await self._background.submit(_close, [unit for unit in units if not isinstance(unit, HostUnit)])
 
-    def _states(self, route: EndpointRoute, strict: bool) -> dict[str, State]:
-        states = {}
+    def _states(self, route: EndpointRoute, strict: bool) -> tuple[dict[str, State], dict[str, State]]:
+        """What was fitted for the strategies' combiners, and for their calibrations, by strategy."""
+        states: dict[str, State] = {}
+        calibrations: dict[str, State] = {}
         for strategy in route.strategies:
-            if strategy.state is None:
-                continue
-            try:
-                files = {name: self._opener.blobs.read(digest) for name, digest in strategy.state.items()}
-                states[strategy.name] = state_codec.decode(files)
-            except (QuorateError, OSError) as error:
-                if strict:
-                    raise
-                log.error("Strategy '%s' of '%s' cannot answer: %s", strategy.name, route.name, error)
-        return states
+            calibration = None if strategy.calibrate is None else strategy.calibrate.files
+            for found, wanted in ((states, strategy.state), (calibrations, calibration)):
+                if wanted is None:
+                    continue
+                try:
+                    files = {name: self._opener.blobs.read(digest) for name, digest in wanted.items()}
+                    found[strategy.name] = state_codec.decode(files)
+                except (QuorateError, OSError) as error:
+                    if strict:
+                        raise
+                    log.error("Strategy '%s' of '%s' cannot answer: %s", strategy.name, route.name, error)
+        return states, calibrations
 
     async def _fronts(self, routing: Routing, endpoints: Mapping[str, LoadedEndpoint]) -> Mapping[str, LoadedFront]:
         found = fronts.loaded(routing.fronts, endpoints, self._clock, self._surroundings, self._meters.fact_failure)

@@ -15,6 +15,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
+from quorate.spec.calibration import CalibratedSpec
 from quorate.spec.capture import CaptureSpec
 from quorate.spec.fronts import FrontSpec
 from quorate.spec.outcomes import OutcomesSpec, ValueSpec
@@ -137,7 +138,7 @@ class PoolSpec(Section):
     ] = None
 
 
-class StrategySpec(Plugged):
+class StrategySpec(CalibratedSpec, Plugged):
     """Which members answer, and how their outputs become one answer."""
 
     family: ClassVar[str] = "combiners"

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from quorate import plugins
 from quorate.codecs import state as state_codec
 from quorate.codecs.snapshot import EndpointRoute, Limits, PoolRoute, StrategyRoute
+from quorate.core.calibrate.ece import Error, of_answers
+from quorate.core.calibrate.methods import calibrate
 from quorate.core.combine.base import Combiner
 from quorate.core.stats.f1 import confusion, macro_f1_interval
 from quorate.core.stats.intervals import Interval, paired_difference, wilson
@@ -91,6 +93,17 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Calibrated:
+    """How far a strategy's confidences were from what came true: the calibration error, and, where it is calibrated by
+    ``method``, that of the same answers before."""
+
+    strategy: str
+    method: str | None
+    error: Error
+    before: Error | None
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Members and strategies of one endpoint on the same held-out rows.
 
@@ -112,6 +125,7 @@ class Evaluation:
     comparisons: tuple[Comparison, ...]
     rounds: tuple[Round, ...] = ()
     choice: Choice | None = None
+    calibrations: tuple[Calibrated, ...] = ()
 
 
 def model_outputs(registry: Registry, manifest: Manifest, raw: Raw) -> FloatArray:
@@ -183,6 +197,7 @@ def evaluate(
         best_member=best.name,
         comparisons=_compared(best, on_test.ensembles),
         rounds=_rounds(manifests),
+        calibrations=on_test.calibrations,
         choice=None
         if validation is None
         else _choice(_scored(endpoint, manifests, registry, validation, classes, seed), on_test, len(validation)),
@@ -196,6 +211,7 @@ class _Scored:
     members: tuple[Score, ...]
     strategies: tuple[Score, ...]
     confusions: Mapping[str, NDArray[np.int64]]
+    calibrations: tuple[Calibrated, ...]
 
     @property
     def ensembles(self) -> list[Score]:
@@ -215,14 +231,27 @@ def _scored(
     names = [manifest.name for manifest in manifests]
     raw: Raw = {name: value if isinstance(value, np.ndarray) else list(value) for name, value in data.raw.items()}
     outputs = np.stack([model_outputs(registry, manifest, raw) for manifest in manifests], axis=1)
-    strategies, confusions = [], {}
+    strategies, confusions, calibrations = [], {}, []
     for s in endpoint.strategies:
         columns = [names.index(member) for member in s.members]
-        answer = combined(s, outputs[:, columns], registry, manifests[columns[0]], raw)
+        plain = combined(s, outputs[:, columns], registry, manifests[columns[0]], raw)
+        calibration = None if s.calibrate is None else _state(s.calibrate.files, registry)
+        answer = calibrate(plain, calibration)
+        calibrations.append(_calibrated(s.name, calibration, plain, answer, truth))
         strategies.append(score(s.name, s.kind, s.members, answer, truth, seed))
         confusions[s.name] = confusion(truth, answer.argmax(axis=1), len(classes))
     members = (score(name, "member", (name,), outputs[:, i], truth, seed) for i, name in enumerate(names))
-    return _Scored(tuple(members), tuple(strategies), confusions)
+    return _Scored(tuple(members), tuple(strategies), confusions, tuple(calibrations))
+
+
+def _calibrated(
+    name: str, calibration: State | None, plain: FloatArray, answer: FloatArray, truth: NDArray[np.int64]
+) -> Calibrated:
+    after = of_answers(answer, truth)
+    before = None if calibration is None else of_answers(plain, truth)
+    assert after is not None  # noqa: S101 - there are rows
+    method = None if calibration is None else calibration.kind
+    return Calibrated(name, method, after.error, None if before is None else before.error)
 
 
 def best_of(scores: Sequence[Score]) -> Score:
@@ -253,7 +282,7 @@ def _rounds(manifests: Sequence[Manifest]) -> tuple[Round, ...]:
 
 
 def combined(strategy: StrategyRoute, outputs: FloatArray, registry: Registry, first: Manifest, raw: Raw) -> FloatArray:
-    """A strategy's answers ``[n, k]`` from its members' outputs ``[n, m, k]``, all of them present.
+    """What a strategy combines to ``[n, k]``, not calibrated, from its members' outputs ``[n, m, k]``, all present.
 
     ``first`` is its first member, whose preprocessing of the ``raw`` rows makes the features where some are needed.
     """

@@ -10,17 +10,32 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from quorate import plugins
 from quorate.core.types import Signature
 from quorate.errors import ConfigError
 from quorate.preprocess import Pipeline
 from quorate.registry.manifest import Manifest
+from quorate.training.calibrate import CALIBRATIONS, Of
 from quorate.training.data import Dataset
 from quorate.training.dynamic import METHODS
 from quorate.training.splits import Scheme, Split
 from quorate.training.trainer import Trainer
 
-Fitter = Literal["log-odds", "samme", "stack", "greedy", "knora-e", "knora-u", "des-p", "ola", "meta-des"]
-OUT_OF_FOLD = frozenset({"stack", "greedy", *METHODS})
+Fitter = Literal[
+    "log-odds",
+    "samme",
+    "stack",
+    "greedy",
+    "knora-e",
+    "knora-u",
+    "des-p",
+    "ola",
+    "meta-des",
+    "temperature",
+    "isotonic",
+    "venn-abers",
+]
+OUT_OF_FOLD = frozenset({"stack", "greedy", *METHODS, *CALIBRATIONS})
 """Fitters that need each row's outputs by clones that have not seen it."""
 
 _REGION = frozenset({"k", "space", "scale"})
@@ -30,6 +45,9 @@ _SETTINGS: dict[str, frozenset[str]] = {
     "greedy": frozenset({"metric", "steps", "bags", "share"}),
     "stack": frozenset({"max_missing", "C"}),
 }
+
+_WEIGHTS = frozenset({"log-odds", "samme", "greedy"})
+"""Fitters whose state is read by the combiner 'weighted'; the others' by the combiner of their own name."""
 
 _LIBRARIES = ("numpy", "onnxruntime", "quorate", "scikit-learn")
 
@@ -42,13 +60,22 @@ class Fit:
     meta-model on out-of-fold outputs over the training part; ``greedy``: weights on those, by greedy selection. The
     others are methods of dynamic selection: reference rows with out-of-fold outputs. ``settings`` are the fitter's own:
     the arguments of ``fit_stack``, ``fit_greedy`` and ``fit_dynamic``; :class:`ConfigError` for others.
+
+    ``temperature``, ``isotonic`` and ``venn-abers`` calibrate the answers of the strategy ``of``: the kind of a
+    combiner that reads no state, the name of another state of the recipe (then its members too), or an :class:`Of`.
     """
 
     by: Fitter
     members: tuple[str, ...] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    of: str | Of | None = None
 
     def __post_init__(self) -> None:
+        if (self.of is None) == (self.by in CALIBRATIONS):
+            which = (
+                "needs the strategy it calibrates ('of')" if self.of is None else "calibrates nothing; leave out 'of'"
+            )
+            raise ConfigError(f"'{self.by}' {which}.", path="of")
         known = _SETTINGS.get(self.by, frozenset())
         unknown = sorted(set(self.settings) - known)
         if unknown:
@@ -89,12 +116,49 @@ class Recipe:
     def of(self, state: str) -> tuple[str, ...]:
         """The members that a state is fitted on, in the pool's order; :class:`ConfigError` for an unknown one."""
         chosen = self.states[state].members
+        below = self.calibrated(state)
+        if below is not None and below.state is not None:
+            own = self.of(below.state)
+            if chosen is not None and set(chosen) != set(own):
+                raise ConfigError(
+                    f"State '{state}' calibrates '{below.state}', which has the members {', '.join(own)}; leave out "
+                    "its own.",
+                    path=f"states.{state}",
+                )
+            return own
         if chosen is None:
             return self.members
         unknown = sorted(set(chosen) - set(self.members))
         if unknown:
             raise ConfigError(f"State '{state}' names '{unknown[0]}', which no trainer makes.", path=f"states.{state}")
         return tuple(name for name in self.members if name in chosen)
+
+    @property
+    def in_order(self) -> tuple[str, ...]:
+        """The states' names, those that calibrate others after them."""
+        return tuple(sorted(self.states, key=lambda name: self.states[name].by in CALIBRATIONS))
+
+    def calibrated(self, state: str) -> Of | None:
+        """The strategy that a state calibrates; None if it is no calibration, :class:`ConfigError` if there is none."""
+        of = self.states[state].of
+        if of is None:
+            return None
+        if isinstance(of, str):
+            by = self.states[of].by if of in self.states else None
+            found = Of(of) if by is None else Of("weighted" if by in _WEIGHTS else by, state=of)
+        else:
+            found = of
+        path = f"states.{state}"
+        if found.kind not in plugins.names("combiners") or plugins.load("combiners", found.kind).learns:
+            known = ", ".join((*plugins.names("combiners"), *self.states))
+            raise ConfigError(
+                f"State '{state}' calibrates '{found.kind}'; expected a combiner that does not learn while it serves, "
+                f"or a state of this recipe: {known}.",
+                path=path,
+            )
+        if found.state is not None and (found.state not in self.states or self.states[found.state].of is not None):
+            raise ConfigError(f"State '{state}' calibrates '{found.state}', which is no combiner's state.", path=path)
+        return found
 
     @property
     def key(self) -> str:
@@ -121,10 +185,16 @@ def described(trainer: Trainer) -> str:
     return ", ".join(trainer.names) if " at 0x" in text else text
 
 
-def state_key(key: str, fit: Fit, members: Sequence[Manifest]) -> str:
-    """SHA-256, hex: a state is of use with exactly the members that it was fitted on, the way it was."""
+def state_key(
+    key: str, fit: Fit, members: Sequence[Manifest], of: Of | None = None, below: Manifest | None = None
+) -> str:
+    """SHA-256, hex: a state is of use with exactly the members that it was fitted on, the way it was.
+
+    ``of`` is the strategy that it calibrates, ``below`` the state that this one reads.
+    """
     settings = [dict(sorted(fit.settings.items()))] if fit.settings else []
-    return digest([key, fit.by, [manifest.ref for manifest in members], *settings])
+    under = [] if of is None else [of.kind, dict(sorted(of.params.items())), None if below is None else below.ref]
+    return digest([key, fit.by, [manifest.ref for manifest in members], *settings, *under])
 
 
 def code_digest(*files: Path) -> str:

@@ -8,10 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from quorate.core.calibrate.ece import Error
 from quorate.core.stats.intervals import Interval
 from quorate.training import choice
 from quorate.training.evaluate import Comparison, Evaluation, Round, Score
 
+CALIBRATION = ("strategy", "calibration", "error before", "error")
 COLUMNS = ("name", "what", "accuracy", "macro F1", "log loss")
 
 
@@ -75,6 +77,15 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         ],
         "choice": choice.to_json(evaluation),
         "rounds": [asdict(found) for found in evaluation.rounds],
+        "calibration": [
+            {
+                "strategy": c.strategy,
+                "method": c.method,
+                "error": c.error._asdict(),
+                "before": None if c.before is None else c.before._asdict(),
+            }
+            for c in evaluation.calibrations
+        ],
         "verdict": verdict(evaluation),
         "caveats": caveats(evaluation),
     }
@@ -98,6 +109,7 @@ def to_markdown(evaluation: Evaluation) -> str:
         *(f"| {c.strategy} | {_points(c)} |" for c in evaluation.comparisons),
         "",
         *choice.to_markdown(evaluation),
+        *_calibration(evaluation),
         *_boosting(evaluation.rounds),
         caveats(evaluation),
         "",
@@ -121,6 +133,34 @@ def _boosting(rounds: Sequence[Round]) -> list[str]:
         "Each round sees the rows as the rounds before it weighted them: what they got wrong counts more.",
         "",
     ]
+
+
+def calibration_table(evaluation: Evaluation) -> list[tuple[str, ...]]:
+    """Strategies under :data:`CALIBRATION`: the method, the calibration error before it and now; all as text."""
+    return [
+        (c.strategy, c.method or "none", "" if c.before is None else _error(c.before), _error(c.error))
+        for c in evaluation.calibrations
+    ]
+
+
+def _calibration(evaluation: Evaluation) -> list[str]:
+    if not evaluation.calibrations:
+        return []
+    return [
+        "## Do confidences come true?",
+        "",
+        f"| {' | '.join(CALIBRATION)} |",
+        "|---|---|---|---|",
+        *(f"| {' | '.join(row)} |" for row in calibration_table(evaluation)),
+        "",
+        "Expected calibration error of the greatest probability, in at most 15 bins of equal mass, without its bias and "
+        "with 95 % limits; a lower limit of 0 means that these rows show none. Calibration moves no label.",
+        "",
+    ]
+
+
+def _error(error: Error) -> str:
+    return f"{error.value:.4f} [{error.low:.4f}, {error.high:.4f}]"
 
 
 def table(evaluation: Evaluation) -> list[tuple[str, ...]]:
@@ -163,6 +203,13 @@ def show(evaluation: Evaluation) -> None:
             *row, end_section=index in (len(evaluation.members), len(evaluation.members + evaluation.strategies))
         )
     console.print(shown)
+    if any(found.method is not None for found in evaluation.calibrations):
+        errors = Table(title="Calibration errors", title_justify="left", box=SIMPLE, pad_edge=False, show_edge=False)
+        for column in CALIBRATION:
+            errors.add_column(column, no_wrap=True)
+        for row in calibration_table(evaluation):
+            errors.add_row(*row)
+        console.print(errors)
     for sentence in [*verdict(evaluation), *choice.verdict(evaluation)]:
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 

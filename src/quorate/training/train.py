@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from quorate.codecs import state as state_codec
 from quorate.codecs.snapshot import Limits
 from quorate.core.combine.competence import INPUT
 from quorate.core.types import FloatArray, State
@@ -22,14 +23,15 @@ from quorate.preprocess.features import features_of
 from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
 from quorate.training import boosting, fitting
+from quorate.training.calibrate import Of, Refit, fit_calibration
 from quorate.training.checkpoints import Checkpoints
-from quorate.training.dynamic import fit_dynamic
+from quorate.training.dynamic import METHODS, fit_dynamic
 from quorate.training.evaluate import model_outputs, score
 from quorate.training.fitters import fit_log_odds_weights, fit_stack
 from quorate.training.fitting import Done, Job
 from quorate.training.greedy import fit_greedy
 from quorate.training.parity import Raw
-from quorate.training.recipe import OUT_OF_FOLD, Recipe, state_key
+from quorate.training.recipe import OUT_OF_FOLD, Fit, Recipe, state_key
 from quorate.training.register import register_model, register_state
 from quorate.training.splits import Fold, folds
 from quorate.training.trainer import Fitted, Rows, Trainer
@@ -82,6 +84,7 @@ class _Run:
         self.force = force
         self.notices: list[str] = []
         self.members: dict[str, Manifest] = {}
+        self.states: dict[str, Manifest | None] = {}
         self.outputs: dict[tuple[int, str], FloatArray] = {}  # by fold and first name of a trainer
         self.checkpoints = Checkpoints(registry.root.parent / WORK / self.key[:16])
 
@@ -92,7 +95,9 @@ class _Run:
         # Members of one trainer depend on each other: all or none of them are kept.
         unfitted = [t for t in recipe.trainers if any(name not in self.members for name in t.names)]
         missing = [name for trainer in unfitted for name in trainer.names]
-        states = {name: self._found_state(name, missing) for name in recipe.states}
+        for name in recipe.in_order:
+            self.states[name] = self._found_state(name, missing)
+        states = self.states
         unstated = [name for name, manifest in states.items() if manifest is None]
         made = (*missing, *unstated)
         if made:
@@ -128,9 +133,16 @@ class _Run:
         members = self.recipe.of(name)
         if not set(members).isdisjoint(missing):  # one fitted on other members than these is of no use
             return None
-        return self._found(
-            name, state_key(self.key, self.recipe.states[name], [self.members[member] for member in members])
-        )
+        of = self.recipe.calibrated(name)
+        if of is not None and of.state is not None and self.states[of.state] is None:
+            return None
+        return self._found(name, self._state_key(name))
+
+    def _state_key(self, name: str) -> str:
+        recipe = self.recipe
+        of = recipe.calibrated(name)
+        below = None if of is None or of.state is None else self.states[of.state]
+        return state_key(self.key, recipe.states[name], [self.members[member] for member in recipe.of(name)], of, below)
 
     def _newest(self, name: str) -> Manifest | None:
         versions = self.registry.versions(name)
@@ -233,7 +245,7 @@ class _Run:
             data_digest=self.data_digest,
             parent=newest.ref if newest else None,
             notes={
-                RECIPE: state_key(self.key, self.recipe.states[name], manifests),
+                RECIPE: self._state_key(name),
                 "members": ", ".join(m.ref for m in manifests),
             },
         )
@@ -248,19 +260,54 @@ class _Run:
         validation: Rows,
         raw: Raw,
     ) -> State:
-        fit, seed = self.recipe.states[name], self.recipe.seed
+        fit = self.recipe.states[name]
         if fit.by == "samme":
             return boosting.ensemble_weights({manifest.name: manifest.metrics for manifest in manifests})
         if fit.by in OUT_OF_FOLD:
             outputs, rows = self._out_of_fold(members, train, cut)
-            if fit.by == "stack":
-                return fit_stack(outputs, rows.truth, members, self.classes, seed=seed, **fit.settings)
-            if fit.by == "greedy":
-                return fit_greedy(outputs, rows.truth, members, seed=seed, **fit.settings)
-            features = features_of(rows.inputs) if fit.settings.get("space", INPUT) == INPUT else None
-            return fit_dynamic(fit.by, features, outputs, rows.truth, members, self.classes, **fit.settings)
+            of = self.recipe.calibrated(name)
+            if of is not None:
+                return self._calibration(fit.by, of, outputs, rows, members)
+            return self._from_outputs(fit, outputs, rows, members)
         outputs = np.stack([model_outputs(self.registry, manifest, raw) for manifest in manifests], axis=1)
         return fit_log_odds_weights(outputs, validation.truth, members)
+
+    def _from_outputs(self, fit: Fit, outputs: FloatArray, rows: Rows, members: Sequence[str]) -> State:
+        """A combiner's state from out-of-fold outputs on ``rows``."""
+        seed = self.recipe.seed
+        if fit.by == "stack":
+            return fit_stack(outputs, rows.truth, members, self.classes, seed=seed, **fit.settings)
+        if fit.by == "greedy":
+            return fit_greedy(outputs, rows.truth, members, seed=seed, **fit.settings)
+        features = features_of(rows.inputs) if fit.settings.get("space", INPUT) == INPUT else None
+        return fit_dynamic(fit.by, features, outputs, rows.truth, members, self.classes, **fit.settings)
+
+    def _calibration(self, method: str, of: Of, outputs: FloatArray, rows: Rows, members: Sequence[str]) -> State:
+        below: State | Refit | None = None
+        looks = False
+        if of.state is not None:
+            fit, manifest = self.recipe.states[of.state], self.states[of.state]
+            assert manifest is not None  # noqa: S101 - it was made before
+            if fit.by in OUT_OF_FOLD:
+
+                def below(some: NDArray[np.intp]) -> State:
+                    return self._from_outputs(fit, outputs[some], rows.take(some), members)
+
+            else:
+                below = state_codec.decode({name: self.registry.read_blob(d) for name, d in manifest.files.items()})
+            looks = fit.by in METHODS and fit.settings.get("space", INPUT) == INPUT
+        features = features_of(rows.inputs) if looks else None
+        return fit_calibration(
+            method,
+            of,
+            outputs,
+            rows.truth,
+            members,
+            self.classes,
+            state=below,
+            features=features,
+            seed=self.recipe.seed,
+        )
 
 
 def _fold_name(number: int, trainer: Trainer) -> str:

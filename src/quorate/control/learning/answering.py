@@ -14,6 +14,7 @@ from quorate import plugins
 from quorate.codecs import state as state_codec
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute, StrategyRoute
 from quorate.control.revisions.publication import routes_of
+from quorate.core.calibrate.methods import calibrate
 from quorate.core.combine.base import Combiner
 from quorate.core.types import FloatArray, State, Status, StatusArray
 from quorate.errors import QuorateError
@@ -35,20 +36,24 @@ class LoggedStrategy:
     state: State | None
     knows: bool = True
     """False where its combiner learns, and what it had learned is not given."""
+    calibration: State | None = None
 
     @classmethod
     def of(cls, route: StrategyRoute, members: tuple[str, ...], read: ReadBlob) -> LoggedStrategy:
         """Build it; what keeps it from answering is logged."""
         columns = tuple(members.index(name) for name in route.members)
-        state = None
+        state = calibration = None
         try:
             if route.state is not None:
                 state = state_codec.decode({name: read(digest) for name, digest in route.state.items()})
+            if route.calibrate is not None:
+                files = route.calibrate.files.items()
+                calibration = state_codec.decode({name: read(digest) for name, digest in files})
         except (QuorateError, OSError) as error:
             log.error("It is not known what strategy '%s' would answer: %s", route.name, error)
             return cls(route.name, columns, route.quorum, None, None)
         combiner: Combiner = plugins.build("combiners", route.kind, route.params)
-        return cls(route.name, columns, route.quorum, combiner, state, not combiner.learns)
+        return cls(route.name, columns, route.quorum, combiner, state, not combiner.learns, calibration)
 
     def answer(self, outputs: FloatArray, status: StatusArray, features: FloatArray | None = None) -> FloatArray:
         """Answers float32 ``[n, k]`` to logged ``outputs [n, m, k]`` under ``status [n, m]`` and ``features [n, d]``.
@@ -67,7 +72,8 @@ class LoggedStrategy:
         if width and (features is None or features.shape[1] != width):
             return answer
         given = features[known] if width and features is not None else None
-        answer[known] = self.combiner.combine(outputs[known][:, columns], status[known], self.state, given)
+        combined = self.combiner.combine(outputs[known][:, columns], status[known], self.state, given)
+        answer[known] = calibrate(combined, self.calibration)
         return answer
 
 

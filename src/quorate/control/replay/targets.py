@@ -16,6 +16,7 @@ from quorate.codecs.snapshot import EndpointRoute, PoolRoute, Routing, StrategyR
 from quorate.control.replay.asked import Question
 from quorate.control.replay.slices import Body
 from quorate.control.revisions.resolve import resolve
+from quorate.core.calibrate.methods import calibrate
 from quorate.core.combine.base import Combiner
 from quorate.core.select.base import Policy
 from quorate.core.types import NOTHING, FloatArray, Scalar, State, Status, StatusArray
@@ -37,6 +38,7 @@ class Strategy:
     combiner: Combiner
     state: State | None
     own: bool = False
+    calibration: State | None = None
 
     def answers(self, body: Body) -> tuple[FloatArray, NDArray[np.bool_], NDArray[np.bool_]]:
         """Its answers to all rows of a body, float32 ``[r, k]``, and per decision whether it has one: bool ``[n]``
@@ -48,7 +50,7 @@ class Strategy:
             return np.zeros((0, 0), np.float32), none, none
         logged = ~_any(status == SKIPPED, body)
         good = np.minimum.reduceat((status == OK).sum(axis=1), body.start) >= self.quorum
-        answer = self.combiner.combine(outputs, status, self.state, body.features)
+        answer = calibrate(self.combiner.combine(outputs, status, self.state, body.features), self.calibration)
         return answer, logged, logged & good
 
     def _columns(self, body: Body) -> tuple[FloatArray | None, StatusArray]:
@@ -156,14 +158,18 @@ def _computable(route: StrategyRoute) -> bool:
 
 
 def loaded(route: StrategyRoute, registry: Registry, *, own: bool = False) -> Strategy:
-    """A strategy with its combiner and fitted state."""
-    state = None
-    if route.state is not None:
-        files = {name: registry.read_blob(digest) for name, digest in route.state.items()}
-        state = state_codec.decode(files)
+    """A strategy with its combiner and what was fitted for it."""
+    state = _state(route.state, registry)
+    calibration = None if route.calibrate is None else _state(route.calibrate.files, registry)
     plugin = plugins.load("combiners", route.kind)
     combiner: Combiner = plugin(msgspec.convert(dict(route.params), plugin.Params))
-    return Strategy(route.name, route.members, route.quorum, combiner, state, own)
+    return Strategy(route.name, route.members, route.quorum, combiner, state, own, calibration)
+
+
+def _state(files: Mapping[str, str] | None, registry: Registry) -> State | None:
+    if files is None:
+        return None
+    return state_codec.decode({name: registry.read_blob(digest) for name, digest in files.items()})
 
 
 def _defined(definition: Mapping[str, Any], route: EndpointRoute, pool: PoolRoute, registry: Registry) -> StrategyRoute:

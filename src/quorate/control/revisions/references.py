@@ -46,15 +46,20 @@ class References:
 
     def state(self, path: Path, ref: str) -> tuple[dict[str, str] | None, State | None]:
         """The state's files by digest, and the state itself; None twice if it cannot be used."""
+        found = self.fitted(path, ref)
+        return (None, None) if found is None else (found[0].files, found[1])
+
+    def fitted(self, path: Path, ref: str) -> tuple[Manifest, State] | None:
+        """What the registry says of a state, and the state itself; None if it cannot be used."""
         manifest = self._manifest(path, ref, "state")
         if manifest is None:
-            return None, None
+            return None
         try:
             files = {name: self._registry.read_blob(digest) for name, digest in manifest.files.items()}
-            return manifest.files, state_codec.decode(files)
+            return manifest, state_codec.decode(files)
         except QuorateError as error:
             self._report(path, f"The state '{manifest.ref}' cannot be read: {error}")
-            return None, None
+            return None
 
     def _manifest(self, path: Path, ref: str, kind: str) -> Manifest | None:
         try:

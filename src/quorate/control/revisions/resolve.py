@@ -27,6 +27,7 @@ from quorate.codecs.snapshot import (
     StrategyRoute,
 )
 from quorate.control.learning.rewards import reward_route
+from quorate.control.revisions.calibrating import resolve_calibration
 from quorate.control.revisions.capture_rules import capture_problems
 from quorate.control.revisions.looking import looking_problems
 from quorate.control.revisions.references import ACCURACY, References
@@ -294,8 +295,9 @@ class _Resolver:
         files, state = (
             (None, None) if strategy.state is None else self._references.state((*path, "state"), strategy.state)
         )
+        output = pool.route.signature.output
         if members and len(self.problems) == before:
-            self._check(path, strategy.kind, params, members, pool.route.signature.output, state)
+            self._check(path, strategy.kind, params, members, output, state)
         return StrategyRoute(
             name=name,
             kind=strategy.kind,
@@ -304,6 +306,7 @@ class _Resolver:
             params=params,
             state=files,
             interpretable=strategy.interpretable,
+            calibrate=resolve_calibration(path, strategy, self._references, params, members, output, self._report),
         )
 
     def _check(

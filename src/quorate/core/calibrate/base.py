@@ -23,8 +23,8 @@ from quorate.errors import InvalidInput
 
 Matrix = NDArray[np.float64]
 VERSION = 1
-"""Format of fitted states: meta ``classes`` (names, in order), ``rows`` (fitted on), ``strategy`` (``kind`` and
-``members`` of what was calibrated); the rest is the method's own."""
+"""Format of fitted states: meta ``classes`` (names, in order), ``rows`` (fitted on), ``strategy`` (``kind``,
+``params`` and ``members`` of what was calibrated); the rest is the method's own."""
 
 
 class Calibration(ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,25 +12,26 @@ from quorate.core.calibrate.base import VERSION, Calibration
 from quorate.core.calibrate.isotonic import Isotonic
 from quorate.core.calibrate.temperature import Temperature
 from quorate.core.calibrate.venn_abers import VennAbers
+from quorate.core.combine.base import Combiner
 from quorate.core.types import FloatArray, OutputSpec, State
 from quorate.errors import ConfigError
 
 METHODS: Mapping[str, Calibration] = {each.kind: each for each in (Temperature(), Isotonic(), VennAbers())}
 
 
+def strategy_of(combiner: Combiner, members: Sequence[str]) -> dict[str, Any]:
+    """What a calibration belongs to, as it is kept in its state: ``kind``, ``params`` and ``members`` of a strategy."""
+    params = dataclasses.asdict(combiner.params) if dataclasses.is_dataclass(combiner.params) else {}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in params.items()}
+    return {"kind": combiner.kind, "params": plain, "members": list(members)}
+
+
 def fit(
-    method: str,
-    answers: NDArray[Any],
-    y: NDArray[Any],
-    classes: Sequence[str],
-    *,
-    kind: str,
-    members: Sequence[str],
+    method: str, answers: NDArray[Any], y: NDArray[Any], classes: Sequence[str], strategy: Mapping[str, Any]
 ) -> State:
-    """A state of ``method`` from answers ``[n, k]`` of a strategy of that ``kind`` and ``members``, and true class
-    indices ``[n]``, on rows that the strategy was not fitted on."""
-    meta = {"classes": list(classes), "strategy": {"kind": kind, "members": list(members)}}
-    return METHODS[method].fit(answers, y, meta)
+    """A state of ``method`` from answers ``[n, k]`` of a strategy (:func:`strategy_of`) to rows that it was not fitted
+    on, and their true class indices ``[n]``."""
+    return METHODS[method].fit(answers, y, {"classes": list(classes), "strategy": dict(strategy)})
 
 
 def calibrate(answer: FloatArray, state: State | None) -> FloatArray:
@@ -37,8 +39,8 @@ def calibrate(answer: FloatArray, state: State | None) -> FloatArray:
     return answer if state is None else METHODS[state.kind].apply(answer, state)
 
 
-def check(state: State, output: OutputSpec, kind: str, members: Sequence[str]) -> None:
-    """:class:`ConfigError` unless ``state`` calibrates a strategy of that ``kind`` and ``members`` with that output."""
+def check(state: State, output: OutputSpec, strategy: Mapping[str, Any]) -> None:
+    """:class:`ConfigError` unless ``state`` calibrates that ``strategy`` (:func:`strategy_of`), with that output."""
     if output.kind != "scores":
         raise ConfigError("only scores are calibrated; the pool's models answer values. Remove it.", path="calibrate")
     method = METHODS.get(state.kind)
@@ -55,12 +57,10 @@ def check(state: State, output: OutputSpec, kind: str, members: Sequence[str]) -
             f"[{', '.join(output.classes)}]. Fit it again on this pool.",
             path="calibrate",
         )
-    of = state.meta.get("strategy")
-    wanted = {"kind": kind, "members": list(members)}
-    if of != wanted:
+    if state.meta.get("strategy") != strategy:
         raise ConfigError(
-            f"the calibration was fitted on answers of {_told(of)}; the strategy is {_told(wanted)}. What makes one "
-            "strategy true makes another false: fit it on this one.",
+            f"the calibration was fitted on answers of {_told(state.meta.get('strategy'))}; this strategy is "
+            f"{_told(strategy)}. What makes one true makes another false: fit it on this one.",
             path="calibrate",
         )
     wrong = method.wrong(state, len(output.classes))
@@ -71,4 +71,5 @@ def check(state: State, output: OutputSpec, kind: str, members: Sequence[str]) -
 def _told(strategy: Any) -> str:
     if not isinstance(strategy, Mapping):
         return "an unknown strategy"
-    return f"'{strategy.get('kind')}' over [{', '.join(strategy.get('members', ()))}]"
+    params = ", ".join(f"{name} {value}" for name, value in sorted(strategy.get("params", {}).items()))
+    return f"'{strategy.get('kind')}'{f' ({params})' if params else ''} over [{', '.join(strategy.get('members', ()))}]"
