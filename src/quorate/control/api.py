@@ -17,6 +17,8 @@ from quorate.codecs.lookup import JournalReader
 from quorate.control import openapi, views
 from quorate.control.access import Access, Gate
 from quorate.control.bodies import body_of, media_type_of
+from quorate.control.calibration.refitting import Refitter
+from quorate.control.calibration.routes import calibration_router
 from quorate.control.captures.dataset_routes import dataset_router
 from quorate.control.captures.erasing_routes import erasing_router
 from quorate.control.captures.exporting import DatasetDesk
@@ -116,6 +118,8 @@ def create_app(services: Services, access: Access) -> FastAPI:
     app.include_router(replays_router(replays))
     experiments = ExperimentDesk(services.home, services.database, services.journal, services.clock)
     app.include_router(experiments_router(experiments))
+    refitter = Refitter(s.home, s.database, s.registry, s.journal, s.clock)
+    app.include_router(calibration_router(s.home, s.registry, s.database, s.journal, refitter))
     app.include_router(_about(app))
     app.add_middleware(Gate, access=access)
     return app

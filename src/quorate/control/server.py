@@ -19,6 +19,7 @@ from quorate.codecs.lookup import JournalReader
 from quorate.control.access import Access
 from quorate.control.alone import keep_doing
 from quorate.control.api import Services, create_app
+from quorate.control.calibration.refitting import Refitter
 from quorate.control.captures.erasing import Eraser
 from quorate.control.captures.exporting import DatasetDesk
 from quorate.control.captures.keeping import CaptureKeeper
@@ -48,6 +49,7 @@ DRAIN_S = 5
 BACKLOG = 128
 READINGS_S = 1.0
 DATASETS_S = 2.0
+CALIBRATIONS_S = 30.0
 REST_S = 0.002
 NICE = 10
 """What of the processor ingesting and shipping leave to others (nice value; Linux has it for each thread)."""
@@ -87,7 +89,7 @@ def serve(
         services = Services(home, registry, database, journal, clock, workers, jobs, replays, warm, explain)
         app = create_app(services, access)
         listener = listeners(home, database, registry, clock)
-        with _ingesting(home, database, clock, counters, listener, warm), _working(jobs, replays):
+        with _ingesting(home, database, registry, clock, counters, listener, warm), _working(jobs, replays):
             asyncio.run(_run(app, listen(host, port, BACKLOG), counters, life_fd=life_fd, ready_fd=ready_fd))
     finally:
         counters.close()
@@ -103,9 +105,15 @@ def _humbly(work: Callable[..., None], *arguments: Any, **more: Any) -> None:
 
 @contextmanager
 def _ingesting(
-    home: Home, database: Database, clock: Clock, counters: Counters, listener: Listener, warm: WarmStarts
+    home: Home,
+    database: Database,
+    registry: Registry,
+    clock: Clock,
+    counters: Counters,
+    listener: Listener,
+    warm: WarmStarts,
 ) -> Iterator[None]:
-    """Ingest, learn and keep the journals in threads of their own while the block runs."""
+    """Ingest, learn, look after calibrations and keep the journals in threads of their own while the block runs."""
     stop = threading.Event()
 
     def count(event: str, number: int) -> None:
@@ -131,7 +139,14 @@ def _ingesting(
     def tidy() -> None:
         keeper.tidy(most=0 if eraser.pending else 4)  # what is to be rewritten is not compacted meanwhile
 
+    refitter = Refitter(home, database, registry, JournalReader(home.journal), clock)
     threads = [
+        threading.Thread(
+            target=_humbly,
+            args=(keep_doing, home, "calibrations", {"Calibrations cannot be looked after": refitter.look}, stop),
+            kwargs={"every_s": CALIBRATIONS_S},
+            name="calibrations",
+        ),
         threading.Thread(
             target=_humbly,
             args=(follow, home, database, stop),

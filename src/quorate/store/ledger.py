@@ -259,6 +259,16 @@ def outcome_counts(connection: sa.Connection) -> dict[str, int]:
     return dict.fromkeys((PENDING, GONE, REPLACED, LATE, INVALID), 0) | {row[0]: row[1] for row in counted}
 
 
+def newest_joined(connection: sa.Connection, metric: str, before: str | None, most: int) -> list[str]:
+    """Decisions of which ``metric`` counts as known, the newest first; those older than ``before``, if given."""
+    # Nearly all are joined: the index of states would only bring them out of order, so it is kept out of this.
+    joined = _outcomes.c.state.concat("") == JOINED
+    wanted = sa.select(_outcomes.c.decision).distinct().where(joined, _outcomes.c.metric == metric)
+    if before is not None:
+        wanted = wanted.where(_outcomes.c.decision < before)
+    return list(connection.scalars(wanted.order_by(_outcomes.c.decision.desc()).limit(most)))
+
+
 def joined_since(connection: sa.Connection, since: float, at_once: int) -> Iterator[list[str]]:
     """Decisions from Unix time ``since`` on of which something counts as known, in the order they were made."""
     text = f"{max(int(since * 1000), 0):012x}"

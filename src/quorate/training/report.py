@@ -14,6 +14,10 @@ from quorate.training import choice
 from quorate.training.evaluate import Comparison, Evaluation, Round, Score
 
 CALIBRATION = ("strategy", "calibration", "error before", "error")
+_ABOUT_ERRORS = (
+    "Expected calibration error of the greatest probability, in at most 15 bins of equal mass, without its bias and "
+    "with 95 % limits; a lower limit of 0 means that these rows show none. Calibration moves no label."
+)
 COLUMNS = ("name", "what", "accuracy", "macro F1", "log loss")
 
 
@@ -153,8 +157,7 @@ def _calibration(evaluation: Evaluation) -> list[str]:
         "|---|---|---|---|",
         *(f"| {' | '.join(row)} |" for row in calibration_table(evaluation)),
         "",
-        "Expected calibration error of the greatest probability, in at most 15 bins of equal mass, without its bias and "
-        "with 95 % limits; a lower limit of 0 means that these rows show none. Calibration moves no label.",
+        _ABOUT_ERRORS,
         "",
     ]
 

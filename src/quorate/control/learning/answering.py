@@ -55,13 +55,21 @@ class LoggedStrategy:
         combiner: Combiner = plugins.build("combiners", route.kind, route.params)
         return cls(route.name, columns, route.quorum, combiner, state, not combiner.learns, calibration)
 
+    def over(self, route: StrategyRoute, members: tuple[str, ...]) -> LoggedStrategy:
+        """The same over the member axis of another revision's pool."""
+        return replace(self, columns=tuple(members.index(name) for name in route.members))
+
     def answer(self, outputs: FloatArray, status: StatusArray, features: FloatArray | None = None) -> FloatArray:
         """Answers float32 ``[n, k]`` to logged ``outputs [n, m, k]`` under ``status [n, m]`` and ``features [n, d]``.
 
         Rows are NaN where it is not known what it would have answered: a member of it did not run, or too few of them
-        answered well, or its fitted state is lost, or what it had learned is not given, or it looks at features that
-        were not recorded.
+        answered well, or what was fitted for it is lost, or what it had learned is not given, or it looks at features
+        that were not recorded.
         """
+        return calibrate(self.combined(outputs, status, features), self.calibration)
+
+    def combined(self, outputs: FloatArray, status: StatusArray, features: FloatArray | None = None) -> FloatArray:
+        """What it combines to, before it is calibrated; otherwise as :meth:`answer`."""
         columns = list(self.columns)
         status = status[:, columns]
         known = (status != Status.SKIPPED).all(axis=1) & ((status == Status.OK).sum(axis=1) >= self.quorum)
@@ -72,8 +80,7 @@ class LoggedStrategy:
         if width and (features is None or features.shape[1] != width):
             return answer
         given = features[known] if width and features is not None else None
-        combined = self.combiner.combine(outputs[known][:, columns], status[known], self.state, given)
-        answer[known] = calibrate(combined, self.calibration)
+        answer[known] = self.combiner.combine(outputs[known][:, columns], status[known], self.state, given)
         return answer
 
 
