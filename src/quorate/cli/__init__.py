@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "keys": ("quorate.cli.keys", "Create, list and revoke API keys."),
     "learner": ("quorate.cli.learner", "Show what a policy has learned, or have it forget."),
     "report": ("quorate.cli.report", "Compare an endpoint's strategies on its traffic and outcomes."),
+    "reliability": ("quorate.cli.reliability", "Compare confidences with outcomes; fit a calibration again."),
     "outcomes": ("quorate.cli.outcomes", "See how outcomes come; import many."),
     "switches": ("quorate.cli.switches", "Say what a switch would cost, and what those that there were cost."),
     "replay": ("quorate.cli.replay", "Say what another strategy or policy would have come to on logged decisions."),

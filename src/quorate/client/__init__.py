@@ -5,6 +5,9 @@ from __future__ import annotations
 from quorate.client.answers import Answer, EndpointInfo, Item, OutcomeReceipt, Prediction, Rejected, Tensor
 from quorate.client.asynchronous import AsyncClient
 from quorate.client.batches import BatchRow, RowError
+from quorate.client.calibration_requests import Refitted, Reliability
+from quorate.client.calibrations import Calibrations
+from quorate.client.calibrations_asynchronous import AsyncCalibrations
 from quorate.client.errors import QuorateClientError, RequestRefused, ServerFailed, ServerUnavailable, Shed
 from quorate.client.experiment_requests import Experiment
 from quorate.client.experiments import Experiments
@@ -19,11 +22,13 @@ from quorate.client.sync import Client
 
 __all__ = [
     "Answer",
+    "AsyncCalibrations",
     "AsyncClient",
     "AsyncExperiments",
     "AsyncJobs",
     "AsyncLearners",
     "BatchRow",
+    "Calibrations",
     "Client",
     "EndpointInfo",
     "Experiment",
@@ -36,7 +41,9 @@ __all__ = [
     "OutcomeReceipt",
     "Prediction",
     "QuorateClientError",
+    "Refitted",
     "Rejected",
+    "Reliability",
     "RequestRefused",
     "RowError",
     "ServerFailed",

@@ -49,7 +49,7 @@ DRAIN_S = 5
 BACKLOG = 128
 READINGS_S = 1.0
 DATASETS_S = 2.0
-CALIBRATIONS_S = 30.0
+CALIBRATIONS_S = 20.0
 REST_S = 0.002
 NICE = 10
 """What of the processor ingesting and shipping leave to others (nice value; Linux has it for each thread)."""

@@ -47,6 +47,8 @@ AUTHOR = "calibration check"
 FIT_ROWS = 20_000
 """Rows that a calibration is fitted on, at most."""
 PARTS = 5
+AGAIN_S = 600.0
+"""Seconds after which it looks again although no newer decision has a truth: those of older ones come late."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,8 @@ class Refitter:
         self._registry = registry
         self._reader = reader
         self._clock = clock
-        self._looked: dict[tuple[str, str], tuple[str, int]] = {}
-        """By endpoint and strategy: the newest decision known at the last look, and the version it was about."""
+        self._looked: dict[tuple[str, str], tuple[str, int, float]] = {}
+        """By endpoint and strategy: the newest decision known at the last look, the version it was about, and when."""
 
     def look(self) -> None:
         """The standing check: fit again what is off, of strategies that say ``refit: auto``."""
@@ -81,18 +83,24 @@ class Refitter:
                     continue
                 try:
                     self._look(route, pools[route.pool], strategy, strategy.calibrate)
-                except QuorateError as error:
+                except (QuorateError, OSError) as error:
                     log.warning("The calibration of '%s' of '%s' stays: %s", strategy.name, route.name, error)
+                except Exception:  # a plugin's code must not end the looks at others
+                    log.exception("The calibration of '%s' of '%s' stays", strategy.name, route.name)
 
     def _look(
         self, route: EndpointRoute, pool: PoolRoute, strategy: StrategyRoute, calibration: CalibrationRoute
     ) -> None:
         key = route.name, strategy.name
         with self._database.read() as connection:
-            newest = next(iter(ledger.newest_joined(connection, ledger.TRUTH, None, 1)), "")
-            if self._looked.get(key) == (newest, calibration.version):
-                return  # nothing became known since
-            self._looked[key] = newest, calibration.version
+            newest, now = (
+                next(iter(ledger.newest_joined(connection, ledger.TRUTH, None, 1)), ""),
+                self._clock.monotonic(),
+            )
+            known, version, at = self._looked.get(key, ("", 0, 0.0))
+            if (known, version) == (newest, calibration.version) and now - at < AGAIN_S:
+                return  # nothing newer became known since
+            self._looked[key] = newest, calibration.version, now
             if route.name in held(connection):
                 return
             found, rows = self._rows(connection, route, pool, strategy)
@@ -139,14 +147,16 @@ class Refitter:
             repair(self._home, self._database)
             with self._database.read() as connection:
                 _require(connection, route, strategy)
+            parent = self._registry.manifest(f"{before.state}:{before.version}")
             manifest = self._registry.register(
                 Manifest(
                     name=before.state,
                     kind="state",
                     format="state",
                     metrics={"rows": float(new.rows), "error_before": new.before.value, "error_after": new.after.value},
-                    parent=f"{before.state}:{before.version}",
-                    notes={"fitted": f"on outcomes of endpoint '{route.name}', by {author}"},
+                    parent=parent.ref,
+                    # The parent's notes say of which recipe it is: `quorate train` has no need to make it anew.
+                    notes={**parent.notes, "fitted": f"on outcomes of endpoint '{route.name}', by {author}"},
                 ),
                 state_codec.encode(new.state),
             )

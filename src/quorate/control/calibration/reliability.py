@@ -22,7 +22,7 @@ from quorate.errors import InvalidInput, NotFound
 
 LEAST_ROWS = 500
 """Rows without which a calibration is not fitted again."""
-LEVEL = 0.999
+LEVEL = 0.99
 """Of the limits that the standing check looks at: it looks again and again, and must not refit by chance."""
 
 

@@ -32,7 +32,7 @@ from quorate.core.stats.intervals import wilson
 BINS, LEAST_ROWS = 15, 25
 """Bins at most, and rows that each has about at least."""
 LEVEL = 0.95
-_DRAWS = 2000
+_DRAWS = 4000
 _STEPS = 30
 
 Vector = NDArray[np.float64]
