@@ -122,6 +122,7 @@ lock-bench: $(VENV)/.made  ## Pin the environments of the peers anew.
 	@grep -E '^(numpy|scipy)==' requirements/dev.txt >> requirements/.same
 	printf '%s\n' vowpalwabbit river scikit-learn scipy numpy | $(BIN)/uv pip compile $(LOCK) -c requirements/.same - -o requirements/bench-decisions.txt
 	printf '%s\n' deslib==0.3.7 scikit-learn==1.6.1 | $(BIN)/uv pip compile $(LOCK) - -o requirements/bench-deslib.txt
+	printf '%s\n' venn-abers | $(BIN)/uv pip compile $(LOCK) - -o requirements/bench-venn-abers.txt
 	printf '%s\n' autogluon.core | $(BIN)/uv pip compile $(LOCK) - -o requirements/bench-autogluon.txt
 	@rm requirements/.same
 
@@ -140,7 +141,7 @@ bench-serving: $(VENV)/.dev $(PEERS)  ## Measure everything that is promised of 
 
 .PHONY: bench-decisions
 
-bench-decisions: $(VENV)/.dev $(patsubst %,.venvs/bench-%/.made,decisions deslib autogluon)  ## Measure everything that is promised of decisions, in one table; ARGS="--parts swap" for one.
+bench-decisions: $(VENV)/.dev $(patsubst %,.venvs/bench-%/.made,decisions deslib autogluon venn-abers)  ## Measure everything that is promised of decisions, in one table; ARGS="--parts swap" for one.
 	$(BIN)/python -m benchmarks.decisions $(ARGS)
 
 bench-footprint: $(VENV)/.dev  ## Measure imports, packages, memory and starts, in one table.

@@ -156,14 +156,14 @@ def _table(name: str) -> tuple[Any, Any] | None:
     return loaded(name)
 
 
-def _csv(folder: str, target: str) -> tuple[Any, Any] | None:
-    """Up to :data:`MOST_ROWS` rows, evenly; text with few values one-hot, what is missing the column's mean."""
+def _csv(folder: str, target: str, most: int = MOST_ROWS) -> tuple[Any, Any] | None:
+    """Up to ``most`` rows, evenly; text with few values one-hot, what is missing the column's mean."""
     path = Path(os.environ.get("QUORATE_DATA", "../shared/data")) / "tabular" / folder / f"{folder}.csv"
     if not path.exists():
         return None
     with path.open() as file:
         table = list(csv.DictReader(file))
-    table = table[:: max(1, len(table) // MOST_ROWS)][:MOST_ROWS]
+    table = table[:: max(1, len(table) // most)][:most]
     columns = []
     for name in table[0]:
         values = np.array([row[name].strip() for row in table])
