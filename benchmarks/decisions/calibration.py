@@ -90,7 +90,7 @@ def _pool(name: str, some: list[Parts], left: dict[str, dict[str, float]]) -> li
 
 def _figures(answer: NDArray[Any], truth: NDArray[np.int64], plain: NDArray[np.float32]) -> Mapping[str, float]:
     found = of_answers(answer, truth)
-    assert found is not None  # noqa: S101 - there are rows
+    assert found is not None
     label = answer.argmax(axis=1)
     likely = np.maximum(answer[np.arange(len(truth)), truth].astype(np.float64), 1e-7)
     return {
