@@ -119,7 +119,8 @@ def test_what_cannot_be_calibrated_is_refused() -> None:
     outputs = RNG.dirichlet(np.ones(3), size=(6, 2)).astype(np.float32)
     with pytest.raises(InvalidInput, match="two rows of every class"):
         fit_calibration(
-            "temperature", Of("stack"), outputs, np.array([0, 0, 1, 1, 1, 2]), MEMBERS, CLASSES, state=lambda rows: State("", 1)
+            "temperature", Of("stack"), outputs, np.array([0, 0, 1, 1, 1, 2]), MEMBERS, CLASSES,
+            state=lambda rows: State("", 1),
         )  # fmt: skip
     with pytest.raises(ConfigError, match="no 'nobody'"):
         fit_calibration("temperature", Of("nobody"), outputs, np.arange(6) % 3, MEMBERS, CLASSES)

@@ -28,8 +28,8 @@ def found(low: float = 0.03, *pairs: tuple[float, float], **more: Any) -> dict[s
 
 def test_the_verdict_says_whether_and_which_way() -> None:
     assert verdict(found()) == (
-        "Its confidences are off by 10.0 points (3.0 points to 15.0 points, 95 % sure). On the whole it is too sure, by "
-        "10.0 points."
+        "Its confidences are off by 10.0 points (3.0 points to 15.0 points, 95 % sure). On the whole it is too sure, "
+        "by 10.0 points."
     )
     assert "not sure enough, by 5.0 points" in verdict(found(0.03, (0.7, 0.75), (0.8, 0.85)))
     assert verdict(found(0.0)) == "Nothing shows that its confidences are off: by 15.0 points at most, 95 % sure."
