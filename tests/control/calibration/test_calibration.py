@@ -1,4 +1,4 @@
-"""Reliability on recent outcomes, the standing check, and refits: new versions, revisions, entries in the audit trail."""
+"""Reliability on recent outcomes, the standing check, and refits: new versions, revisions, audit entries."""
 
 from __future__ import annotations
 
