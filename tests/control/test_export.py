@@ -18,6 +18,8 @@ from quorate.control import export as export_module
 from quorate.control.export import Exported, export_strategy
 from quorate.control.revisions.apply import read_config
 from quorate.control.revisions.resolve import resolve
+from quorate.core.calibrate.methods import fit, strategy_of
+from quorate.core.combine.mean import Mean
 from quorate.core.types import OutputSpec, Signature, State, TensorSpec
 from quorate.errors import ConfigError, FormatRefused, NotFound, ParityError
 from quorate.registry.manifest import Manifest
@@ -134,6 +136,16 @@ def test_every_kind_answers_as_its_combiner(animals: Any, strategy: str) -> None
     assert labels.tolist() == [CLASSES[i] for i in want.argmax(axis=1)]
     one_row = run(exported, rows[:1])
     np.testing.assert_allclose(one_row[1], probabilities[:1], atol=1e-6)
+
+
+def test_a_calibrated_strategy_is_refused(animals: Any) -> None:
+    scores = np.random.default_rng(1).dirichlet(np.ones(3), size=30)
+    made = fit("temperature", scores, np.arange(30) % 3, CLASSES, strategy_of(Mean(), MEMBERS))
+    state(animals, "sure", made)
+    animals.write(CONFIG.replace("mean: {kind: mean}", "mean: {kind: mean, calibrate: sure}"))
+    with pytest.raises(FormatRefused, match="its calibration is no part of a graph"):
+        export(animals, "mean")
+    assert export(animals, "soft").rows == len(ROWS)
 
 
 def test_ties_of_votes_go_to_the_likelier_class(animals: Any) -> None:

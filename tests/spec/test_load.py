@@ -133,8 +133,8 @@ def _replaced(old: str, new: str) -> str:
             "votng: hard",
             11,
             (
-                "There is no setting 'votng' in endpoints.main.strategies.votes; expected one of interpretable, kind, "
-                "members, quorum, state, voting; did you mean 'voting'?"
+                "There is no setting 'votng' in endpoints.main.strategies.votes; expected one of calibrate, "
+                "interpretable, kind, members, quorum, refit, refit_above, state, voting; did you mean 'voting'?"
             ),
         ),
         (

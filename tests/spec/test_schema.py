@@ -14,7 +14,9 @@ def _keys(name: str) -> set[str]:
 
 
 def test_it_holds_the_parameters_of_the_plugins() -> None:
-    assert _keys("VoteStrategy") == {"interpretable", "kind", "members", "quorum", "state", "voting"}
+    assert _keys("VoteStrategy") == {
+        "calibrate", "interpretable", "kind", "members", "quorum", "refit", "refit_above", "state", "voting",
+    }  # fmt: skip
     assert "member" in _keys("SingleStrategy")
     assert _keys("SplitPolicy") == {"kind", "blind", "reward", "sticky", "weights"}
 
