@@ -316,9 +316,9 @@ def _in_use(home: Home, manifest: Manifest) -> tuple[set[str], set[str]]:
             digests.update(member.files.values(), () if member.sample is None else (member.sample,))
     for endpoint in routing.endpoints:
         for strategy in endpoint.strategies:
-            if strategy.state is not None:
-                digests.update(strategy.state.values())
-                if strategy.state == manifest.files:  # a strategy keeps its state's files, not its name
+            for files in strategy.fitted:
+                digests.update(files.values())
+                if files == manifest.files:  # a strategy keeps its state's files, not its name
                     refs.add(manifest.ref)
     return refs, digests
 

@@ -119,6 +119,12 @@ class StrategyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     interpretable: bool = False
     calibrate: CalibrationRoute | None = None
 
+    @property
+    def fitted(self) -> tuple[dict[str, str], ...]:
+        """The file maps of what was fitted for it: its combiner's state, its calibration."""
+        found = (self.state, None if self.calibrate is None else self.calibrate.files)
+        return tuple(files for files in found if files is not None)
+
 
 class RewardRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a policy learns from: a metric, of which ``low`` counts as 0 and ``high`` as 1."""

@@ -110,9 +110,9 @@ def _quantile(tally: Tally, q: float) -> float | None:
 
 def _others(endpoint: EndpointRoute, pool: PoolRoute, files: Files) -> list[tuple[str, health.FileState]]:
     found = [
-        (f"strategy '{strategy.name}'", files.state(strategy.state.values()))
+        (f"strategy '{strategy.name}'", files.state([digest for each in strategy.fitted for digest in each.values()]))
         for strategy in endpoint.strategies
-        if strategy.state is not None
+        if strategy.fitted
     ]
     if pool.graph is not None:
         found.append((f"the fused graph of pool '{pool.name}'", files.state([pool.graph.digest])))

@@ -33,7 +33,9 @@ def resolve_calibration(
         if strategy.refit == "auto":
             report((*path, "refit"), f"{where}: there is nothing to fit again; name a calibration under 'calibrate'.")
         return None
-    if strategy.kind in plugins.names("combiners") and plugins.load("combiners", strategy.kind).learns:
+    if strategy.kind not in plugins.names("combiners"):
+        return None  # told of the strategy itself
+    if plugins.load("combiners", strategy.kind).learns:
         report(
             (*path, "calibrate"),
             f"{where}: '{strategy.kind}' learns while it serves, so what was fitted before does not fit what it says "
