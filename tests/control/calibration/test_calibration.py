@@ -331,7 +331,7 @@ def test_an_alias_that_would_undo_it_and_other_endpoints_are_refused(site: Site)
 def test_under_an_experiment_nothing_is_shown_or_changed(site: Site) -> None:
     site.tell(600)
     registration = {"name": "one", "endpoint": "main", "control": "sure", "treatments": ["plain"],
-                    "metric": "accuracy", "minimum_effect": 0.1, "stop": {"max_days": 1, "max_units": 1000},
+                    "metric": {"kind": "accuracy"}, "minimum_effect": 0.1, "stop": {"max_days": 1, "max_units": 1000},
                     "hide_until_verdict": True}  # fmt: skip
     made = site.port("POST", "/v1/experiments", json=registration)
     assert made.status_code in (200, 201), made.text
