@@ -145,7 +145,7 @@ def test_a_calibrated_strategy_is_refused(animals: Any) -> None:
     animals.write(CONFIG.replace("mean: {kind: mean}", "mean: {kind: mean, calibrate: sure}"))
     with pytest.raises(FormatRefused, match="its calibration is no part of a graph"):
         export(animals, "mean")
-    assert export(animals, "soft").rows == len(ROWS)
+    assert export(animals, "soft").largest_difference <= 1e-5
 
 
 def test_ties_of_votes_go_to_the_likelier_class(animals: Any) -> None:

@@ -44,12 +44,12 @@ endpoints:
     strategies:
       sure: {kind: mean, calibrate: sure, refit: auto}
       plain: {kind: mean}
-      online: {kind: online}
       one: {kind: single, member: a}
-    policy: {kind: split, weights: {sure: 1, plain: 1, online: 1}}
+    policy: {kind: split, weights: {sure: 1, plain: 1}}
     caller_may_choose: true
   values: {pool: numbers, strategies: {only: {kind: mean}}}
 """
+LEARNING = TEXT.replace("      one: ", "      online: {kind: online}\n      one: ")
 RNG = np.random.default_rng(8)
 
 
@@ -72,11 +72,11 @@ def register(project: Any, sharpened: float) -> Manifest:
 class Site:
     """A project whose journal is written by hand, and what looks after its calibrations."""
 
-    def __init__(self, project: Any) -> None:
+    def __init__(self, project: Any, text: str = TEXT) -> None:
         self.project = project
         project.model("n", targets=("x",))
         register(project, 1.0)  # fitted where members were not too sure: it does nothing
-        project.write(TEXT)
+        project.write(text)
         project.apply()
         self.reader = JournalReader(project.home.journal)
         self.refitter = Refitter(project.home, project.database, project.registry, self.reader, project.clock)
@@ -96,8 +96,8 @@ class Site:
             fields: dict[str, Any] = {
                 "id": str(DecisionId(int(start * 1000) + i, 0, 0, first + i)), "endpoint": "main",
                 "revision": self.revision, "state_version": 0, "source": "policy", "arrived": start + i,
-                "queue_ms": 0.0, "latency_ms": 5.0, "context": {}, "strategies": ("sure", "plain", "online", "one"),
-                "propensities": (0.25,) * 4, "assigned": "plain", "served": "plain",
+                "queue_ms": 0.0, "latency_ms": 5.0, "context": {}, "strategies": ("sure", "plain", "one"),
+                "propensities": (0.5, 0.5, 0.0), "assigned": "plain", "served": "plain",
                 "members": tuple(MemberRun(name, 1, Status.OK, 1.0) for name in "ab"), "outputs": outputs[i : i + 1],
                 "status": np.zeros((1, 2), np.int8), "answer": outputs[i : i + 1].mean(axis=1), "degraded": False,
                 "rows": 1, "input_digest": b"", "classes": ("no", "yes"),
@@ -151,7 +151,8 @@ def site(project: Any) -> Site:
 # --- what is known ---
 
 
-def test_every_strategy_is_known_from_recorded_outputs_whoever_answered(site: Site) -> None:
+def test_every_strategy_is_known_from_recorded_outputs_whoever_answered(project: Any) -> None:
+    site = Site(project, LEARNING)
     means = site.tell(30)
     found = site.rows()
     strategy, rows = found["sure"]
@@ -174,13 +175,14 @@ def test_what_says_nothing_of_a_strategy_is_left_out(site: Site) -> None:
     assert [len(found[name][1].plain) for name in ("sure", "plain", "one")] == [0, 0, 3]
 
 
-def test_without_recorded_outputs_the_own_answers_of_a_strategy_are_known(site: Site) -> None:
+def test_without_recorded_outputs_the_own_answers_of_a_strategy_are_known(project: Any) -> None:
+    site = Site(project, LEARNING)
     bare: dict[str, Any] = {"outputs": np.zeros((1, 2, 0), np.float32)}
     site.tell(4, **bare, start=2000.0)
     site.tell(5, served="online", assigned="online", start=3000.0)
     found = site.rows()
     assert [len(found[name][1].served) for name in ("sure", "plain", "online", "one")] == [0, 4, 5, 0]
-    site.project.write(TEXT.replace("plain: {kind: mean}", "plain: {kind: vote}"))
+    site.project.write(LEARNING.replace("plain: {kind: mean}", "plain: {kind: vote}"))
     site.project.apply()
     assert len(site.rows()["plain"][1].served) == 0  # another strategy by now
 
@@ -200,7 +202,7 @@ def test_another_version_of_a_member_is_another_strategy(site: Site) -> None:
 def test_the_port_tells_reliability(site: Site) -> None:
     empty = site.port("GET", "/v1/endpoints/main/reliability").json()
     assert [(each["strategy"], each["rows"], each["ece"], each["bins"]) for each in empty["strategies"]] == [
-        (name, 0, None, []) for name in ("sure", "plain", "online", "one")
+        (name, 0, None, []) for name in ("sure", "plain", "one")
     ]
     site.tell(800)
     body = site.port("GET", "/v1/endpoints/main/reliability").json()
@@ -332,7 +334,7 @@ def test_under_an_experiment_nothing_is_shown_or_changed(site: Site) -> None:
     site.tell(600)
     registration = {"name": "one", "endpoint": "main", "control": "sure", "treatments": ["plain"],
                     "metric": {"kind": "accuracy"}, "minimum_effect": 0.1, "stop": {"max_days": 1, "max_units": 1000},
-                    "hide_until_verdict": True}  # fmt: skip
+                    "blind": True, "hide_until_verdict": True}  # fmt: skip
     made = site.port("POST", "/v1/experiments", json=registration)
     assert made.status_code in (200, 201), made.text
     started = site.port("POST", f"/v1/experiments/{made.json()['id']}/start")

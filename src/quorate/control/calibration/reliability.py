@@ -72,8 +72,7 @@ def _strategy(route: StrategyRoute, strategy: LoggedStrategy, rows: KnownRows) -
 
 
 def _bins(found: Reliability) -> list[BinView]:
-    names = ("start", "stop", "confidence", "accuracy", "low", "high", "rows")
-    return [BinView(**dict(zip(names, each, strict=True))) for each in found.bins]
+    return [BinView.model_validate(each._asdict()) for each in found.bins]
 
 
 def error_view(error: Error) -> ErrorView:

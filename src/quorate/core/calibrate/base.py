@@ -62,8 +62,8 @@ class Calibration(ABC):
 def keeping_labels(probabilities: Matrix, answer: FloatArray) -> FloatArray:
     """The closest probabilities float32 ``[n, k]`` whose greatest is where it is in ``answer`` ``[n, k]``.
 
-    >>> keeping_labels(np.array([[0.2, 0.5, 0.3]]), np.array([[0.6, 0.3, 0.1]], np.float32)).round(3).tolist()
-    [[0.3330000042915344, 0.3330000042915344, 0.3330000042915344]]
+    >>> keeping_labels(np.array([[0.25, 0.5, 0.25]]), np.array([[0.6, 0.3, 0.1]], np.float32)).round(3).tolist()
+    [[0.375, 0.375, 0.25]]
     """
     result: FloatArray = probabilities.astype(np.float32)
     label = answer.argmax(axis=1)

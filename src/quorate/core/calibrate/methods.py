@@ -21,7 +21,7 @@ METHODS: Mapping[str, Calibration] = {each.kind: each for each in (Temperature()
 
 def strategy_of(combiner: Combiner, members: Sequence[str]) -> dict[str, Any]:
     """What a calibration belongs to, as it is kept in its state: ``kind``, ``params`` and ``members`` of a strategy."""
-    params = dataclasses.asdict(combiner.params) if dataclasses.is_dataclass(combiner.params) else {}
+    params: dict[str, Any] = dataclasses.asdict(combiner.params)
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in params.items()}
     return {"kind": combiner.kind, "params": plain, "members": list(members)}
 
