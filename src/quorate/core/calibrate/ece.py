@@ -87,7 +87,7 @@ def reliability(
     values = np.asarray(confidence, np.float64)
     place = _places(values, max(1, min(bins, n // LEAST_ROWS)))
     rows = np.bincount(place)
-    hits: Vector = np.bincount(place, weights=np.asarray(right, np.float64))
+    hits = np.bincount(place, weights=np.asarray(right, np.float64)).astype(np.float64)
     mean = np.bincount(place, weights=values) / rows
     found = []
     for b, count in enumerate(rows.tolist()):
