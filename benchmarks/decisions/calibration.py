@@ -20,6 +20,7 @@ import csv
 import os
 import subprocess
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -206,7 +207,8 @@ def _parts(name: str, seed: int) -> Parts | None:
         centre, spread = fit_x.mean(axis=0), fit_x.std(axis=0)
         spread = np.where(spread > 0, spread, 1.0)
         fit_x, cal_x, test_x = ((part - centre) / spread for part in (fit_x, cal_x, test_x))
-    with threadpool_limits(1):
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that networks are trained on for as long as they are is meant
         fitted = [model.fit(fit_x, fit_y) for model in pool]
         known = np.mean([model.predict_proba(cal_x) for model in fitted], axis=0)
         answers = np.mean([model.predict_proba(test_x) for model in fitted], axis=0)
@@ -229,7 +231,7 @@ def _table(name: str, seed: int) -> tuple[Any, Any, list[Any]] | None:
         found = loaded(name)
     if found is None:
         return None
-    networks = [MLPClassifier((64,), alpha=0.0, max_iter=200, tol=0.0, random_state=10 * seed + i) for i in range(2)]
+    networks = [MLPClassifier((64,), alpha=0.0, max_iter=120, tol=0.0, random_state=10 * seed + i) for i in range(2)]
     boosted = HistGradientBoostingClassifier(
         max_iter=150, learning_rate=0.3, min_samples_leaf=2, early_stopping=False, random_state=seed
     )
