@@ -81,6 +81,7 @@ def decision(rng: np.random.Generator, i: int) -> Decision:
         traceparent=maybe(text()),
         facts={f"f{j}": [text(), 2**53, -1.5, True, None][rng.integers(5)] for j in range(rng.integers(0, 3))},
         features=maybe(floats(n, 1 + i % 3)),
+        withheld=tuple(rng.integers(0, 2**31 - 1, size=int(rng.integers(3))).tolist()),
     )
 
 

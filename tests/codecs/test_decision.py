@@ -71,6 +71,7 @@ def decisions(draw: st.DrawFn) -> Decision:
         traceparent=draw(maybe),
         facts=draw(st.dictionaries(text, text | whole | number | st.booleans() | st.none(), max_size=3)),
         features=draw(st.none() | hnp.arrays(np.float32, (n, draw(st.integers(1, 3))), elements=floats32)),
+        withheld=tuple(draw(st.lists(st.integers(0, 2**31 - 1), max_size=3))),
     )
 
 
@@ -164,10 +165,23 @@ def test_unknown_versions_are_refused(data: bytes) -> None:
 
 def test_what_the_releases_before_wrote_is_read() -> None:
     fields = msgspec.msgpack.decode(codec.encode(example())[1:])
+    assert fields.pop() == []
+    assert_equal(codec.decode(b"\x03" + msgspec.msgpack.encode(fields)), example())
     assert fields.pop() is None
     assert_equal(codec.decode(b"\x02" + msgspec.msgpack.encode(fields)), example())
     assert fields.pop() == {}
     assert_equal(codec.decode(b"\x01" + msgspec.msgpack.encode(fields)), example())
+
+
+@pytest.mark.parametrize(
+    ("abstained", "withheld", "rows"),
+    [(False, (), []), (True, (), [0, 1, 2]), (True, (1,), [1]), (True, (0, 2), [0, 2])],
+)
+def test_an_answer_is_withheld_row_by_row(abstained: bool, withheld: tuple[int, ...], rows: list[int]) -> None:
+    given = example(abstained=abstained, withheld=withheld)
+    packed = codec.pack(given)
+    for found in (given, packed, codec.decode(codec.encode(given))):
+        assert [row for row in range(3) if found.withholds(row)] == rows
 
 
 def test_broken_records_are_refused() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import selectors
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 from quorate.codecs import decision as decision_codec
 from quorate.codecs.journal import RecordKind
 from quorate.codecs.snapshot import EndpointRoute, MemberRoute, PolicyRoute, PoolRoute, StrategyRoute
-from quorate.core.types import Artifact, Decision, FloatArray, OutputSpec, Signature, Tensors, TensorSpec
+from quorate.core.types import Artifact, Decision, FloatArray, OutputSpec, Signature, State, Tensors, TensorSpec
 from quorate.errors import MemberCrashed, Overloaded
 from quorate.ids import IdSource
 from quorate.preprocess.pipeline import Pipeline
@@ -43,6 +43,7 @@ CLASSES = ("no", "yes")
 INPUT = (TensorSpec("input", "float32", (None, 2)),)
 SIGNATURE = Signature("array", INPUT, OutputSpec("scores", CLASSES))
 HANG = float("inf")
+NO_STATES: Mapping[str, State] = {}
 
 Answer = Callable[[Tensors], Any]
 
@@ -273,10 +274,12 @@ class House:
         self,
         graph: Callable[[Tensors], dict[str, Any]] | None = None,
         fused: Sequence[str] = (),
+        stages: Sequence[Sequence[str]] = (),
         signature: Signature = SIGNATURE,
         **members: Callable[[int, Artifact], Unit],
     ) -> LoadedPool:
-        """A pool of members by name; ``fused`` are those that ``graph`` answers for."""
+        """A pool of members by name; ``fused`` are those that ``graph`` answers for; each of ``stages`` has a graph of
+        its own, which answers as they do."""
         loaded = []
         for position, (name, make) in enumerate(members.items()):
             route = MemberRoute(name, 1, "fake", "d", {}, signature, INPUT, "output", [])
@@ -287,6 +290,7 @@ class House:
             order = list(members)
             unit = GraphUnit(tuple(order.index(name) for name in fused), 0, FakeGraph(fused, graph))
             unit.cost = Cost(0.1, 0.0)
+        graphs = [self._stage(loaded, names) for names in stages]
         routes = tuple(member.route for member in loaded)
         return LoadedPool(
             PoolRoute("pool", "classification", signature, routes),
@@ -299,7 +303,19 @@ class House:
             on_fault=lambda member, code: self.faults.append((member, code)),
             on_graph_fault=self._graph_fault,
             on_run=lambda requests, rows, ms: self.batches.append(requests),
+            stages=graphs,
         )
+
+    @staticmethod
+    def _stage(members: Sequence[LoadedMember], names: Sequence[str]) -> GraphUnit:
+        asked = {member.name: (i, member.unit) for i, member in enumerate(members) if member.name in names}
+
+        def answer(tensors: Tensors) -> dict[str, Any]:
+            return {name: unit.answer(tensors) for name, (_, unit) in asked.items()}  # type: ignore[attr-defined]
+
+        unit = GraphUnit(tuple(asked[name][0] for name in names), 0, FakeGraph(names, answer))
+        unit.cost = Cost(0.1, 0.0)
+        return unit
 
     def fused(self, **answers: Answer | float) -> LoadedPool:
         """A pool of inline members that one graph answers for."""
@@ -332,12 +348,13 @@ class House:
         pool: LoadedPool,
         strategies: Sequence[StrategyRoute],
         policy: PolicyRoute | None = None,
+        states: Mapping[str, State] = NO_STATES,
         **settings: Any,
     ) -> LoadedEndpoint:
-        """An endpoint of 200 ms whose policy is the first strategy."""
+        """An endpoint of 200 ms whose policy is the first strategy; ``states`` are fitted ones, by strategy."""
         policy = policy or PolicyRoute("fixed", {"strategy": strategies[0].name})
         settings.setdefault("deadline_ms", 200.0)
-        return LoadedEndpoint(EndpointRoute("main", 1, "pool", tuple(strategies), policy, **settings), pool, {})
+        return LoadedEndpoint(EndpointRoute("main", 1, "pool", tuple(strategies), policy, **settings), pool, states)
 
     def predict(self, endpoint: LoadedEndpoint, rows: int = 1, **call: Any) -> Decision:
         """One call, arrived just now; its decision."""

@@ -4,7 +4,8 @@ import pytest
 from quorate.codecs.snapshot import PolicyRoute, StrategyRoute
 from quorate.errors import Forbidden, InvalidInput, NotFound
 from quorate.serving.cost import Cost
-from quorate.serving.endpoint import LoadedStrategy, reserve
+from quorate.serving.endpoint import reserve
+from quorate.serving.strategy import LoadedStrategy
 
 MEAN = StrategyRoute("average", "mean", ("a", "b", "c"), 2)
 BEST = StrategyRoute("best", "single", ("b",), 1)
@@ -19,9 +20,9 @@ def pool(house):
 def test_a_strategy_sees_only_its_own_columns_in_its_own_order(house, pool):
     strategy = LoadedStrategy(StrategyRoute("pair", "mean", ("c", "a"), 1), pool, None)
     execution = house.execution(pool)
-    assert strategy.next(execution, 100.0) == [2, 0]
+    assert strategy.next(execution) == [2, 0]
     house.ran(execution, [2, 0])
-    assert strategy.next(execution, 100.0) == []
+    assert strategy.next(execution) == []
     assert strategy.answer(execution)[0].tolist() == pytest.approx([0.45, 0.55])
 
 
@@ -98,7 +99,7 @@ def test_the_caller_may_choose_a_member_which_answers_alone(house, pool):
     assert (choice.strategy.members, choice.strategy.quorum) == (("c",), 1)
     assert endpoint.strategy("c") is choice.strategy
     execution = house.execution(pool)
-    house.ran(execution, choice.strategy.next(execution, 100.0))
+    house.ran(execution, choice.strategy.next(execution))
     assert choice.strategy.answer(execution)[0].tolist() == pytest.approx([0.1, 0.9])
     assert "c" not in endpoint.names
     with pytest.raises(NotFound, match="members: a, b, c"):

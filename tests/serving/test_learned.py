@@ -13,7 +13,7 @@ from quorate import plugins
 from quorate.codecs import learned
 from quorate.codecs.learned import Learned
 from quorate.codecs.snapshot import PolicyRoute, RewardRoute, Routing, StrategyRoute
-from quorate.core.combine.base import NoParams
+from quorate.core.params import NoParams
 from quorate.core.select.base import Policy
 from quorate.core.types import State
 from quorate.serving.endpoint import LoadedEndpoint

@@ -60,6 +60,9 @@ def values(result: Result) -> dict[str, Any]:
         "probabilities": prediction.probabilities,
         "value": prediction.value,
         "values": prediction.values,
+        "abstained": prediction.abstained,
+        "reason": prediction.reason,
+        "members": prediction.members,
         "strategy": answer.strategy,
         "degraded": answer.degraded,
         "missing": answer.missing,
@@ -128,6 +131,8 @@ def _flat(result: Result) -> dict[str, Any]:
     found = values(result)
     if "values" in found:
         found["value"] = json.dumps(found["values"], ensure_ascii=False)
+    if found.get("abstained"):
+        found["error"] = found["reason"]
     return found
 
 

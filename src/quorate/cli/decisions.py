@@ -60,8 +60,8 @@ def show(
                 f"Decision '{decision_id}' is not in the journal below {home.journal}; is it of this project?"
             )
         with database.read() as connection:
-            reasons = why(decision, route_of(connection, decision))
-            shown = describe(decision, outcomes_of(connection, [decision.id]), reasons)
+            route = route_of(connection, decision)
+            shown = describe(decision, outcomes_of(connection, [decision.id]), why(decision, route), route)
     if json:
         print_json(shown)
         return
@@ -76,6 +76,9 @@ def _tables(shown: dict[str, Any]) -> None:
     if shown["facts"]:
         print_table(("fact", "value"), shown["facts"].items(), title="\nFacts")
     print_table(("strategy", "probability"), shown["propensities"].items(), title="\nStrategies")
+    if shown["stages"]:
+        stages = [(n, ", ".join(stage["members"]), stage["rows"]) for n, stage in enumerate(shown["stages"], 1)]
+        print_table(("stage", "members", "rows"), stages, title="\nStages")
     members = [(m["name"], m["version"], m["status"], m["latency_ms"], m["reason"]) for m in shown["members"]]
     print_table(("member", "version", "status", "latency_ms", "reason"), members, title="\nMembers")
     if shown["answer"] is not None:

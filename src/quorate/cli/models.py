@@ -309,8 +309,7 @@ def _in_use(home: Home, manifest: Manifest) -> tuple[set[str], set[str]]:
     refs: set[str] = set()
     digests: set[str] = set()
     for pool in routing.pools:
-        if pool.graph is not None:
-            digests.add(pool.graph.digest)
+        digests.update(graph.digest for graph in pool.graphs)
         for member in pool.members:
             refs.add(f"{member.name}:{member.version}")
             digests.update(member.files.values(), () if member.sample is None else (member.sample,))

@@ -50,6 +50,9 @@ def command(
         str | None, typer.Option(help="Strategy or member to answer, where callers may choose.")
     ] = None,
     max_ms: Annotated[float | None, typer.Option(min=0, help="Milliseconds an answer may take.")] = None,
+    min_confidence: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Confidence below which there is to be no answer.")
+    ] = None,
     context: Annotated[
         list[str] | None, typer.Option(help="Recorded with the decision: key=value; repeatable.")
     ] = None,
@@ -59,7 +62,12 @@ def command(
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds a try may take.")] = 10.0,
 ) -> None:
     """Ask an endpoint about pictures, folders of pictures, or rows of tables. Exits with 1 if an item failed."""
-    asked = {"strategy": strategy, "max_ms": max_ms, "context": dict(map(_pair, context or [])) or None}
+    asked = {
+        "strategy": strategy,
+        "max_ms": max_ms,
+        "min_confidence": min_confidence,
+        "context": dict(map(_pair, context or [])) or None,
+    }
     if output is not None and any(output.exists() and Path(p).exists() and output.samefile(p) for p in paths):
         raise ConfigError(f"{output} is one of the inputs and would be overwritten.", path="--output")
     with Client(url, key, timeout=timeout, deadline=3 * timeout) as client:

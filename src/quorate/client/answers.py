@@ -19,7 +19,8 @@ class Prediction:
     """The answer for one row; what does not apply is None.
 
     Classification has ``label``, and unless the endpoint is blind ``confidence`` and ``probabilities`` (label to 0..1);
-    regression has ``value``, or ``values`` (name to number) where there are several targets.
+    regression has ``value``, or ``values`` (name to number) where there are several targets. ``abstained`` rows have no
+    label but a ``reason``. ``members`` are those that answered the row, where the request or the strategy chose them.
     """
 
     label: str | None = None
@@ -27,6 +28,9 @@ class Prediction:
     probabilities: Mapping[str, float] | None = None
     value: float | None = None
     values: Mapping[str, float] | None = None
+    abstained: bool | None = None
+    reason: str | None = None
+    members: tuple[str, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -61,12 +61,13 @@ class AsyncClient:
         rows: Rows | None = None,
         strategy: str | None = None,
         max_ms: float | None = None,
+        min_confidence: float | None = None,
         context: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         traceparent: str | None = None,
     ) -> Answer:
         """See :meth:`quorate.client.sync.Client.predict`; files are read and pixels encoded in a thread."""
-        options = Options(strategy, max_ms, context, idempotency_key, traceparent)
+        options = Options(strategy, max_ms, context, idempotency_key, traceparent, min_confidence)
         request = await _request(endpoint, options, {"image": image, "images": images, "rows": rows})
         reply = await self._exchange(request)
         return answers.answer(reply.body, reply.headers)
@@ -80,6 +81,7 @@ class AsyncClient:
         concurrency: int = 8,
         strategy: str | None = None,
         max_ms: float | None = None,
+        min_confidence: float | None = None,
         context: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[Item]:
         """See :meth:`quorate.client.sync.Client.predict_many`; ``async for`` over it.
@@ -88,7 +90,7 @@ class AsyncClient:
         """
         check_concurrency(concurrency)
         jobs = requests.many(images, batches)
-        options = Options(strategy, max_ms, context)
+        options = Options(strategy, max_ms, context, min_confidence=min_confidence)
         return ordered_async(lambda job: self._item(endpoint, options, *job), jobs, concurrency)
 
     async def _item(self, endpoint: str, options: Options, index: int, source: Any, asked: Mapping[str, Any]) -> Item:
@@ -107,11 +109,12 @@ class AsyncClient:
         concurrency: int = 4,
         strategy: str | None = None,
         max_ms: float | None = None,
+        min_confidence: float | None = None,
         context: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[BatchRow]:
         """See :meth:`quorate.client.sync.Client.batch`; ``async for`` over it."""
         check_concurrency(concurrency)
-        options = Options(strategy, max_ms, context)
+        options = Options(strategy, max_ms, context, min_confidence=min_confidence)
         parts = batches.parts(rows, images, context)
         async with aclosing(
             ordered_async(lambda part: self._part(endpoint, options, part), parts, concurrency)

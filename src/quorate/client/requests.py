@@ -39,10 +39,11 @@ class Options:
     context: Mapping[str, Any] | None = None
     idempotency_key: str | None = None
     traceparent: str | None = None
+    min_confidence: float | None = None
 
     def asked(self) -> dict[str, Any]:
         """The ``options`` of a request."""
-        given = {"strategy": self.strategy, "max_ms": self.max_ms}
+        given = {"strategy": self.strategy, "max_ms": self.max_ms, "min_confidence": self.min_confidence}
         return {name: value for name, value in given.items() if value is not None}
 
     def headers(self, content_type: str) -> dict[str, str]:

@@ -65,6 +65,7 @@ class Client:
         rows: Rows | None = None,
         strategy: str | None = None,
         max_ms: float | None = None,
+        min_confidence: float | None = None,
         context: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         traceparent: str | None = None,
@@ -74,9 +75,10 @@ class Client:
         An image is a path, the bytes of an encoded file, pixels (``[h, w]`` or ``[h, w, 3 or 4]``, 0 to 255), or a PIL
         image. ``rows`` is a list of lists or of objects by column name, an array ``[n, k]``, or a data frame.
         ``strategy`` and ``max_ms`` (milliseconds) are asked of this request; ``context`` is recorded with the decision.
+        A row that no member is sure enough of, ``min_confidence`` (0 to 1), is ``abstained``.
         The ``idempotency_key`` makes retries one decision, and is new for each call unless given.
         """
-        options = Options(strategy, max_ms, context, idempotency_key, traceparent)
+        options = Options(strategy, max_ms, context, idempotency_key, traceparent, min_confidence)
         request = requests.predict(endpoint, options, image=image, images=images, rows=rows)
         reply = self._exchange(request)
         return answers.answer(reply.body, reply.headers)
@@ -90,6 +92,7 @@ class Client:
         concurrency: int = 8,
         strategy: str | None = None,
         max_ms: float | None = None,
+        min_confidence: float | None = None,
         context: Mapping[str, Any] | None = None,
     ) -> Iterator[Item]:
         """Ask about many ``images``, or ``batches`` of rows, each a request of its own, ``concurrency`` at a time.
@@ -99,7 +102,7 @@ class Client:
         """
         check_concurrency(concurrency)
         jobs = requests.many(images, batches)
-        options = Options(strategy, max_ms, context)
+        options = Options(strategy, max_ms, context, min_confidence=min_confidence)
         return ordered(lambda job: self._item(endpoint, options, *job), jobs, concurrency)
 
     def _item(self, endpoint: str, options: Options, index: int, source: Any, asked: Mapping[str, Any]) -> Item:
@@ -118,6 +121,7 @@ class Client:
         concurrency: int = 4,
         strategy: str | None = None,
         max_ms: float | None = None,
+        min_confidence: float | None = None,
         context: Mapping[str, Any] | None = None,
     ) -> Iterator[BatchRow]:
         """Score any number of ``rows``, or ``images``, in constant memory; their results come in order.
@@ -127,7 +131,7 @@ class Client:
         of them (an unknown endpoint, no server) is raised. ``max_ms`` is for each group of rows that the server forms.
         """
         check_concurrency(concurrency)
-        options = Options(strategy, max_ms, context)
+        options = Options(strategy, max_ms, context, min_confidence=min_confidence)
         parts = batches.parts(rows, images, context)
         for found in ordered(lambda part: self._part(endpoint, options, part), parts, concurrency):
             yield from found

@@ -127,6 +127,9 @@ def schema() -> Any:
             ("error", pa.string()),
             ("error_path", pa.string()),
             ("endpoint", pa.string()),
+            ("abstained", pa.bool_()),
+            ("reason", pa.string()),
+            ("members", pa.list_(pa.string())),
         ]
     )
 

@@ -3,7 +3,8 @@
 One row per record, in the order of the segment. Every field comes back bit for bit. Arrays are lists of numbers with
 their shape beside them: ``outputs`` is ``[output_rows, members, width]`` in row-major order, ``status``
 ``[output_rows, members]``, ``answer`` ``[answer_rows, answer_width]`` (both None where there was no answer),
-``features`` ``[output_rows, feature_width]`` (both None where no combiner looks at any).
+``features`` ``[output_rows, feature_width]`` (both None where no combiner looks at any). ``withheld`` are rows that
+were told no answer, where some were and others not.
 ``context`` and ``facts`` are JSON; where a number of the context is not finite, which JSON cannot say,
 ``context_packed`` has it as MessagePack.
 """
@@ -66,6 +67,7 @@ def _decision_types() -> dict[str, Any]:
         "feature_width": pa.int32(),
         "features": pa.list_(pa.float32()),
         "classes": texts,
+        "withheld": pa.list_(pa.int32()),
     }
 
 
@@ -104,6 +106,7 @@ def decisions_table(rows: Sequence[tuple[int, Decision]], origin: Mapping[str, i
     columns["answer"] = lists([none if d.answer is None else d.answer for d in decisions], np.dtype("<f4"))
     columns["feature_width"] = [None if d.features is None else d.features.shape[1] for d in decisions]
     columns["features"] = lists([none if d.features is None else d.features for d in decisions], np.dtype("<f4"))
+    columns["withheld"] = [d.withheld or None for d in decisions]
     columns["propensities"] = lists([np.array(d.propensities, "<f8") for d in decisions], np.dtype("<f8"))
     return table(_decision_types(), columns, origin)
 
@@ -261,6 +264,7 @@ def _decisions(rows: Any) -> Iterator[tuple[int, Decision]]:
     plain = [(name, columns[name]) for name in _PLAIN]
     members = list(zip(*(columns[name] for name in _MEMBER), strict=True))
     facts = columns.get("facts") or [None] * len(columns["id"])
+    withheld = columns.get("withheld") or [None] * len(columns["id"])
     for i, sequence in enumerate(columns["sequence"]):
         n, m, k = columns["output_rows"][i], columns["members"][i], columns["width"][i]
         shape = (columns["answer_rows"][i], columns["answer_width"][i])
@@ -279,6 +283,7 @@ def _decisions(rows: Any) -> Iterator[tuple[int, Decision]]:
                 classes=tuple(columns["classes"][i]),
                 facts=NOTHING if facts[i] is None else msgspec.json.decode(facts[i]),
                 features=None if widths[i] is None else features[i].reshape(-1, widths[i]),
+                withheld=tuple(withheld[i] or ()),
                 **{name: values[i] for name, values in plain},
             ),
         )

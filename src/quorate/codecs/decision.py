@@ -19,7 +19,10 @@ VERSION = 3
 
 
 class _Wire(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """Versions 1 to 3, field by field: the second has ``facts`` besides, the third ``features``."""
+    """Versions 1 to 3, field by field: the second has ``facts`` besides, the third ``features``.
+
+    ``withheld`` may be missing in any: a release that does not know it takes the whole decision for abstained.
+    """
 
     id: str
     endpoint: str
@@ -50,6 +53,7 @@ class _Wire(msgspec.Struct, array_like=True, frozen=True, gc=False):
     traceparent: str | None
     facts: dict[str, Scalar] = {}
     features: tuple[int, bytes] | None = None
+    withheld: tuple[int, ...] = ()
 
 
 class Packed(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -89,6 +93,7 @@ class Packed(msgspec.Struct, array_like=True, frozen=True, gc=False):
     traceparent: msgspec.Raw
     facts: dict[str, Scalar] = {}
     features: tuple[int, bytes] | None = None
+    withheld: tuple[int, ...] = ()
 
     @property
     def arrived(self) -> float:
@@ -100,10 +105,9 @@ class Packed(msgspec.Struct, array_like=True, frozen=True, gc=False):
         """From arrival to answer."""
         return self.times[2]
 
-    @property
-    def abstained(self) -> bool:
-        """Whether it was answered that there is no answer."""
-        return self.flags[1]
+    def withholds(self, row: int) -> bool:
+        """Whether a row was told no answer."""
+        return self.flags[1] and (not self.withheld or row in self.withheld)
 
     def answered(self) -> FloatArray | None:
         """The answer ``[n, k]``, read-only."""
@@ -205,6 +209,7 @@ def _wire(d: Decision) -> _Wire:
         d.traceparent,
         d.facts if type(d.facts) is dict else dict(d.facts),
         None if features is None else (features.shape[1], features.astype("<f4", copy=False).tobytes()),
+        d.withheld,
     )
 
 
@@ -276,6 +281,7 @@ def _read(data: bytes) -> Decision:
         w.traceparent,
         w.facts or NOTHING,
         None if w.features is None else np.frombuffer(w.features[1], "<f4").reshape(w.rows, w.features[0]),
+        w.withheld,
     )
 
 

@@ -69,13 +69,22 @@ class GraphRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PoolRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A pool; the order of ``members`` is the order of the member axis everywhere."""
+    """A pool; the order of ``members`` is the order of the member axis everywhere.
+
+    ``graph`` fuses as many members as can be; ``stages`` fuse those that a plan asks together and the others not.
+    """
 
     name: str
     task: str
     signature: Signature
     members: tuple[MemberRoute, ...]
     graph: GraphRoute | None = None
+    stages: tuple[GraphRoute, ...] = ()
+
+    @property
+    def graphs(self) -> tuple[GraphRoute, ...]:
+        """All fused graphs."""
+        return self.stages if self.graph is None else (self.graph, *self.stages)
 
 
 class PoolRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,7 +102,10 @@ class PoolRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StrategyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A strategy: ``members`` are names in the pool, ``state`` the digest of its fitted state's file map."""
+    """A strategy: ``members`` are names in the pool, ``state`` the digest of its fitted state's file map.
+
+    ``plan`` is ``all`` where its members are asked at once; of another, ``stages`` are those that it asks together.
+    """
 
     name: str
     kind: str
@@ -104,6 +116,7 @@ class StrategyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     plan_params: dict[str, Any] = {}
     state: dict[str, str] | None = None
     interpretable: bool = False
+    stages: tuple[tuple[str, ...], ...] = ()
 
 
 class RewardRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

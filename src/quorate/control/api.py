@@ -24,6 +24,7 @@ from quorate.control.decisions import describe
 from quorate.control.experiments.desk import ExperimentDesk
 from quorate.control.experiments.hiding import require_shown
 from quorate.control.experiments.routes import experiments_router
+from quorate.control.frontier import frontier_router
 from quorate.control.health import Files, readings
 from quorate.control.jobs.desk import JobDesk
 from quorate.control.jobs.routes import jobs_router
@@ -108,6 +109,7 @@ def create_app(services: Services, access: Access) -> FastAPI:
     app.include_router(jobs_router(desk, lambda: snapshot.read_or_empty(services.home.snapshot).limits.batch_bytes))
     app.include_router(learner_router(services.home, services.database, services.clock, services.warm_starts))
     app.include_router(rules_router(services.home, services.explain))
+    app.include_router(frontier_router(services.home, services.registry, services.database))
     app.include_router(erasing_router(services.home, services.database, services.clock))
     app.include_router(dataset_router(DatasetDesk(services.home, services.database, services.clock)))
     s = services
@@ -210,8 +212,8 @@ def _reading(services: Services) -> APIRouter:
         with database.read() as connection:
             require_shown(connection, found.endpoint, found.revision)
             outcomes = outcomes_of(connection, [id])
-            reasons = why(found, route_of(connection, found))
-        return views.DecisionView.model_validate(describe(found, outcomes, reasons))
+            route = route_of(connection, found)
+        return views.DecisionView.model_validate(describe(found, outcomes, why(found, route), route))
 
     @router.get("/v1/audit", tags=["audit"], responses=openapi.reading("store"))
     def audit(

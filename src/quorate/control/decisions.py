@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 from numpy.typing import NDArray
 
+from quorate.codecs.snapshot import EndpointRoute
 from quorate.core.types import Decision, Status
 from quorate.store.ledger import StoredOutcome
 
 
-def describe(decision: Decision, outcomes: Iterable[StoredOutcome] = (), why: Iterable[str] = ()) -> dict[str, Any]:
+def describe(
+    decision: Decision,
+    outcomes: Iterable[StoredOutcome] = (),
+    why: Iterable[str] = (),
+    endpoint: EndpointRoute | None = None,
+) -> dict[str, Any]:
     """Everything a decision records, what is known about its rows, and why its strategy was chosen, in words.
 
-    NaN becomes None, digests hex.
+    ``endpoint`` is the revision that decided, which knows the stages of its plans. NaN becomes None, digests hex.
     """
     d = decision
     return {
@@ -38,11 +44,13 @@ def describe(decision: Decision, outcomes: Iterable[StoredOutcome] = (), why: It
         "features": None if d.features is None else _numbers(d.features),
         "degraded": d.degraded,
         "abstained": d.abstained,
+        "withheld": [row for row in range(d.rows) if d.withholds(row)],
         "error": d.error,
         "rows": d.rows,
         "output_kind": d.output_kind,
         "classes": list(d.classes),
         "answer": None if d.answer is None else _numbers(d.answer),
+        "stages": list(_stages(d, endpoint)),
         "members": [
             {
                 "name": run.name,
@@ -73,6 +81,15 @@ def describe(decision: Decision, outcomes: Iterable[StoredOutcome] = (), why: It
             for o in outcomes
         ],
     }
+
+
+def _stages(d: Decision, endpoint: EndpointRoute | None) -> Iterator[dict[str, Any]]:
+    """By stage of the plan that answered: its members, and how many rows asked one of them."""
+    strategies = () if endpoint is None else endpoint.strategies
+    places = {run.name: i for i, run in enumerate(d.members)}
+    for stage in next((each.stages for each in strategies if each.name == d.served), ()):
+        columns = [places[name] for name in stage if name in places]
+        yield {"members": list(stage), "rows": int((d.status[:, columns] != Status.SKIPPED).any(axis=1).sum())}
 
 
 def _numbers(array: NDArray[Any]) -> list[list[float | None]]:

@@ -114,6 +114,7 @@ def _others(endpoint: EndpointRoute, pool: PoolRoute, files: Files) -> list[tupl
         for strategy in endpoint.strategies
         if strategy.state is not None
     ]
-    if pool.graph is not None:
-        found.append((f"the fused graph of pool '{pool.name}'", files.state([pool.graph.digest])))
+    if pool.graphs:
+        state = files.state([graph.digest for graph in pool.graphs])
+        found.append((f"the fused graph of pool '{pool.name}'", state))
     return found

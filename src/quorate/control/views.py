@@ -70,6 +70,7 @@ class Strategy(View):
     quorum: int
     params: dict[str, Any]
     plan: str
+    stages: list[list[str]]
 
 
 class Policy(View):
@@ -166,6 +167,13 @@ class MemberRun(View):
     outputs: list[list[float | None]]
 
 
+class StageView(View):
+    """A stage of a plan: the members that it asks, and how many rows of a decision asked one of them."""
+
+    members: list[str]
+    rows: int
+
+
 class OutcomeView(View):
     """A truth or reward that was told for a row; times are Unix seconds."""
 
@@ -203,11 +211,13 @@ class DecisionView(View):
     features: list[list[float | None]] | None
     degraded: bool
     abstained: bool
+    withheld: list[int]
     error: str | None
     rows: int
     output_kind: str
     classes: list[str]
     answer: list[list[float | None]] | None
+    stages: list[StageView]
     members: list[MemberRun]
     input_digest: str
     capture: str | None
@@ -236,7 +246,7 @@ def pool(route: PoolRoute, running: RunningPool) -> Pool:
         task=route.task,
         signature=msgspec.to_builtins(route.signature),
         members=members,
-        fused=sorted(route.graph.outputs) if route.graph else [],
+        fused=sorted({name for graph in route.graphs for name in graph.outputs}),
         threads_from=running.threads_from,
         lanes_from=running.lanes_from,
         workers=[_in_worker(worker) for worker in running.workers],
@@ -257,7 +267,15 @@ def _in_worker(found: pools.PoolInWorker) -> PoolInWorker:
 def endpoint(route: EndpointRoute) -> Endpoint:
     """An endpoint as it is shown."""
     strategies = [
-        Strategy(name=s.name, kind=s.kind, members=list(s.members), quorum=s.quorum, params=s.params, plan=s.plan)
+        Strategy(
+            name=s.name,
+            kind=s.kind,
+            members=list(s.members),
+            quorum=s.quorum,
+            params=s.params,
+            plan=s.plan,
+            stages=[list(stage) for stage in s.stages],
+        )
         for s in route.strategies
     ]
     policy = Policy(

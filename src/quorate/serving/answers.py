@@ -7,8 +7,11 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from quorate.core.types import Decision, FloatArray, Status
+from quorate.serving import abstaining
+from quorate.serving.call import Call
 from quorate.serving.endpoint import LoadedEndpoint
 
 _DIGITS = 7
@@ -20,6 +23,67 @@ def predictions(decision: Decision, *, blind: bool) -> list[dict[str, Any]]:
     """One entry a row. A blind one is the label only: probabilities would tell the strategy by their shape."""
     assert decision.answer is not None  # noqa: S101 - only answered decisions are shown
     return _rows(decision, decision.answer, blind=blind)
+
+
+def shown(endpoint: LoadedEndpoint, decision: Decision, call: Call | None = None) -> list[dict[str, Any]]:
+    """The same as an endpoint answers a call.
+
+    Where it depends on the request or on the row who answers, each has the ``members`` that did; where ``call`` says
+    how sure an answer must be, each says whether it ``abstained``, and why.
+    """
+    rows = predictions(decision, blind=endpoint.blind)
+    return rows if _plain(endpoint, decision, call) else _told(rows, endpoint, decision, call)
+
+
+def tells(endpoint: LoadedEndpoint, call: Call) -> bool:
+    """Whether an answer may say who gave it, row by row, or that there is none."""
+    return not endpoint.blind and not (call.plain and endpoint.all_at_once)
+
+
+def tensors(endpoint: LoadedEndpoint, decision: Decision, call: Call) -> dict[str, NDArray[Any]]:
+    """The same as tensors ``[n]``: ``members`` separated by commas, ``abstained`` (bool) and ``reason``, as bytes."""
+    rows = range(decision.rows)
+    served = endpoint.strategy(decision.served or decision.assigned)
+    sure = call.min_confidence or 0.0
+    why = [abstaining.reason(decision, row, sure).encode() if decision.withholds(row) else b"" for row in rows]
+    return {
+        "members": np.array(
+            [",".join(names).encode() for names in abstaining.members(decision, served.members)], object
+        ),
+        "abstained": np.array([decision.withholds(row) for row in rows], np.bool_),
+        "reason": np.array(why, object),
+    }
+
+
+def _plain(endpoint: LoadedEndpoint, decision: Decision, call: Call | None) -> bool:
+    """Whether its rows tell the answer and nothing else."""
+    if endpoint.blind:
+        return True
+    if call is not None and not call.plain:
+        return False
+    return endpoint.all_at_once or not endpoint.strategy(decision.served or decision.assigned).staged
+
+
+def _told(
+    rows: list[dict[str, Any]], endpoint: LoadedEndpoint, decision: Decision, call: Call | None
+) -> list[dict[str, Any]]:
+    served = endpoint.strategy(decision.served or decision.assigned)
+    for row, names in zip(rows, abstaining.members(decision, served.members), strict=True):
+        row["members"] = names
+    sure = None if call is None else call.min_confidence
+    if sure is None:
+        return rows
+    return [
+        {
+            "abstained": True,
+            "reason": abstaining.reason(decision, i, sure),
+            "confidence": row["confidence"],
+            "members": row["members"],
+        }
+        if decision.withholds(i)
+        else row | {"abstained": False}
+        for i, row in enumerate(rows)
+    ]
 
 
 def _rows(like: Decision, answer: FloatArray, *, blind: bool) -> list[dict[str, Any]]:
@@ -53,22 +117,25 @@ def _scores(classes: tuple[str, ...], row: list[float]) -> dict[str, Any]:
     }
 
 
-def encode(endpoint: LoadedEndpoint, decision: Decision) -> bytes:
+def encode(endpoint: LoadedEndpoint, decision: Decision, call: Call | None = None) -> bytes:
     """The body of a 200 answer."""
-    return _body(endpoint, decision, predictions(decision, blind=endpoint.blind))
+    return _body(endpoint, decision, shown(endpoint, decision, call))
 
 
-def encode_all(endpoint: LoadedEndpoint, decisions: Sequence[Decision]) -> list[bytes]:
-    """The bodies of several, for less than each alone."""
+def encode_all(endpoint: LoadedEndpoint, decisions: Sequence[Decision], calls: Sequence[Call]) -> list[bytes]:
+    """The bodies of several that answer ``calls``, for less than each alone."""
     if len(decisions) == 1:
-        return [encode(endpoint, decisions[0])]
+        return [encode(endpoint, decisions[0], calls[0])]
     rows = _rows(
         decisions[0], np.concatenate([d.answer for d in decisions if d.answer is not None]), blind=endpoint.blind
     )
     bodies, start = [], 0
-    for decision in decisions:
+    for decision, call in zip(decisions, calls, strict=True):
         stop = start + decision.rows
-        bodies.append(_body(endpoint, decision, rows[start:stop]))
+        some = rows[start:stop]
+        if not _plain(endpoint, decision, call):
+            some = _told(some, endpoint, decision, call)
+        bodies.append(_body(endpoint, decision, some))
         start = stop
     return bodies
 

@@ -97,6 +97,12 @@ class Batcher:
         runs = 1 + (waiting - 1) // self._most
         return (runs * cost.fixed_ms + waiting * cost.row_ms) / self._width
 
+    def within_ms(self, rows: int) -> float:
+        """How long so many rows take from now on, of which nineteen in twenty runs are quicker: with what is in line,
+        and a run under way where there is no room beside it."""
+        busy = self.cost.of(1) if self._runs and self._busy() >= self._width else 0.0
+        return self.backlog_ms + busy + self.curve.p95(rows) + self._prepare_ms * rows
+
     def prompt(self, rows: int) -> bool:
         """Whether so many rows run on the event loop."""
         return isinstance(self.unit, InProcessUnit) and self.curve.inline(rows)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from quorate.core.types import FloatArray
-from quorate.serving.endpoint import Choice, LoadedEndpoint, LoadedStrategy
+from quorate.serving.endpoint import Choice, LoadedEndpoint
 from quorate.serving.execution import Execution
+from quorate.serving.strategy import LoadedStrategy
 
 
 def settle(

@@ -17,6 +17,7 @@ class Call:
 
     ``raw`` is the signature's raw input, ``path`` what its rows are called in errors, ``size`` its bytes, ``digest`` of
     the bytes received. ``arrived`` is Unix seconds, ``started`` monotonic seconds: the deadline counts from there.
+    ``max_ms`` bounds the time and the members that are asked within it, ``min_confidence`` what is answered at all.
     ``priority``: bulk work waits where interactive work waits too. ``facts`` are known before the endpoint's policy
     asks for any, such as the front that the request came through; they are recorded.
     """
@@ -30,9 +31,15 @@ class Call:
     path: str = "instances"
     strategy: str | None = None
     max_ms: float | None = None
+    min_confidence: float | None = None
     context: Mapping[str, Scalar] = field(default_factory=dict)
     request_id: str | None = None
     idempotency_key: str | None = None
     traceparent: str | None = None
     priority: Priority = "interactive"
     facts: Mapping[str, Scalar] = field(default_factory=lambda: NOTHING)
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing was asked that changes who answers, or whether anybody does."""
+        return self.max_ms is None and self.min_confidence is None

@@ -15,6 +15,11 @@ INLINE_MS = 1.0
 _KEEP = 0.99  # of the evidence, at each new run: the last hundred runs count
 _MARGINAL = 0.1
 _BENEFIT_OF_DOUBT = 2.0
+_RECENT = 128
+"""Runs that a tail is taken from."""
+_ENOUGH = 20
+FEW_TAIL = 1.5
+"""Until so many runs were seen, a slow one is taken to last half as long again as a usual one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +73,13 @@ class Curve:
     where it was as long as all runs have the same rows.
     """
 
-    __slots__ = ("_inline_ms", "_n", "_t", "_x", "_xt", "_xx", "cost", "largest")
+    __slots__ = ("_inline_ms", "_n", "_ratios", "_seen", "_t", "_tail", "_x", "_xt", "_xx", "cost", "largest")
 
     def __init__(self, cost: Cost) -> None:
         self.cost = cost
+        self._ratios = [0.0] * _RECENT
+        self._seen = 0
+        self._tail = (0, FEW_TAIL)
         self.largest = 16
         """Rows of the largest run seen: nothing is known of much larger ones."""
         # What was measured to be cheap at rest is not taken for slow because the machine is busy for a while.
@@ -88,10 +96,22 @@ class Curve:
         """Whether a batch is cheap enough for the event loop."""
         return self.cost.of(rows) <= self._inline_ms
 
+    def p95(self, rows: int) -> float:
+        """Milliseconds within which nineteen of twenty runs of so many rows ended, of the last hundred or so."""
+        seen, tail = self._tail
+        if seen != self._seen and self._seen >= _ENOUGH:  # worked out where somebody asks, not at every run
+            recent = sorted(self._ratios[: min(self._seen, _RECENT)])
+            tail = recent[ceil(0.95 * len(recent)) - 1]
+            self._tail = (self._seen, tail)
+        return self.cost.of(rows) * tail
+
     def observe(self, rows: int, ms: float) -> None:
         """One run more. A run far off the line (a preempted thread) counts as three times what was expected."""
+        expected = self.cost.of(rows)
+        self._ratios[self._seen % _RECENT] = ms / expected if expected > 0.0 else 1.0
+        self._seen += 1
         if rows <= self.largest:
-            ms = min(ms, 3.0 * self.cost.of(rows) + 0.05)
+            ms = min(ms, 3.0 * expected + 0.05)
         else:
             self.largest = rows
         self._n = _KEEP * self._n + 1.0

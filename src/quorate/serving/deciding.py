@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from quorate.core.types import Decision, FloatArray, MemberRun, Source, StatusArray
 from quorate.errors import NoQuorum
 from quorate.serving.call import Call
-from quorate.serving.endpoint import Choice, LoadedEndpoint, LoadedStrategy
+from quorate.serving.endpoint import Choice, LoadedEndpoint
+from quorate.serving.strategy import LoadedStrategy
 
 
 def decision(
@@ -26,10 +27,12 @@ def decision(
     status: StatusArray,
     source: Source | None = None,
     features: FloatArray | None = None,
+    withheld: Sequence[int] = (),
 ) -> Decision:
     """The decision of an answer ``[n, k]``, or of none, by strategy ``served``.
 
-    ``started`` is when the first member began and ``now`` when the answer was there (monotonic seconds).
+    ``withheld`` are the rows that are told none. ``started`` is when the first member began and ``now`` when the answer
+    was there (monotonic seconds).
     """
     output = endpoint.pool.route.signature.output
     return Decision(  # by position: it is done for every request
@@ -57,9 +60,11 @@ def decision(
         output.classes or output.names,
         choice.unit,
         None if answer is not None else NoQuorum.code,
+        bool(withheld),
         request_id=call.request_id,
         idempotency_key=call.idempotency_key,
         traceparent=call.traceparent,
         facts=choice.facts if not call.facts else {**call.facts, **choice.facts},
         features=features,
+        withheld=tuple(withheld) if 0 < len(withheld) < call.rows else (),
     )

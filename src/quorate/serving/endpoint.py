@@ -3,160 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
-
-import numpy as np
 
 from quorate import plugins
 from quorate.codecs import learned
 from quorate.codecs.learned import Learned
 from quorate.codecs.snapshot import EndpointRoute, StrategyRoute
-from quorate.core.combine.base import Combiner
-from quorate.core.plan.all_at_once import AllAtOnce
-from quorate.core.plan.base import Plan
 from quorate.core.record import Recorder
 from quorate.core.select.assign import draw, unit_uniform
 from quorate.core.select.base import Policy
 from quorate.core.select.rules import Rules
-from quorate.core.types import NOTHING, FloatArray, Scalar, Source, State, StatusArray
+from quorate.core.types import NOTHING, Scalar, Source, State
 from quorate.errors import Forbidden, InvalidInput, NotFound
-from quorate.serving.batch import FAILED, OK, Batch, Part
 from quorate.serving.cache import AnswerCache
-from quorate.serving.execution import Execution
 from quorate.serving.facts import Gatherer, Surroundings
 from quorate.serving.pool import LoadedPool
+from quorate.serving.strategy import LoadedStrategy
 from quorate.serving.treatment import Treatment
-
-
-class LoadedStrategy:
-    """A plan and a combiner over some columns of a pool's member axis.
-
-    One whose fitted state was lost has no answer, so that the fallback takes its place.
-    """
-
-    __slots__ = (
-        "_all_ok",
-        "_at_once",
-        "_clock",
-        "_lost",
-        "_on_combine",
-        "_pool",
-        "_whole",
-        "_width",
-        "columns",
-        "combiner",
-        "learner_key",
-        "looks",
-        "members",
-        "name",
-        "plan",
-        "positions",
-        "quorum",
-        "simple",
-        "state",
-    )
-
-    def __init__(
-        self,
-        route: StrategyRoute,
-        pool: LoadedPool,
-        state: State | None,
-        on_combine: Callable[[float], None] = lambda _ms: None,
-    ) -> None:
-        order = [member.name for member in pool.members]
-        self.name = route.name
-        self.members = route.members
-        self.positions = tuple(order.index(name) for name in route.members)
-        whole = self.positions == tuple(range(len(order)))
-        self.columns: slice | list[int] = slice(None) if whole else list(self.positions)
-        self.combiner: Combiner = plugins.build("combiners", route.kind, route.params)
-        self.plan: Plan = plugins.build("plans", route.plan, route.plan_params)
-        self._clock = pool.clock
-        self._on_combine = on_combine
-        self._width = pool.route.signature.output.width
-        self._all_ok = np.zeros((1, len(route.members)), np.int8)
-        self._at_once = isinstance(self.plan, AllAtOnce)
-        self._whole = whole
-        self.quorum = route.quorum
-        self.state = state
-        self._lost = route.state is not None and state is None
-        self.looks = not self._lost and self.combiner.feature_width(state) > 0
-        """Whether its combiner looks at features."""
-        self._pool = pool
-        self.simple = self._at_once and not self._lost
-        """Whether it answers whenever all its members do, which are asked all at once."""
-        self.learner_key = learned.combiner_key(route, pool.route) if self.combiner.learns else ""
-
-    def knowing(self, state: State) -> LoadedStrategy:
-        """The same with what its combiner has learned. Requests under way keep the one they chose, so that what is
-        recorded as their state is the one that answered."""
-        width = self._width
-        self.combiner.combine(np.full((1, len(self.members), width), 1.0 / width, np.float32), self._all_ok, state)
-        known = copy(self)
-        known.state = state
-        return known
-
-    @property
-    def looks_at(self) -> int | None:
-        """The pipeline of the pool whose tensors are the features that its combiner looks at: its first member's."""
-        return self._pool.members[self.positions[0]].unit.feed if self.looks else None
-
-    def next(self, execution: Execution, budget_ms: float) -> list[int]:
-        """Positions in the pool that the plan wants run now; empty means it is done."""
-        if self._at_once:
-            return execution.not_over(self.positions)
-        if execution.over(self.positions):
-            return []
-        columns = self.columns
-        chosen = self.plan.next(execution.values[:, columns], execution.status[:, columns], budget_ms)
-        return [self.positions[i] for i in chosen]
-
-    def answer(self, execution: Execution) -> FloatArray | None:
-        """The combined answer ``[n, k]``, or None where a row has fewer than ``quorum`` good members."""
-        if self._lost:
-            return None
-        if execution.part is not None:
-            return self.of(execution.part)
-        status = execution.status
-        if not execution.flawless(self.positions):
-            good = (status[:, self.columns] == OK).sum(axis=1)
-            if int(good.min()) < self.quorum:
-                return None
-        looks_at = self.looks_at
-        return self._combine(execution.values, status, None if looks_at is None else execution.features(looks_at))
-
-    def of(self, part: Part) -> FloatArray:
-        """The combined answer ``[n, k]`` to a part of a batch of all the pool's members, each of which answered it."""
-        batch, start, stop = part
-        if not batch.flawless:  # of other requests' rows too little may be left to combine
-            return self._combine(part.values, part.status, self._features(part))
-        answer: FloatArray = batch.once(self, lambda: self._combine(batch.values, batch.status, self._features(batch)))
-        return answer[start:stop]
-
-    def _features(self, of: Part | Batch) -> FloatArray | None:
-        looks_at = self.looks_at
-        return None if looks_at is None else of.features(looks_at)
-
-    def _combine(self, values: FloatArray, status: StatusArray, features: FloatArray | None) -> FloatArray:
-        """Rows of any number of requests at once: combiners work row by row."""
-        if not self._whole:
-            values, status = values[:, self.columns], status[:, self.columns]
-        started = self._clock.monotonic()
-        answer = self.combiner.combine(values, status, self.state, features)
-        self._on_combine((self._clock.monotonic() - started) * 1000)
-        return answer
-
-    def hopeless(self, execution: Execution) -> bool:
-        """Whether it cannot answer, whatever the running members do: too many others have failed."""
-        failed = (execution.status[:, self.columns] == FAILED).sum(axis=1)
-        return self._lost or len(self.positions) - int(failed.max()) < self.quorum
-
-    def missing(self, execution: Execution) -> tuple[str, ...]:
-        """Members that failed for at least one row."""
-        if execution.flawless(self.positions):
-            return ()
-        failed = (execution.status[:, self.columns] == FAILED).any(axis=0)
-        return tuple(name for name, lost in zip(self.members, failed, strict=True) if lost)
 
 
 class Choice:
@@ -221,11 +83,16 @@ class LoadedEndpoint:
         if route.cache is not None:
             kept = route.cache
             self.cache = AnswerCache(entries=kept.entries, max_bytes=kept.bytes, seconds=kept.seconds, clock=pool.clock)
-        self.simple = self.cache is None and not self.blind
-        """Whether nothing but a strategy is asked for its answers."""
+        self.all_at_once = not any(strategy.staged for strategy in self.strategies.values())
+        """Whether each of its strategies asks all its members at once."""
+        some_simple = any(strategy.simple for strategy in self.strategies.values())
+        self.simple = self.cache is None and not self.blind and some_simple
+        """Whether nothing but a strategy is asked for its answers, and one of these may be asked all at once."""
         self.fallback = tuple(self.strategies[name] for name in route.fallback)
         self.falls_back = bool(self.fallback) and route.on_member_failure == "fallback"
         self.everyone = tuple(range(len(pool.members)))
+        self.first = self._first()
+        """The members that every request of it may have to wait for."""
         self.recorder = Recorder(
             route.record.sample, route.record.omit, route.record.redact, sticky=self.sticky, secret=secret
         )
@@ -253,6 +120,12 @@ class LoadedEndpoint:
         self._salt = f"{secret} {route.name}" if self.blind else route.name
         if route.policy.salt:
             self._salt += f" {route.policy.salt}"
+
+    def _first(self) -> tuple[int, ...]:
+        strategies = self.strategies.values()
+        if self.blind or not all(strategy.staged for strategy in strategies):
+            return self.everyone
+        return tuple(sorted({s.positions[j] for s in strategies for j in s.stages[0]}))
 
     @property
     def looks_at(self) -> int | None:

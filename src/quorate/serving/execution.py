@@ -10,39 +10,47 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quorate.clock import Clock
-from quorate.core.types import FloatArray, MemberRun, Status, StatusArray
+from quorate.core.types import BoolArray, FloatArray, MemberRun, Status, StatusArray
 from quorate.errors import CircuitOpen, MemberCrashed, MemberError, MemberTimeout, SignatureViolation
 from quorate.preprocess.features import features_of
 from quorate.serving.batch import FAILED, Batch, Part
 from quorate.serving.breaker import Circuit
-from quorate.serving.feed import Feed
+from quorate.serving.feed import Feed, prepare_all
 from quorate.serving.pool import LoadedPool
 from quorate.serving.units import GraphUnit, HostUnit, InProcessUnit, Unit
 from quorate.serving.work import Awaited, NotRun
 
 SKIPPED = int(Status.SKIPPED)
+Rows = NDArray[np.intp]
 
 
 class Execution:
     """What is known so far of one request: ``values`` ``[n, m, k]`` and ``status`` ``[n, m]`` over the whole pool.
 
     Both may be shared with other requests of the same batch: nobody writes to them but this class, on its own copy.
+    A member may be asked for some of the rows only (:meth:`ask`); for the others it stays ``SKIPPED``.
     """
 
     __slots__ = (
+        "_asked",
         "_clock",
         "_fault_after",
         "_feed",
         "_own",
         "_owner",
+        "_partial",
         "_pending",
         "_pool",
         "_status",
         "_until",
         "_values",
+        "asked",
         "bulk",
+        "cut",
+        "dropped",
         "fed",
         "first_start",
         "latency",
@@ -82,6 +90,16 @@ class Execution:
         self._owner = owner
         self.bulk = bulk
         self._pending: dict[Unit, Awaited] = {}
+        self._asked: dict[Unit, Rows] = {}
+        """Of those that were given some rows only: which."""
+        self._partial: set[int] = set()
+        """Members that were asked for some rows, and not for all."""
+        self.dropped: set[int] = set()
+        """Members that failed as a whole: nobody asks them again."""
+        self.asked: dict[str, BoolArray] | None = None
+        """By strategy whose plan chooses: what it asked, bool ``[n, m]`` over its own members."""
+        self.cut = False
+        """Whether somebody was left out for want of time whom a plan would have asked."""
 
     @property
     def values(self) -> FloatArray:
@@ -116,37 +134,73 @@ class Execution:
 
     def start(self, wanted: Sequence[int]) -> None:
         """Start members (positions in the pool) that have not run."""
+        if self._partial:  # for some of them a few rows are left
+            mask = np.zeros(self.status.shape, np.bool_)
+            mask[:, list(wanted)] = True
+            self.ask(mask)
+            return
         self._launch(self._pool.units_for(self._not_run(wanted)))
+
+    def ask(self, wanted: BoolArray) -> None:
+        """Start members for rows: ``wanted`` bool ``[n, m]`` over the pool, of which what is known is not run again.
+
+        Nobody else runs with them: they have units of their own, or a graph of just those.
+        """
+        fresh = wanted & (self.status == SKIPPED)
+        groups: dict[bytes, list[int]] = {}
+        for position in np.flatnonzero(fresh.any(axis=0)).tolist():
+            groups.setdefault(fresh[:, position].tobytes(), []).append(position)
+        for members in groups.values():
+            some = fresh[:, members[0]]
+            rows = None if some.all() else np.flatnonzero(some)
+            self._launch(self._pool.apart(self._startable(members, rows)), rows)
 
     def start_apart(self, wanted: Sequence[int]) -> None:
         """Start members by their own units, outside any fused graph."""
         self._launch([self._pool.members[position].unit for position in self._not_run(wanted)])
 
-    def _launch(self, units: Sequence[Unit]) -> None:
+    def _launch(self, units: Sequence[Unit], rows: Rows | None = None) -> None:
         for unit in units:
             if isinstance(unit, InProcessUnit | HostUnit):
-                assert self._feed is not None  # noqa: S101 - nothing is started without input
                 self._pending[unit] = self._pool.batcher(unit).submit(
-                    self._feed,
+                    self._part(rows),
                     until=self._until,
                     fault_after=self._fault_after,
                     owner=self._owner,
                     bulk=self.bulk,
                 )
+                if rows is not None:
+                    self._asked[unit] = rows
+                    self._partial.update(unit.members)
             else:  # absent: a circuit that is closed without a load behind it
-                self._drop(unit.members[0], CircuitOpen.code, fault=False)
+                self._drop(unit.members[0], CircuitOpen.code, fault=False, rows=rows)
+
+    def _part(self, rows: Rows | None) -> Feed:
+        feed = self._feed
+        assert feed is not None  # noqa: S101 - nothing is started without input
+        if rows is None:
+            return feed
+        if feed.tensors is None:  # rows have their numbers in its errors, so it is prepared as a whole
+            prepare_all([feed], self._pool.prepare)
+        if feed.refused is not None:
+            raise feed.refused
+        return feed.part(rows)
 
     def _not_run(self, wanted: Sequence[int]) -> list[int]:
+        return self._startable(self.not_over(wanted), None)
+
+    def _startable(self, wanted: Sequence[int], rows: Rows | None) -> list[int]:
+        """Those that are not under way; members whose circuit is open are dropped for those rows."""
         fresh = []
         started = {member for unit in self._pending for member in unit.members} if self._pending else ()
         members = self._pool.members
-        for member in self.not_over(wanted):
+        for member in wanted:
             if member in started:
                 continue
             if members[member].breaker.state is Circuit.CLOSED:
                 fresh.append(member)
             else:
-                self._drop(member, CircuitOpen.code, fault=False)
+                self._drop(member, CircuitOpen.code, fault=False, rows=rows)
         return fresh
 
     async def wait(self, until: float, members: Sequence[int], enough: Callable[[], bool] | None = None) -> None:
@@ -221,13 +275,14 @@ class Execution:
         if self.first_start is None or batch.started < self.first_start:
             self.first_start = batch.started
         if isinstance(unit, GraphUnit):
-            self._pool.graph_breaker.success()
-        if batch.flawless and unit.members == self._pool.everyone and self._untouched():
+            self._pool.breaker_of(unit).success()
+        rows = self._asked.pop(unit, None)
+        if rows is None and batch.flawless and unit.members == self._pool.everyone and self._untouched():
             self.part = part
             self._values, self._status = part.values, part.status
             self.latency = batch.once("latency", lambda: self._all_well(batch))
             return
-        self._copy(unit, part, batch)
+        self._copy(unit, part, batch, rows)
 
     def _all_well(self, batch: Batch) -> list[float | None]:
         for member in self._pool.members:
@@ -237,16 +292,20 @@ class Execution:
     def _untouched(self) -> bool:
         return self._values is None and not any(self.reasons)
 
-    def _copy(self, unit: Unit, part: Part, batch: Batch) -> None:
+    def _copy(self, unit: Unit, part: Part, batch: Batch, rows: Rows | None) -> None:
         """Mark what came: a row that breaks the signature's promise is lost, its neighbours are not."""
         values, status = self._owned()
         part_values, part_status = part.values, part.status
+        where = slice(None) if rows is None else rows
         for column, position in enumerate(unit.members):
-            if self.reasons[position] is not None:  # its circuit is open; the graph ran it all the same
+            if position in self.dropped:  # its circuit is open; the graph ran it all the same
                 continue
-            self.latency[position] = batch.elapsed
-            values[:, position] = part_values[:, column]
-            status[:, position] = part_status[:, column]
+            before = self.latency[position]
+            self.latency[position] = batch.elapsed if before is None else before + batch.elapsed
+            values[where, position] = part_values[:, column]
+            status[where, position] = part_status[:, column]
+            if position in self._partial and not (status[:, position] == SKIPPED).any():
+                self._partial.discard(position)
             if batch.flawless or not part_status[:, column].any():
                 self._pool.members[position].breaker.success()
             else:
@@ -259,23 +318,29 @@ class Execution:
             self.first_start = started
         elapsed = (self._clock.monotonic() - started) * 1000
         fault = fault and not isinstance(error, NotRun)
+        rows = self._asked.pop(unit, None)
         if isinstance(unit, GraphUnit) and fault:
-            self._pool.graph_fault()
+            self._pool.graph_fault(unit)
             if not isinstance(error, MemberTimeout):
                 # The graph failed as a whole: its members may well be fine one by one.
-                self.start_apart(unit.members)
+                members = self._startable([m for m in unit.members if m not in self.dropped], rows)
+                self._launch([self._pool.members[member].unit for member in members], rows)
                 return
             fault = False  # which member was too slow shows when they run apart
         code = error.code if isinstance(error, MemberError) else MemberCrashed.code
         for position in unit.members:
-            if self.reasons[position] is None:
+            if position not in self.dropped:
                 self.latency[position] = elapsed
-                self._drop(position, code, fault=fault)
+                self._drop(position, code, fault=fault, rows=rows)
 
-    def _drop(self, position: int, code: str, *, fault: bool = True) -> None:
+    def _drop(self, position: int, code: str, *, fault: bool = True, rows: Rows | None = None) -> None:
+        """It failed for those rows (all by default) for which nothing had come of it."""
         _, status = self._owned()
-        status[:, position] = FAILED
+        where = slice(None) if rows is None else rows
+        known = status[where, position]
+        status[where, position] = np.where(known == SKIPPED, FAILED, known)
         self.reasons[position] = code
+        self.dropped.add(position)
         if fault:
             self._pool.fault(position, code)
 
@@ -292,18 +357,19 @@ class Execution:
         if self.part is not None:
             return []
         latency, reasons = self.latency, self.reasons
+        if self._partial:
+            left = self._partial - self.dropped
+            return [m for m in members if m in left or (latency[m] is None and reasons[m] is None)]
         return [m for m in members if latency[m] is None and reasons[m] is None]
-
-    def over(self, members: Sequence[int]) -> bool:
-        """Whether all of these have run or were dropped."""
-        return not self.not_over(members)
 
     def flawless(self, members: Sequence[int]) -> bool:
         """Whether all of these have answered every row as they should."""
         if self.part is not None:
             return True
         latency, reasons = self.latency, self.reasons
-        return all(latency[m] is not None and reasons[m] is None for m in members)
+        return all(latency[m] is not None and reasons[m] is None for m in members) and (
+            self._partial.isdisjoint(members)
+        )
 
     def runs(self) -> tuple[MemberRun, ...]:
         """The record of every member of the pool; one that failed for a row counts as failed."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quorate.core.types import Tensors
 
@@ -26,6 +27,12 @@ class Feed:
         self.path = path
         self.tensors = tensors
         self.refused: Exception | None = None
+
+    def part(self, rows: NDArray[np.intp]) -> Feed:
+        """Some of its rows, prepared as it is itself: what a member is fed that only those ask."""
+        assert self.tensors is not None  # noqa: S101 - it is prepared before rows of it are asked for
+        some = tuple({name: array[rows] for name, array in tensors.items()} for tensors in self.tensors)
+        return Feed(self.raw, len(rows), self.path, some)
 
 
 def prepare_all(feeds: Sequence[Feed], prepare: Prepare) -> None:

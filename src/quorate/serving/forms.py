@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -11,17 +12,17 @@ from python_multipart.exceptions import MultipartParseError
 
 from quorate.codecs.snapshot import Limits
 from quorate.errors import InvalidInput, MalformedRequest, TooLarge
-from quorate.serving.inputs import Context, MaxMs, Options, check_context, check_rows
+from quorate.serving.inputs import Confidence, Context, MaxMs, Options, check_context, check_rows
 from quorate.web import json
 
-_OPTIONS = {"strategy", "max_ms"}
+_OPTIONS = ("strategy", "max_ms", "min_confidence")
 _MAX_PARTS = 10_000
 _context_decoder = msgspec.json.Decoder(Context)
 _options_decoder = msgspec.json.Decoder(Options)
 
 
 def query_options(query: bytes) -> tuple[Options, dict[str, Any]]:
-    """``strategy``, ``max_ms`` and ``context.KEY`` from a query string; anything else is an error."""
+    """``strategy``, ``max_ms``, ``min_confidence`` and ``context.KEY`` from a query string; all else is an error."""
     try:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=256, errors="strict")
     except (UnicodeDecodeError, ValueError):
@@ -34,24 +35,28 @@ def query_options(query: bytes) -> tuple[Options, dict[str, Any]]:
         target, key = (context, name.removeprefix("context.")) if name.startswith("context.") else (given, name)
         if target is given and name not in _OPTIONS:
             raise InvalidInput(
-                f"There is no option '{name[:64]}'; expected strategy, max_ms or context.KEY.",
+                f"There is no option '{name[:64]}'; expected {', '.join(_OPTIONS)} or context.KEY.",
                 path=f"query.{name[:64]}",
             )
         if key in target:
             raise InvalidInput(f"'{name[:64]}' is given twice; send it once.", path=f"query.{name[:64]}")
         target[key] = value
     check_context(context)
-    options = Options(strategy=given.get("strategy"))
-    if "max_ms" not in given:
-        return options, context
-    try:
-        options.max_ms = msgspec.convert(given["max_ms"], MaxMs, strict=False)
-    except msgspec.ValidationError:
-        raise InvalidInput(
-            f"max_ms is a number of milliseconds above 0, an hour at most; got '{given['max_ms'][:32]}'.",
-            path="query.max_ms",
-        ) from None
+    options = Options(
+        given.get("strategy"),
+        _number(given, "max_ms", MaxMs, "a number of milliseconds above 0, an hour at most"),
+        _number(given, "min_confidence", Confidence, "a number from 0 to 1"),
+    )
     return options, context
+
+
+def _number(given: Mapping[str, str], name: str, kind: Any, expected: str) -> Any:
+    if name not in given:
+        return None
+    try:
+        return msgspec.convert(given[name], kind, strict=False)
+    except msgspec.ValidationError:
+        raise InvalidInput(f"{name} is {expected}; got '{given[name][:32]}'.", path=f"query.{name}") from None
 
 
 class _Part:

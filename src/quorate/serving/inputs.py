@@ -24,6 +24,7 @@ _INTEGERS = {"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "ui
 _LISTS = {list}
 
 MaxMs = Annotated[float, msgspec.Meta(gt=0, le=3_600_000)]
+Confidence = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class Options(msgspec.Struct, forbid_unknown_fields=True):
@@ -31,6 +32,7 @@ class Options(msgspec.Struct, forbid_unknown_fields=True):
 
     strategy: str | None = None
     max_ms: MaxMs | None = None
+    min_confidence: Confidence | None = None
 
 
 class Body(msgspec.Struct, forbid_unknown_fields=True):

@@ -233,9 +233,13 @@ class Loader:
         ]
         raw = self._opener.sample(route)
         samples = [pipeline.apply(raw, max_pixels=_NO_PIXEL_LIMIT) for pipeline in pipelines]
-        graph = self._opener.graph(route, feeds, strict=strict, threads=run.threads or 1, run=run)
-        pool = self._made(route, members, pipelines, graph, samples)
-        pool.threads = run.threads or 1
+        threads = run.threads or 1
+        graph = self._opener.graph(route, route.graph, feeds, strict=strict, threads=threads, run=run)
+        stages = [
+            self._opener.graph(route, stage, feeds, strict=strict, threads=threads, run=run) for stage in route.stages
+        ]
+        pool = self._made(route, members, pipelines, graph, samples, [stage for stage in stages if stage is not None])
+        pool.threads = threads
         return pool
 
     def _made(
@@ -245,6 +249,7 @@ class Loader:
         pipelines: Sequence[Pipeline],
         graph: GraphUnit | None,
         samples: Sequence[Tensors],
+        stages: Sequence[GraphUnit] = (),
     ) -> LoadedPool:
         return LoadedPool(
             route,
@@ -258,6 +263,7 @@ class Loader:
             on_graph_fault=self._meters.graph_fault(route.name),
             on_run=self._meters.runs(route.name),
             on_hedge=self._meters.hedged,
+            stages=stages,
         )
 
     async def give_back(self) -> None:

@@ -45,8 +45,7 @@ class Measurer:
         """
         run = told or AS_MEASURED
         units: list[tuple[Unit, Breaker]] = [(member.unit, member.breaker) for member in pool.members]
-        if pool.graph is not None:
-            units.append((pool.graph, pool.graph_breaker))
+        units += [(graph, pool.breaker_of(graph)) for graph in pool.graphs]
         await asyncio.gather(*(self._warm(pool, unit, breaker) for unit, breaker in units))
         for unit, breaker in units:  # one after the other: they are measured, and must not disturb each other
             if breaker.state is Circuit.CLOSED:

@@ -6,11 +6,14 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from quorate.core.types import Decision, MemberRun, Status
+from quorate.core.plan.stages import reached
+from quorate.core.types import BoolArray, Decision, MemberRun, Status
 from quorate.serving.capture import CaptureDesk
+from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.gauges import Gauges
 from quorate.serving.journal import Journal
 from quorate.serving.pool import LoadedPool
+from quorate.serving.strategy import LoadedStrategy
 from quorate.telemetry.counters import Counter, Counters, Histogram
 from quorate.telemetry.metrics import BOUNDS_MS
 
@@ -91,6 +94,9 @@ class Meters:
         # Nothing is added, rather than not counted: a blind answer must not take longer where it is degraded.
         cells[endpoint.degraded] += decision.degraded
         cells[endpoint.fallbacks] += served is not None and served != decision.assigned
+        if decision.abstained:
+            rows = len(decision.withheld) or decision.rows
+            self._counter("quorate_abstained_total", endpoint=decision.endpoint, strategy=served or _NOBODY).add(rows)
 
     def _first(self, endpoint: _Endpoint, decision: Decision) -> None:
         """The first answer of a strategy, and every error."""
@@ -138,6 +144,13 @@ class Meters:
     def dropped(self, endpoint: str) -> None:
         """Count an answer whose decision was not kept."""
         self._counter("quorate_decisions_dropped_total", endpoint=endpoint).add()
+
+    def staged(self, endpoint: LoadedEndpoint, strategy: LoadedStrategy, asked: BoolArray) -> None:
+        """Count the rows that a plan of several stages answered, and by stage those that asked somebody of it."""
+        labels = {"endpoint": endpoint.name, "strategy": strategy.name, "revision": str(endpoint.route.revision)}
+        self._counter("quorate_staged_rows_total", **labels).add(len(asked))
+        for number, count in enumerate(reached(strategy.stages, asked), 1):
+            self._counter("quorate_stages_total", **labels, stage=str(number)).add(count)
 
     def cache(self, endpoint: str, hit: bool) -> None:
         """Count a look-up in the answer cache."""

@@ -18,7 +18,7 @@ from quorate.errors import InvalidInput
 from quorate.serving.inputs import bytes_range, check_context, check_rows, tensor, unbase64
 from quorate.serving.oip_tensors import objects
 
-_KNOWN_PARAMETERS = {"strategy", "max_ms", "timeout", "binary_data_output"}
+_KNOWN_PARAMETERS = {"strategy", "max_ms", "min_confidence", "timeout", "binary_data_output"}
 
 
 class Understood(msgspec.Struct):
@@ -30,6 +30,7 @@ class Understood(msgspec.Struct):
     strategy: str | None
     max_ms: float | None
     context: dict[str, Any]
+    min_confidence: float | None = None
 
 
 def understand(
@@ -60,7 +61,7 @@ def need_inputs(inputs: Sized) -> None:
         raise InvalidInput("The request has no inputs; send one tensor per input of the model.", path="inputs")
 
 
-def _options(parameters: Mapping[str, Any]) -> tuple[str | None, float | None, dict[str, Any]]:
+def _options(parameters: Mapping[str, Any]) -> tuple[str | None, float | None, dict[str, Any], float | None]:
     context = {k.removeprefix("context."): v for k, v in parameters.items() if k.startswith("context.")}
     check_context(context)
     for name in parameters:
@@ -77,7 +78,16 @@ def _options(parameters: Mapping[str, Any]) -> tuple[str | None, float | None, d
     # The protocol's clients send microseconds. The smaller of the two counts.
     given = (_positive(parameters, "max_ms", 1.0), _positive(parameters, "timeout", 0.001))
     max_ms = min((limit for limit in given if limit is not None), default=None)
-    return strategy, max_ms, context
+    return strategy, max_ms, context, _confidence(parameters)
+
+
+def _confidence(parameters: Mapping[str, Any]) -> float | None:
+    value = parameters.get("min_confidence")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise InvalidInput("parameters.min_confidence must be a number from 0 to 1.", path="parameters.min_confidence")
+    return float(value)
 
 
 def _positive(parameters: Mapping[str, Any], name: str, unit: float) -> float | None:

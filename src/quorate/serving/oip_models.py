@@ -5,13 +5,17 @@ Endpoints and models share one namespace. An endpoint's version is its revision.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
 
 from quorate import __version__
 from quorate.core.types import Decision, FloatArray, Scalar
 from quorate.errors import InvalidInput, NotFound
-from quorate.serving import oip_responses
+from quorate.serving import answers, oip_responses
 from quorate.serving.call import Call
 from quorate.serving.endpoint import LoadedEndpoint
 from quorate.serving.fronts import LoadedFront
@@ -28,14 +32,26 @@ _ABSENT = "It is not in memory; its first request loads it."
 SERVER = {"name": "quorate", "version": __version__}
 
 
+NOTHING_TOLD: Mapping[str, NDArray[Any]] = MappingProxyType({})
+
+
 class Answered(NamedTuple):
-    """An answer ``[n, k]``, the name and version that gave it, what is said about it, and its decision if it is one."""
+    """An answer ``[n, k]``, the name and version that gave it, what is said about it, and its decision if it is one.
+
+    ``told`` are output tensors besides: who answered each row, and whether anybody did.
+    """
 
     name: str
     version: str
     output: FloatArray
     parameters: dict[str, Scalar]
     decision: str | None = None
+    told: Mapping[str, NDArray[Any]] = NOTHING_TOLD
+
+
+def tells(found: Target, call: Call) -> bool:
+    """Whether its answer has those tensors."""
+    return isinstance(found, LoadedEndpoint) and answers.tells(found, call)
 
 
 def target(generation: Generation, name: str, version: str | None) -> Target:
@@ -121,8 +137,8 @@ def no_parameters(body: bytes, depth: int) -> None:
         raise InvalidInput("The body is {}: a load or unload has no parameters.", path="parameters")
 
 
-async def answer(plane: Plane, found: Target, call: Call) -> Answered:
-    """Answer a call; a model answers for itself, without a decision."""
+async def answer(plane: Plane, found: Target, call: Call, *, told: bool = False) -> Answered:
+    """Answer a call; a model answers for itself, without a decision. ``told`` says who answers (:func:`tells`)."""
     if isinstance(found, Model):
         output = await plane.run_model(found, call)
         return Answered(found.member.name, str(found.member.version), output, {})
@@ -137,7 +153,8 @@ async def answer(plane: Plane, found: Target, call: Call) -> Answered:
     parameters = _parameters(decision, blind=found.blind)
     if isinstance(found, LoadedFront):
         parameters["endpoint"] = decision.endpoint
-    return Answered(found.name, str(found.route.revision), decision.answer, parameters, decision.id)
+    more = answers.tensors(found, decision, call) if told and isinstance(found, LoadedEndpoint) else NOTHING_TOLD
+    return Answered(found.name, str(found.route.revision), decision.answer, parameters, decision.id, more)
 
 
 def _parameters(decision: Decision, *, blind: bool) -> dict[str, Scalar]:

@@ -47,13 +47,24 @@ def metadata(name: str, versions: Sequence[str], platform: str, signature: Signa
     }
 
 
-def available(output: OutputSpec, *, blind: bool) -> dict[str, tuple[str, list[int]]]:
-    """Output tensors: name to datatype and shape of a row."""
+TOLD: dict[str, tuple[str, list[int]]] = {"members": ("BYTES", []), "abstained": ("BOOL", []), "reason": ("BYTES", [])}
+"""Output tensors of answers that tell who gave them, row by row, or that nobody did."""
+
+
+def available(output: OutputSpec, *, blind: bool, told: bool = False) -> dict[str, tuple[str, list[int]]]:
+    """Output tensors: name to datatype and shape of a row; with ``told`` those of :data:`TOLD` too."""
     if output.kind == "values":
-        return {"value": ("FP32", [output.width])}
-    if blind:
-        return {"label": ("BYTES", [])}
-    return {"probabilities": ("FP32", [output.width]), "label": ("BYTES", []), "confidence": ("FP32", [])}
+        found: dict[str, tuple[str, list[int]]] = {"value": ("FP32", [output.width])}
+    elif blind:
+        found = {"label": ("BYTES", [])}
+    else:
+        found = {"probabilities": ("FP32", [output.width]), "label": ("BYTES", []), "confidence": ("FP32", [])}
+    return found | TOLD if told else found
+
+
+def default(output: OutputSpec, *, blind: bool, sure: bool) -> list[str]:
+    """The outputs where none are asked for by name; where an answer must be ``sure`` enough, whether it was, too."""
+    return list(available(output, blind=blind, told=sure))
 
 
 def encode(
@@ -65,17 +76,19 @@ def encode(
     output: OutputSpec,
     blind: bool,
     parameters: Mapping[str, Any],
+    told: Mapping[str, NDArray[Any]] | None = None,
+    sure: bool = False,
 ) -> tuple[bytes, int | None]:
     """The response body, and the length of its JSON part when binary tensors follow it."""
-    names = available(output, blind=blind)
-    asked = infer.outputs if infer.outputs else [RequestOutput(n) for n in names]
-    default = infer.parameters.get("binary_data_output") is True
+    names = available(output, blind=blind, told=bool(told))
+    asked = infer.outputs if infer.outputs else [RequestOutput(n) for n in default(output, blind=blind, sure=sure)]
+    all_binary = infer.parameters.get("binary_data_output") is True
     outputs = []
     tail: list[bytes] = []
     for index, one in enumerate(asked):
         check_output(one.name, one.parameters, index, names)
-        binary = one.parameters.get("binary_data", default)
-        array = output_tensor(one.name, answer, output)
+        binary = one.parameters.get("binary_data", all_binary)
+        array = output_tensor(one.name, answer, output, told or {})
         entry: dict[str, Any] = {"name": one.name, "datatype": names[one.name][0], "shape": list(array.shape)}
         if binary:
             data = to_bytes(array)
@@ -94,10 +107,11 @@ def encode(
     return (b"".join([head, *tail]), len(head)) if tail else (head, None)
 
 
-def check_outputs(infer: InferRequest, output: OutputSpec, *, blind: bool) -> None:
+def check_outputs(infer: InferRequest, output: OutputSpec, *, blind: bool, told: bool = False) -> None:
     """Refuse unknown outputs before anything runs: no decision is made for an answer that cannot be sent."""
-    blank = np.zeros((1, output.width), np.float32)
-    encode(infer, name="", version="", answer=blank, output=output, blind=blind, parameters={})
+    names = available(output, blind=blind, told=told)
+    for index, one in enumerate(infer.outputs or ()):
+        check_output(one.name, one.parameters, index, names)
 
 
 def check_output(name: str, parameters: Mapping[str, Any], index: int, names: Mapping[str, Any]) -> None:
@@ -116,10 +130,15 @@ def check_output(name: str, parameters: Mapping[str, Any], index: int, names: Ma
         raise InvalidInput("binary_data must be true or false.", path=f"outputs[{index}].parameters.binary_data")
 
 
-def output_tensor(name: str, answer: FloatArray, output: OutputSpec) -> NDArray[Any]:
-    """One output of an answer ``[n, k]``: float32, or objects that are bytes."""
+def output_tensor(name: str, answer: FloatArray, output: OutputSpec, told: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    """One output of an answer ``[n, k]``: float32, or objects that are bytes; a label that is withheld is empty."""
+    if name in told:
+        return told[name]
     if name == "label":
-        return np.array([output.classes[i].encode() for i in answer.argmax(axis=1)], object)
+        labels = np.array([output.classes[i].encode() for i in answer.argmax(axis=1)], object)
+        if "abstained" in told:
+            labels[told["abstained"]] = b""
+        return labels
     if name == "confidence":
         confidence: FloatArray = np.max(answer, axis=1)
         return confidence

@@ -112,7 +112,6 @@ class ProtocolRoutes:
         infer = oip.decode(
             body, request.headers.get(b"inference-header-content-length"), signature, self._plane.generation.limits
         )
-        oip_responses.check_outputs(infer.request, signature.output, blind=blind)
         call = Call(
             raw=infer.raw,
             path=infer.path,
@@ -123,14 +122,19 @@ class ProtocolRoutes:
             started=self._plane.clock.monotonic(),
             strategy=infer.strategy,
             max_ms=infer.max_ms,
+            min_confidence=infer.min_confidence,
             context=infer.context,
             request_id=request.request_id,
             idempotency_key=key,
             traceparent=request.traceparent,
         )
+        told = oip_models.tells(target, call)
+        oip_responses.check_outputs(infer.request, signature.output, blind=blind, told=told)
+        sure = told and call.min_confidence is not None
+        told = sure or any(one.name in oip_responses.TOLD for one in infer.request.outputs or ())
 
         async def answer() -> Reply:
-            answered = await oip_models.answer(self._plane, target, call)
+            answered = await oip_models.answer(self._plane, target, call, told=told)
             request.decision = answered.decision
             body, head = oip_responses.encode(
                 infer.request,
@@ -140,6 +144,8 @@ class ProtocolRoutes:
                 output=signature.output,
                 blind=blind,
                 parameters=answered.parameters,
+                told=answered.told,
+                sure=sure,
             )
             if head is None:
                 return 200, [JSON], body

@@ -77,10 +77,10 @@ def from_bytes(
 
 
 def to_bytes(array: NDArray[Any]) -> bytes:
-    """An output tensor's bytes: float32 ``[n, …]``, or objects that are bytes."""
+    """An output tensor's bytes: float32 ``[n, …]``, bool, or objects that are bytes."""
     if array.dtype == object:
         return b"".join(len(v).to_bytes(4, "little") + v for v in array.tolist())
-    return np.ascontiguousarray(array, "<f4").tobytes()
+    return np.ascontiguousarray(array, None if array.dtype == np.bool_ else "<f4").tobytes()
 
 
 def _unpack(data: bytes, count: int, path: str) -> list[Any]:

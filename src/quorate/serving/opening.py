@@ -11,7 +11,7 @@ import numpy as np
 
 from quorate.clock import Clock
 from quorate.codecs import sample as sample_codec
-from quorate.codecs.snapshot import THREADS, MemberRoute, PoolRoute, PoolRun
+from quorate.codecs.snapshot import THREADS, GraphRoute, MemberRoute, PoolRoute, PoolRun
 from quorate.core.types import Artifact, Signature
 from quorate.errors import QuorateError
 from quorate.registry.blobs import BlobStore
@@ -38,7 +38,7 @@ class Opener:
     def size(self, route: PoolRoute) -> int:
         """Bytes of all files of a pool."""
         files = sum(self._weight(member) for member in route.members)
-        return files + (self._bytes([route.graph.digest]) if route.graph is not None else 0)
+        return files + self._bytes([graph.digest for graph in route.graphs])
 
     def _weight(self, route: MemberRoute) -> int:
         return self._bytes(route.files.values())
@@ -91,26 +91,32 @@ class Opener:
         return unit
 
     def graph(
-        self, route: PoolRoute, feeds: Sequence[int], *, strict: bool, threads: int = 1, run: PoolRun = AS_MEASURED
+        self,
+        route: PoolRoute,
+        fused: GraphRoute | None,
+        feeds: Sequence[int],
+        *,
+        strict: bool,
+        threads: int = 1,
+        run: PoolRun = AS_MEASURED,
     ) -> GraphUnit | None:
-        """The fused graph of a pool that has one; ``feeds`` are the members' pipelines.
+        """A fused graph of a pool, if there is one; ``feeds`` are the members' pipelines.
 
         A run of it has no more rows than any of its members may be given.
         """
-        if route.graph is None:
+        if fused is None:
             return None
-        order = [member.name for member in route.members]
-        names = route.graph.order
-        positions = tuple(order.index(name) for name in names)
+        names = fused.order
+        positions = _positions(route, fused)
         try:
-            folder = self.blobs.checkout({GRAPH_FILE: route.graph.digest})
+            folder = self.blobs.checkout({GRAPH_FILE: fused.digest})
             graph = GraphSession(
                 folder / GRAPH_FILE,
                 names,
-                outputs=None if route.graph.members else route.graph.outputs,
+                outputs=None if fused.members else fused.outputs,
                 name=f"pool {route.name}",
                 threads=threads,
-                alone=route.graph.alone,
+                alone=fused.alone,
             )
         except (QuorateError, OSError) as error:
             if strict:
@@ -126,9 +132,10 @@ class Opener:
         """Opens a unit again with so many threads; None where it says itself how many it has."""
         if isinstance(unit, GraphUnit):
             feeds = [unit.feed] * len(route.members)
+            fused = next(graph for graph in route.graphs if _positions(route, graph) == unit.members)
 
             def open_graph(threads: int) -> InProcessUnit:
-                graph = self.graph(route, feeds, strict=True, threads=threads, run=run)
+                graph = self.graph(route, fused, feeds, strict=True, threads=threads, run=run)
                 assert graph is not None  # noqa: S101 - the unit is one
                 return graph
 
@@ -154,6 +161,11 @@ class Opener:
                 except QuorateError as error:
                     log.error("The held-out rows of member '%s' cannot be read: %s", member.name, error)
         return blank(route.signature)
+
+
+def _positions(route: PoolRoute, graph: GraphRoute) -> tuple[int, ...]:
+    order = [member.name for member in route.members]
+    return tuple(order.index(name) for name in graph.order)
 
 
 def artifact_of(route: MemberRoute, folder: Path, threads: int | None = None) -> Artifact:

@@ -12,6 +12,7 @@ from quorate.codecs import decision as decision_codec
 from quorate.codecs.journal import RecordKind
 from quorate.core.types import Decision, FloatArray, Source
 from quorate.errors import InvalidInput, MemberError, NoQuorum, NotFound, Overloaded
+from quorate.serving import abstaining
 from quorate.serving.cache import Key as CacheKey
 from quorate.serving.call import Call
 from quorate.serving.capture import CaptureDesk
@@ -30,6 +31,7 @@ from quorate.serving.pool import LoadedPool
 from quorate.serving.residency import Residency, unloaded
 from quorate.serving.sight import Seen
 from quorate.serving.strategies import Served, no_quorum, serve
+from quorate.serving.strategy import SKIPPED
 from quorate.serving.units import Unit
 
 HEAVY_BYTES = 64 * 1024
@@ -109,13 +111,13 @@ class Plane:
         """Whether preparing its input holds the event loop up no longer than a hand-off to a thread would."""
         return call.size <= HEAVY_BYTES and call.rows <= HEAVY_ROWS and pool.prepare_ms(call.raw) <= INLINE_MS
 
-    async def _feed(self, pool: LoadedPool, call: Call, deadline: float) -> Feed | None:
+    async def _feed(self, pool: LoadedPool, call: Call, deadline: float, *, whole: bool = True) -> Feed | None:
         """What the pool is fed; prepared already, in a thread, where that would hold the event loop up.
 
-        None if that took until the deadline.
+        None if that took until the deadline. ``whole``: its first run has all members and all rows.
         """
         feed = Feed(call.raw, call.rows, call.path)
-        if self.light(pool, call) or pool.prepares_in_thread(call.rows):
+        if self.light(pool, call) or (whole and pool.prepares_in_thread(call.rows)):
             return feed
         try:
             work = self.lane.submit(lambda: prepare_all([feed], pool.prepare))
@@ -141,6 +143,8 @@ class Plane:
         """
         if endpoint.unloaded:
             raise unloaded("Endpoint", endpoint.name)
+        if call.min_confidence is not None:
+            abstaining.check(endpoint)
         if endpoint.facts is None or call.strategy is not None:
             choice = endpoint.choose(call.strategy, call.context, self.uniform)
             self._admit(endpoint, call)
@@ -159,11 +163,11 @@ class Plane:
             await self._bring(endpoint.pool, call.started + limit, endpoint.name)
         self.enter(endpoint, call)
         try:
-            feed = await self._feed(endpoint.pool, call, call.started + limit)
+            feed = await self._feed(endpoint.pool, call, call.started + limit, whole=not choice.strategy.staged)
             execution = self._execution(endpoint.pool, feed, call, limit, endpoint.deadline / 2, endpoint.name)
             try:
                 if feed is not None:
-                    served = await serve(endpoint, choice, execution, self.clock, call.started, limit)
+                    served = await serve(endpoint, choice, execution, self.clock, call, limit)
                 else:
                     served = Served(None, None, True)
             finally:
@@ -171,10 +175,13 @@ class Plane:
         finally:
             self.leave(endpoint)
         decision = self._decide(endpoint, choice, execution, served, call)
+        if served.strategy is not None and served.strategy.staged:
+            asked = served.strategy.status(execution) != SKIPPED
+            self.meters.staged(endpoint, served.strategy, asked)
         await self._keep(endpoint, call, decision)
         if served.answer is None:
             raise no_quorum(endpoint, choice, execution, limit)
-        if endpoint.cache is not None and not served.degraded:
+        if endpoint.cache is not None and not served.degraded and not execution.cut:
             endpoint.cache.put(_cache_key(choice, call), served.answer)
         return decision
 
@@ -233,7 +240,7 @@ class Plane:
             )
         pool = endpoint.pool
         limit = endpoint.queue_ms / 2 if bulk else endpoint.queue_ms
-        wait = self._wait_ms(pool, pool.units_for(pool.everyone), limit, endpoint.deadline * 1000)
+        wait = self._wait_ms(pool, pool.units_for(endpoint.first), limit, endpoint.deadline * 1000)
         return None if wait is None else ("queue", _too_long(endpoint.name, wait, limit))
 
     def _wait_ms(self, pool: LoadedPool, units: Sequence[Unit], limit: float, deadline: float) -> float | None:
@@ -280,6 +287,10 @@ class Plane:
         """One member's own answer ``[n, k]``: no policy, no decision record; :class:`NoQuorum` when it has none."""
         if call.strategy is not None:
             raise InvalidInput("A model has no strategies; leave the parameter out.", path="parameters.strategy")
+        if call.min_confidence is not None:
+            raise InvalidInput(
+                "A model answers whatever its confidence; ask an endpoint.", path="parameters.min_confidence"
+            )
         limit = MODEL_DEADLINE if call.max_ms is None else min(MODEL_DEADLINE, call.max_ms / 1000)
         only = (model.position,)
         wait = self._wait_ms(model.pool, [model.member.unit], limit * 500, limit * 1000)
@@ -330,6 +341,7 @@ class Plane:
             status=execution.status,
             source=source,
             features=None if endpoint.looks_at is None else execution.features(endpoint.looks_at),
+            withheld=abstaining.withheld(served.answer, call.min_confidence),
         )
 
     def recorded(self, endpoint: LoadedEndpoint, call: Call, decision: Decision) -> bytes:
@@ -378,4 +390,6 @@ def _too_long(name: str, backlog: float, limit: float) -> Overloaded:
 def _cache_key(choice: Choice, call: Call) -> CacheKey:
     strategy = choice.strategy
     known = f"{strategy.name} {choice.state_version}" if strategy.combiner.learns else strategy.name
+    if strategy.staged and call.min_confidence is not None:  # more members may answer then
+        known += f" {call.min_confidence}"
     return known, call.path, call.digest

@@ -5,9 +5,10 @@ whole pool runs on the event loop are put in line here without any: when their b
 and handed to the journal as one, and each request is told its decision when all are written.
 
 Whatever is out of the ordinary is not for this place: a circuit that is open, a member that failed, a blind endpoint
-(its arms must not show in the time), an answer cache, a plan of several stages. Such a request
-is told ``None`` and goes the way of :meth:`Plane.predict` from its start, which can do everything; members that run in
-this process are functions of their input, so a second run does no harm.
+(its arms must not show in the time), an answer cache, a plan of several stages, an answer that must be sure enough or
+may not have the time for all members. Such a request is told ``None`` and goes the way of :meth:`Plane.predict` from
+its start, which can do everything; members that run in this process are functions of their input, so a second run does
+no harm.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from quorate.serving.feed import Feed
 from quorate.serving.plane import Plane
 from quorate.serving.work import Work
 
+Show = Callable[[LoadedEndpoint, Sequence[Decision], Sequence[Call]], list[bytes]]
 Told = tuple[Decision, bytes] | Overloaded | None
 """What becomes of a prompt request: its decision and how that is shown, that it was shed, or None: it is to go the
 ordinary way."""
@@ -107,7 +109,7 @@ class Asked(Work):
 class PromptDesk:
     """Takes prompt requests; belongs to the event loop. ``show`` makes the bodies of an endpoint's answers."""
 
-    def __init__(self, plane: Plane, show: Callable[[LoadedEndpoint, Sequence[Decision]], list[bytes]]) -> None:
+    def __init__(self, plane: Plane, show: Show) -> None:
         self._plane = plane
         self._show = show
         self._ran: list[Asked] = []
@@ -127,7 +129,7 @@ class PromptDesk:
         if unit is None or not plane.light(pool, call):
             return None
         batcher = pool.batcher(unit)
-        if not batcher.prompt(call.rows):
+        if not batcher.prompt(call.rows) or not (call.plain or self._in_time(endpoint, batcher, call)):
             return None
         facts: Mapping[str, Scalar] = NOTHING
         if endpoint.facts is not None and call.strategy is None:
@@ -141,6 +143,11 @@ class PromptDesk:
         plane.enter(endpoint, call)
         batcher.put(asked)
         return asked
+
+    def _in_time(self, endpoint: LoadedEndpoint, batcher: Batcher, call: Call) -> bool:
+        """Whether all members answer within what the caller allows, and whatever they are sure of is an answer."""
+        left = call.started + endpoint.limit(call.max_ms) - self._plane.clock.monotonic()
+        return call.min_confidence is None and batcher.within_ms(call.rows) <= left * 1000
 
     def left(self, asked: Asked) -> None:
         """A request's client has left."""
@@ -195,7 +202,7 @@ class PromptDesk:
             )
             for id_, asked, (answer, runs, part) in zip(ids, group, answers, strict=True)
         ]
-        bodies = self._show(endpoint, decisions)
+        bodies = self._show(endpoint, decisions, [asked.call for asked in group])
         payloads = [plane.recorded(endpoint, asked.call, made) for asked, made in zip(group, decisions, strict=True)]
         kept = plane.journal.append_many(payloads, on_full=endpoint.route.on_full)
         kept.add_done_callback(partial(self._kept, endpoint, group, decisions, bodies))

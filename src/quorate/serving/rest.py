@@ -231,7 +231,7 @@ class RestApp:
         async def answer() -> Reply:
             decision = await self._plane.predict(endpoint, call)
             request.decision = decision.id
-            return 200, [JSON], answers.encode(endpoint, decision)
+            return 200, [JSON], answers.encode(endpoint, decision, call)
 
         if key is None:
             return await answer()
@@ -284,6 +284,7 @@ class RestApp:
             started=self._plane.clock.monotonic(),
             strategy=options.strategy,
             max_ms=options.max_ms,
+            min_confidence=options.min_confidence,
             context=context,
             request_id=request.request_id,
             idempotency_key=key,

@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from quorate.clock import Clock
+from quorate.core.plan.base import Plan
 from quorate.core.types import FloatArray
 from quorate.errors import NoQuorum
 from quorate.serving import blind
-from quorate.serving.endpoint import Choice, LoadedEndpoint, LoadedStrategy, reserve
+from quorate.serving.batch import FAILED, OK
+from quorate.serving.call import Call
+from quorate.serving.endpoint import Choice, LoadedEndpoint, reserve
 from quorate.serving.execution import Execution
+from quorate.serving.staged import Stages
+from quorate.serving.strategy import LoadedStrategy
 
 
 @dataclass(slots=True)
@@ -22,17 +27,27 @@ class Served:
 
 
 async def serve(
-    endpoint: LoadedEndpoint, choice: Choice, execution: Execution, clock: Clock, started: float, limit: float
+    endpoint: LoadedEndpoint, choice: Choice, execution: Execution, clock: Clock, call: Call, limit: float
 ) -> Served:
-    """The answer of the chosen strategy, or of the first fallback that has one, ``limit`` seconds after ``started``."""
-    deadline = started + limit
+    """The answer of the chosen strategy, or of the first fallback that has one, ``limit`` seconds after the call.
+
+    Where the caller says how long it may take, members that cannot answer in time are not asked.
+    """
+    deadline = call.started + limit
     if endpoint.blind:
         return await _serve_blind(endpoint, choice, execution, deadline)
     strategy = choice.strategy
     whole, rows = endpoint.falls_back, execution.rows
     prompt = endpoint.pool.prompt(rows)  # what runs in the next turn of the loop leaves nothing to reserve
     soft = deadline if prompt else deadline - reserve(endpoint.fallback, endpoint.pool, rows, limit)
-    answer = await _run(strategy, execution, clock, soft, deadline, whole=whole)
+    plan = strategy.plan
+    if call.max_ms is not None and (call.priority == "interactive" or rows == 1):  # others can be made smaller instead
+        fitting = strategy.budgeted(rows, (deadline - clock.monotonic()) * 1000)
+        if fitting is not None:
+            plan, execution.cut = fitting, True
+    answer = await _run(
+        strategy, execution, clock, soft, deadline, plan=plan, whole=whole, min_confidence=call.min_confidence
+    )
     if answer is not None and not whole:
         execution.give_up()
         return Served(strategy, answer, bool(strategy.missing(execution)))
@@ -41,7 +56,9 @@ async def serve(
     for other in endpoint.fallback:
         if other is strategy:
             continue
-        answer = await _run(other, execution, clock, deadline, deadline)
+        answer = await _run(
+            other, execution, clock, deadline, deadline, plan=other.plan, min_confidence=call.min_confidence
+        )
         if answer is not None:
             return Served(other, answer, True)
     execution.give_up()
@@ -50,17 +67,30 @@ async def serve(
 
 
 async def _run(
-    strategy: LoadedStrategy, execution: Execution, clock: Clock, soft: float, hard: float, *, whole: bool = False
+    strategy: LoadedStrategy,
+    execution: Execution,
+    clock: Clock,
+    soft: float,
+    hard: float,
+    *,
+    plan: Plan,
+    whole: bool = False,
+    min_confidence: float | None = None,
 ) -> FloatArray | None:
     """Run a strategy's plan: up to ``soft`` while its quorum is not met, up to ``hard`` once it is.
 
     With ``whole`` only an answer of all its members counts. Members under way at the end stay so: a strategy
     that comes next may want them.
     """
+    if strategy.staged or plan is not strategy.plan:
+        if strategy.lost:
+            return None
+        way = Stages(strategy, plan, execution, min_confidence)
+        return await way.run(clock, soft, hard, whole=whole)
     members = strategy.positions
     hopeless = strategy.missing if whole else strategy.hopeless
-    for _ in members:  # a plan has at most as many stages as there are members
-        wanted = strategy.next(execution, (hard - clock.monotonic()) * 1000)
+    for _ in members:  # what fails together may be started again one by one
+        wanted = strategy.next(execution)
         if not wanted:
             break
         execution.start(wanted)
@@ -96,7 +126,7 @@ def no_quorum(endpoint: LoadedEndpoint, choice: Choice, execution: Execution, li
     missing = ", ".join(
         f"{endpoint.pool.members[p].name} ({execution.reasons[p] or 'member_timeout'})"
         for p in strategy.positions
-        if (execution.status[:, p] != 0).any()
+        if (execution.status[:, p] == FAILED if strategy.staged else execution.status[:, p] != OK).any()
     )
     return NoQuorum(
         f"Strategy '{strategy.name}' needs {strategy.quorum} members within {limit * 1000:g} ms and no fallback "

@@ -54,6 +54,15 @@ METRICS: dict[str, Metric] = {
     ),
     "quorate_degraded_total": Metric("counter", "Answers that a failed member is missing from.", ("endpoint",)),
     "quorate_fallbacks_total": Metric("counter", "Answers that came from the fallback chain.", ("endpoint",)),
+    "quorate_abstained_total": Metric(
+        "counter", "Rows that were told no answer, because none was sure enough.", ("endpoint", "strategy")
+    ),
+    "quorate_staged_rows_total": Metric(
+        "counter", "Rows answered by a plan of several stages.", ("endpoint", "strategy", "revision")
+    ),
+    "quorate_stages_total": Metric(
+        "counter", "Of those, the rows that asked a stage.", ("endpoint", "strategy", "revision", "stage")
+    ),
     "quorate_shed_total": Metric("counter", "Requests refused on purpose, with 429.", ("endpoint", "reason")),
     "quorate_rules_total": Metric(
         "counter", "Requests that a policy of rules decided, by the number of the rule.", ("endpoint", "rule")

@@ -29,7 +29,15 @@ def _schemas() -> Schema:
             "type": ["number", "null"],
             "exclusiveMinimum": 0,
             "maximum": 3_600_000,
-            "description": "Deadline in milliseconds; the endpoint's own is the most.",
+            "description": "Deadline in milliseconds; the endpoint's own is the most. Members that, as measured, "
+            "cannot answer within it are not asked, unless the endpoint is blind.",
+        },
+        min_confidence={
+            "type": ["number", "null"],
+            "minimum": 0,
+            "maximum": 1,
+            "description": "Confidence below which a row gets no answer; a cascade asks further members first. Not of "
+            "a blind endpoint, nor of a regression.",
         },
     )
     prediction = obj(
@@ -39,6 +47,12 @@ def _schemas() -> Schema:
         probabilities={"type": "object", "additionalProperties": NUMBER},
         value={**NUMBER, "description": "The answer of a regression."},
         values={"type": "object", "additionalProperties": NUMBER, "description": "The same where it has several."},
+        abstained={**BOOLEAN, "description": "Whether there is no answer to this row; where min_confidence was asked."},
+        reason={**STRING, "description": "Why there is none."},
+        members={
+            **listing(STRING),
+            "description": "The members that answered this row, where the request or a plan of stages chose them.",
+        },
     )
     return {
         "Instance": _INSTANCE,
@@ -158,8 +172,8 @@ def _predict() -> Schema:
         "summary": "Ask an endpoint.",
         "description": (
             "Ask an endpoint. A JSON body carries rows, context and options. A raw `image/*` body is one row; "
-            "`strategy`, `max_ms` and `context.KEY` are query parameters then, and only then. Multipart has `file` "
-            "(one row each), `context` and `options`."
+            "`strategy`, `max_ms`, `min_confidence` and `context.KEY` are query parameters then, and only then. "
+            "Multipart has `file` (one row each), `context` and `options`."
         ),
         "parameters": [_ENDPOINT, *HEADERS],
         "requestBody": {
@@ -197,6 +211,12 @@ def _batch() -> Schema:
             "query",
             {"type": "number", "exclusiveMinimum": 0, "maximum": 3_600_000},
             "Deadline of each group of rows.",
+        ),
+        parameter(
+            "min_confidence",
+            "query",
+            {"type": "number", "minimum": 0, "maximum": 1},
+            "Confidence below which a row gets no answer.",
         ),
     ]
     return {

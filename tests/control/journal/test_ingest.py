@@ -132,10 +132,11 @@ def test_only_answered_rows_are_judged(books: Books) -> None:
     half = np.float32([[1, 0], [np.nan, np.nan]])
     cases = [books.decision(answer=None, error="no_quorum"), books.decision(abstained=True)]
     cases.append(books.decision(rows=2, answer=half))
+    cases.append(books.decision(rows=2, abstained=True, withheld=(1,)))
     books.write(*[record for _, record in cases])
     books.write(*[books.outcome(id_, "no", row=row) for id_, _ in cases for row in (0, 1)])
     books.ingest.catch_up()
-    assert books.totals() == (3, 1, 1)
+    assert books.totals() == (4, 2, 2)
 
 
 def test_regression_is_judged_by_absolute_error(books: Books) -> None:

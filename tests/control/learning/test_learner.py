@@ -35,8 +35,8 @@ from quorate.control.learning.views import view
 from quorate.control.listening import catch_up
 from quorate.control.outcomes.joined import Joined
 from quorate.control.revisions.publication import content
-from quorate.core.combine.base import NoParams
 from quorate.core.erasing import mark
+from quorate.core.params import NoParams
 from quorate.core.select.base import Feedback, Policy
 from quorate.core.types import Decision, MemberRun, Outcome, OutputSpec, Signature, State, Status
 from quorate.core.value import ValueSpec

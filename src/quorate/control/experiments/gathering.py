@@ -163,7 +163,7 @@ def _judged(decision: Packed, truths: Mapping[int, StoredOutcome], name: str) ->
     """Right (1) or wrong (0) by row, or the absolute error; what was not answered is wrong, and has no error."""
     answer = decision.answered()
     for row, truth in truths.items():
-        said = None if answer is None or decision.abstained else answer[row]
+        said = None if answer is None or decision.withholds(row) else answer[row]
         usable = said is not None and bool(np.isfinite(said).all())
         if name == metrics.ACCURACY and truth.label is not None:
             yield row, float(usable and said is not None and decision.classes[int(said.argmax())] == truth.label)

@@ -15,7 +15,10 @@ from quorate.codecs import state as state_codec
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute, StrategyRoute
 from quorate.control.revisions.publication import routes_of
 from quorate.core.combine.base import Combiner
-from quorate.core.types import FloatArray, State, Status, StatusArray
+from quorate.core.plan.all_at_once import AllAtOnce
+from quorate.core.plan.base import Plan
+from quorate.core.plan.trace import enough, trace
+from quorate.core.types import BoolArray, FloatArray, State, Status, StatusArray
 from quorate.errors import QuorateError
 from quorate.store.revisions import revision
 
@@ -35,6 +38,8 @@ class LoggedStrategy:
     state: State | None
     knows: bool = True
     """False where its combiner learns, and what it had learned is not given."""
+    plan: Plan | None = None
+    """Who is asked, row by row, where that is not all of them at once."""
 
     @classmethod
     def of(cls, route: StrategyRoute, members: tuple[str, ...], read: ReadBlob) -> LoggedStrategy:
@@ -48,18 +53,19 @@ class LoggedStrategy:
             log.error("It is not known what strategy '%s' would answer: %s", route.name, error)
             return cls(route.name, columns, route.quorum, None, None)
         combiner: Combiner = plugins.build("combiners", route.kind, route.params)
-        return cls(route.name, columns, route.quorum, combiner, state, not combiner.learns)
+        plan = combiner.plan(route.members, state)
+        staged = None if isinstance(plan, AllAtOnce) else plan
+        return cls(route.name, columns, route.quorum, combiner, state, not combiner.learns, staged)
 
     def answer(self, outputs: FloatArray, status: StatusArray, features: FloatArray | None = None) -> FloatArray:
         """Answers float32 ``[n, k]`` to logged ``outputs [n, m, k]`` under ``status [n, m]`` and ``features [n, d]``.
 
-        Rows are NaN where it is not known what it would have answered: a member of it did not run, or too few of them
-        answered well, or its fitted state is lost, or what it had learned is not given, or it looks at features that
-        were not recorded.
+        Rows are NaN where it is not known what it would have answered: a member that it would have asked did not run,
+        or too few of them answered well, or its fitted state is lost, or what it had learned is not given, or it looks
+        at features that were not recorded.
         """
         columns = list(self.columns)
-        status = status[:, columns]
-        known = (status != Status.SKIPPED).all(axis=1) & ((status == Status.OK).sum(axis=1) >= self.quorum)
+        status, known = self._asked(outputs[:, columns], status[:, columns])
         answer = np.full((len(outputs), outputs.shape[2]), np.nan, np.float32)
         if self.combiner is None or not self.knows or not known.any():
             return answer
@@ -69,6 +75,15 @@ class LoggedStrategy:
         given = features[known] if width and features is not None else None
         answer[known] = self.combiner.combine(outputs[known][:, columns], status[known], self.state, given)
         return answer
+
+    def _asked(self, outputs: FloatArray, status: StatusArray) -> tuple[StatusArray, BoolArray]:
+        """The status with ``SKIPPED`` what it would not have asked, and which rows it would have answered."""
+        if self.plan is None:
+            known = (status != Status.SKIPPED).all(axis=1)
+            return status, known & ((status == Status.OK).sum(axis=1) >= self.quorum)
+        way = trace(self.plan, outputs, status)
+        status = way.status(status)
+        return status, way.known & enough(status, self.quorum)
 
 
 class LoggedRevision:

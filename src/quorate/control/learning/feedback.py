@@ -103,7 +103,7 @@ def _rows(revision: LoggedRevision, metric: str, joined: Sequence[Joined], count
         for row, new in each.new.items():
             if not new:
                 continue
-            found = None if place is None or d.flags[1] else _found(each, row, metric, new)
+            found = None if place is None or d.withholds(row) else _found(each, row, metric, new)
             if place is None or found is None:
                 counts[NOT_DRAWN if place is None else NO_REWARD] += 1
                 continue

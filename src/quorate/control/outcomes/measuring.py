@@ -85,7 +85,7 @@ def answers_of(decisions: Sequence[Packed]) -> list[Answers]:
     found: list[Answers] = [(None,) * decision.rows for decision in decisions]
     alike: dict[tuple[str, int], list[int]] = defaultdict(list)
     for i, decision in enumerate(decisions):
-        if decision.answer is not None and not decision.flags[1] and decision.answer[1]:
+        if decision.answer is not None and (not decision.flags[1] or decision.withheld) and decision.answer[1]:
             alike[decision.output_kind, decision.answer[1]].append(i)
     for (kind, width), some in alike.items():
         raws = [cast(tuple[int, int, bytes], decisions[i].answer) for i in some]
@@ -105,6 +105,8 @@ def answers_of(decisions: Sequence[Packed]) -> list[Answers]:
                 mine = slice(at, at + rows)
                 pairs = zip(said[mine], known[mine], strict=True)
                 found[i] = tuple([_answer(each, is_known, classes) for each, is_known in pairs])
+            if decisions[i].withheld:
+                found[i] = tuple([None if decisions[i].withholds(row) else one for row, one in enumerate(found[i])])
             at += rows
     return found
 

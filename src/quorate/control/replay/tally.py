@@ -181,16 +181,16 @@ class Tally:
             if not (chance > 0).any():
                 continue
             strategy = self.target.computable[name]
-            answers, logged, enough = strategy.answers(body)
-            leave(NOT_RUN, (chance > 0) & ~logged)
-            leave(NO_ANSWER, (chance > 0) & ~enough)
+            found = strategy.answers(body)
+            leave(NOT_RUN, (chance > 0) & ~found.logged)
+            leave(NO_ANSWER, (chance > 0) & ~found.enough)
             if not usable.any():
                 return
-            earned = of_truths(answers[rows.row], rows.truth, self.metric)
+            earned = of_truths(found.answer[rows.row], rows.truth, self.metric)
             part = chance[rows.decision]
             candidate += np.where(part > 0, part * earned, 0.0)
             if strategy.own and self.target.policy is None:
-                self._reproduce(head, body, strategy, answers, enough)
+                self._reproduce(head, body, strategy, found.answer, found.enough & found.alike)
         fine = np.isfinite(candidate)
         lost = np.ones(len(usable), bool)
         lost[rows.decision[fine]] = False

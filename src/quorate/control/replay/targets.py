@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,6 +17,9 @@ from quorate.control.replay.asked import Question
 from quorate.control.replay.slices import Body
 from quorate.control.revisions.resolve import resolve
 from quorate.core.combine.base import Combiner
+from quorate.core.plan.all_at_once import AllAtOnce
+from quorate.core.plan.base import Plan
+from quorate.core.plan.trace import enough, trace
 from quorate.core.select.base import Policy
 from quorate.core.types import NOTHING, FloatArray, Scalar, State, Status, StatusArray
 from quorate.errors import ConfigError, InvalidInput, NotFound, QuorateError
@@ -25,6 +28,20 @@ from quorate.spec import ConfigProblems, build
 
 OK, SKIPPED = int(Status.OK), int(Status.SKIPPED)
 AS_NAMED = "replayed"
+
+
+class Answers(NamedTuple):
+    """Answers to all rows of a body, float32 ``[r, k]``; the others are bool ``[n]``, per decision.
+
+    ``logged``: whether the outputs of all members that the strategy would have asked (and the features that it looks
+    at) are on record; ``enough``: whether enough of them had answered, too; ``alike``: whether those that it would have
+    asked are just those that ran.
+    """
+
+    answer: FloatArray
+    logged: NDArray[np.bool_]
+    enough: NDArray[np.bool_]
+    alike: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -37,19 +54,26 @@ class Strategy:
     combiner: Combiner
     state: State | None
     own: bool = False
+    plan: Plan | None = None
+    """Who is asked, row by row, where that is not all of them at once."""
 
-    def answers(self, body: Body) -> tuple[FloatArray, NDArray[np.bool_], NDArray[np.bool_]]:
-        """Its answers to all rows of a body, float32 ``[r, k]``, and per decision whether it has one: bool ``[n]``
-        twice, whether all its members' outputs (and the features that it looks at) are on record, and whether enough
-        of them had answered."""
+    def answers(self, body: Body) -> Answers:
+        """What it answers to all rows of a body."""
         outputs, status = self._columns(body)
         if outputs is None or self.combiner.feature_width(self.state) not in (0, body.layout.features):
             none = np.zeros(len(body.index), bool)
-            return np.zeros((0, 0), np.float32), none, none
-        logged = ~_any(status == SKIPPED, body)
-        good = np.minimum.reduceat((status == OK).sum(axis=1), body.start) >= self.quorum
-        answer = self.combiner.combine(outputs, status, self.state, body.features)
-        return answer, logged, logged & good
+            return Answers(np.zeros((0, 0), np.float32), none, none, none)
+        if self.plan is None:
+            logged = ~_any(status == SKIPPED, body)
+            good = np.minimum.reduceat((status == OK).sum(axis=1), body.start) >= self.quorum
+            answer = self.combiner.combine(outputs, status, self.state, body.features)
+            return Answers(answer, logged, logged & good, logged)
+        way = trace(self.plan, outputs, status)
+        asked = way.status(status)
+        logged = ~_any(~way.known[:, None], body)
+        good = ~_any(~enough(asked, self.quorum)[:, None], body)
+        answer = self.combiner.combine(outputs, asked, self.state, body.features)
+        return Answers(answer, logged, logged & good, ~_any(asked != status, body))
 
     def _columns(self, body: Body) -> tuple[FloatArray | None, StatusArray]:
         order = {name: i for i, name in enumerate(body.layout.members)}
@@ -150,9 +174,9 @@ def _named(name: str, route: EndpointRoute, pool: PoolRoute, registry: Registry,
 
 
 def _computable(route: StrategyRoute) -> bool:
-    """Whether what it would have answered follows from members' outputs. What a plan of several stages would have asked
-    next is not on record, nor what a combiner had learned by then: only what they earned is."""
-    return route.plan == "all" and not plugins.load("combiners", route.kind).learns
+    """Whether what it would have answered follows from members' outputs. What a combiner had learned by then is not on
+    record: only what it earned is."""
+    return not plugins.load("combiners", route.kind).learns
 
 
 def loaded(route: StrategyRoute, registry: Registry, *, own: bool = False) -> Strategy:
@@ -163,7 +187,9 @@ def loaded(route: StrategyRoute, registry: Registry, *, own: bool = False) -> St
         state = state_codec.decode(files)
     plugin = plugins.load("combiners", route.kind)
     combiner: Combiner = plugin(msgspec.convert(dict(route.params), plugin.Params))
-    return Strategy(route.name, route.members, route.quorum, combiner, state, own)
+    plan = combiner.plan(route.members, state)
+    staged = None if isinstance(plan, AllAtOnce) else plan
+    return Strategy(route.name, route.members, route.quorum, combiner, state, own, staged)
 
 
 def _defined(definition: Mapping[str, Any], route: EndpointRoute, pool: PoolRoute, registry: Registry) -> StrategyRoute:

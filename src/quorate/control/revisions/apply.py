@@ -17,6 +17,7 @@ from quorate.control.experiments.holding import held, stays
 from quorate.control.revisions.fuse import fuse
 from quorate.control.revisions.publication import changing, contents, numbers, published, record, repair
 from quorate.control.revisions.resolve import Resolved, resolve
+from quorate.control.revisions.together import together
 from quorate.errors import ConfigError, Conflict
 from quorate.home import Home
 from quorate.registry.registry import Registry
@@ -160,7 +161,8 @@ def _apply(
 def _fused(
     resolved: Resolved, registry: Registry, known: tuple[PoolRoute, ...]
 ) -> tuple[tuple[PoolRoute, ...], tuple[str, ...]]:
-    done = [fuse(pool, registry, known) for pool in resolved.routing.pools]
+    endpoints = resolved.routing.endpoints
+    done = [fuse(pool, registry, known, together(pool, endpoints)) for pool in resolved.routing.pools]
     reasons = tuple(reason for _, reason in done if reason is not None)
     return tuple(pool for pool, _ in done), (*resolved.notices, *reasons)
 

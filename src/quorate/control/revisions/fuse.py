@@ -11,6 +11,7 @@ import msgspec
 
 from quorate.codecs import sample as sample_codec
 from quorate.codecs.snapshot import GraphRoute, Limits, MemberRoute, PoolRoute
+from quorate.control.revisions.together import EVERYBODY, Together
 from quorate.core.types import Tensors
 from quorate.errors import QuorateError
 from quorate.preprocess import Pipeline
@@ -20,31 +21,49 @@ from quorate.runtimes import adapt
 log = logging.getLogger("quorate.compile")
 
 
-def fuse(pool: PoolRoute, registry: Registry, known: Sequence[PoolRoute]) -> tuple[PoolRoute, str | None]:
+def fuse(
+    pool: PoolRoute, registry: Registry, known: Sequence[PoolRoute], together: Together = EVERYBODY
+) -> tuple[PoolRoute, str | None]:
     """The pool with a fused graph where two or more ONNX members are fed alike; else, or for some of them, why not.
 
-    A graph of the same members in ``known`` pools is used again. A fused graph answers as its members do on their
-    held-out rows, or it is refused. A member that stands in its way is left out and runs by itself, and so do all
-    where there is no graph; then the reason is returned.
+    So it is with the sets of members that are asked ``together`` and the others not. A graph of the same members in
+    ``known`` pools is used again. A fused graph answers as its members do on their held-out rows, or it is refused. A
+    member that stands in its way is left out and runs by itself, and so do all where there is no graph; then the reason
+    is returned.
     """
-    group = _fed_alike(pool.members)
+    graph, why = _fused(pool, pool.members, registry, known) if together.whole else (None, None)
+    stages, reasons = [], [] if why is None else [why]
+    for names in together.sets:
+        stage, why = _fused(pool, [member for member in pool.members if member.name in names], registry, known)
+        if stage is not None:
+            stages.append(stage)
+        if why is not None:
+            reasons.append(why)
+    found = msgspec.structs.replace(pool, graph=graph, stages=tuple(stages))
+    return found, " ".join(dict.fromkeys(reasons)) or None
+
+
+def _fused(
+    pool: PoolRoute, members: Sequence[MemberRoute], registry: Registry, known: Sequence[PoolRoute]
+) -> tuple[GraphRoute | None, str | None]:
+    group = _fed_alike(members)
     left_out: list[str] = []
     while len(group) >= 2:
         graph = _compiled_before(group, registry, known)
         try:
             graph = graph or _compile(pool.name, group, registry)
         except ModuleNotFoundError as error:
-            return pool, _reason(pool, f"the package '{error.name}' is not installed")
+            return None, _reason(pool, f"the package '{error.name}' is not installed")
         except QuorateError as error:
             why = str(error).rstrip(".")
             if len(group) == 2 or error.path not in {member.name for member in group}:
-                return pool, _reason(pool, "; ".join([*left_out, why]))
+                return None, _reason(pool, "; ".join([*left_out, why]))
             group = [member for member in group if member.name != error.path]
             left_out.append(why)
             continue
         told = f"pools.{pool.name}: not all ONNX members are in the fused graph: {'; '.join(left_out)}."
-        return msgspec.structs.replace(pool, graph=graph), told if left_out else None
-    return pool, None
+        return graph, told if left_out else None
+    return None, None
 
 
 def _fed_alike(members: Sequence[MemberRoute]) -> list[MemberRoute]:
@@ -67,10 +86,11 @@ def fed_by(member: MemberRoute) -> bytes:
 def _compiled_before(group: Sequence[MemberRoute], registry: Registry, known: Sequence[PoolRoute]) -> GraphRoute | None:
     wanted = [_compiled_from(member) for member in group]
     for pool in known:
-        if pool.graph is not None and pool.graph.members and registry.blobs.has(pool.graph.digest):
-            fused = [_compiled_from(member) for member in pool.members if member.name in pool.graph.outputs]
-            if fused == wanted:
-                return pool.graph
+        for graph in pool.graphs:
+            if not graph.members or not registry.blobs.has(graph.digest):
+                continue
+            if [_compiled_from(member) for member in pool.members if member.name in graph.outputs] == wanted:
+                return graph
     return None
 
 

@@ -27,12 +27,16 @@ def changing(home: Home) -> AbstractContextManager[None]:
 def content(endpoint: EndpointRoute, pool: PoolRoute) -> str:
     """What a revision of the endpoint consists of, as JSON: its own settings and the versions of its pool's members.
 
-    Not its number, and not the fused graph, which is only a faster way to run the same members.
+    Not its number, and not the fused graphs, which are only a faster way to run the same members.
     """
     whole = {
-        "endpoint": msgspec.structs.replace(endpoint, revision=0),
-        "pool": msgspec.structs.replace(pool, graph=None),
+        "endpoint": msgspec.to_builtins(msgspec.structs.replace(endpoint, revision=0)),
+        "pool": msgspec.to_builtins(msgspec.structs.replace(pool, graph=None)),
     }
+    del whole["pool"]["stages"]
+    for strategy in whole["endpoint"]["strategies"]:
+        if not strategy["stages"]:  # of one that has none it is what it was before there were any
+            del strategy["stages"]
     return msgspec.json.encode(whole, order="sorted").decode()
 
 

@@ -36,6 +36,8 @@ from quorate.control.revisions.signatures import differences
 from quorate.core.combine.base import Combiner
 from quorate.core.combine.weighted import log_odds
 from quorate.core.outcomes import OutcomeRules
+from quorate.core.plan.all_at_once import AllAtOnce
+from quorate.core.plan.stages import stages_of
 from quorate.core.types import OutputKind, OutputSpec, Signature, State
 from quorate.errors import ConfigError, QuorateError
 from quorate.registry.registry import Registry
@@ -294,16 +296,19 @@ class _Resolver:
         files, state = (
             (None, None) if strategy.state is None else self._references.state((*path, "state"), strategy.state)
         )
+        plan: tuple[str, tuple[tuple[str, ...], ...]] = (AllAtOnce.kind, ())
         if members and len(self.problems) == before:
-            self._check(path, strategy.kind, params, members, pool.route.signature.output, state)
+            plan = self._check(path, strategy.kind, params, members, pool.route.signature.output, state)
         return StrategyRoute(
             name=name,
             kind=strategy.kind,
             members=members,
             quorum=strategy_quorum(strategy, spec),
             params=params,
+            plan=plan[0],
             state=files,
             interpretable=strategy.interpretable,
+            stages=plan[1],
         )
 
     def _check(
@@ -314,14 +319,20 @@ class _Resolver:
         members: Sequence[str],
         output: OutputSpec,
         state: State | None,
-    ) -> None:
+    ) -> tuple[str, tuple[tuple[str, ...], ...]]:
+        """The kind of its plan, and the stages of one that has several."""
         try:
             plugin = plugins.load("combiners", kind)
             combiner: Combiner = plugin(msgspec.convert(params, plugin.Params))
             combiner.check(members, output, state)
             self._widths[str(path[-1])] = combiner.feature_width(state)
+            plan = combiner.plan(members, state)
         except (QuorateError, msgspec.ValidationError) as error:
             self._plugin_problem(path, error)
+            return AllAtOnce.kind, ()
+        if isinstance(plan, AllAtOnce):
+            return plan.kind, ()
+        return plan.kind, tuple(tuple(members[j] for j in stage) for stage in stages_of(members, state))
 
     def _params(self, path: Path, strategy: StrategySpec, members: Sequence[str], pool: _Pool) -> dict[str, Any]:
         params = strategy.params()

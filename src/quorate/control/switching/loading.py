@@ -124,7 +124,8 @@ def _bytes(pool: PoolRoute, blobs: BlobStore) -> int:
 
 
 def _same(one: PoolRoute, other: PoolRoute) -> bool:
-    return msgspec.structs.replace(one, graph=None) == msgspec.structs.replace(other, graph=None)
+    replace = msgspec.structs.replace
+    return replace(one, graph=None, stages=()) == replace(other, graph=None, stages=())
 
 
 def _add(sums: list[float], total: float, count: float) -> None:

@@ -92,6 +92,10 @@ class Dynamic(Combiner):
         """See :meth:`Combiner.feature_width`."""
         return 0 if state is None else int(state.meta.get("features", 0))
 
+    def worth(self, members: Sequence[str], state: State | None) -> tuple[float, ...]:
+        """The share of reference rows on which each member is right; see :meth:`Combiner.worth`."""
+        return super().worth(members, state) if state is None else tuple(state.arrays["hits"].mean(axis=0).tolist())
+
     def check(self, members: Sequence[str], output: OutputSpec, state: State | None) -> None:
         """A state fitted on these members and classes, complete and finite."""
         check_output(self, output)

@@ -154,6 +154,11 @@ class Online(Combiner):
         trust = dict(zip(names, state.arrays["weights"].tolist(), strict=True))
         return Told(int(state.arrays["rows"][0]), trust, layer.certificate(Layer.of(state.arrays)))
 
+    def worth(self, members: Sequence[str], state: State | None) -> tuple[float, ...]:
+        """How far each member is trusted by itself; see :meth:`Combiner.worth`."""
+        trust = self.told(members, state).trust
+        return tuple(trust.get(name, 0.0) for name in members) if trust else super().worth(members, state)
+
     def _answer(self, state: State, outputs: FloatArray, ok: NDArray[np.bool_], prior: FloatArray) -> FloatArray:
         if state.meta["output"] == "values":
             numbers = outputs[:, :, 0].astype(np.float64)

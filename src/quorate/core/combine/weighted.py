@@ -74,6 +74,10 @@ class Weighted(Combiner):
         """Weighted average over ok members; see :meth:`Combiner.combine`."""
         return average(outputs, status, self._weights(state)).astype(np.float32)
 
+    def worth(self, members: Sequence[str], state: State | None) -> tuple[float, ...]:
+        """Its weights; see :meth:`Combiner.worth`."""
+        return tuple(self._weights(state).tolist())
+
     def _weights(self, state: State | None) -> NDArray[np.float64]:
         return np.asarray(self.params.weights if state is None else state.arrays["weights"], np.float64)
 

@@ -15,6 +15,7 @@ from quorate.codecs import batch as rows_codec
 from quorate.codecs.batch import ARROW, NDJSON, PARQUET, RowWriter
 from quorate.core.types import Signature
 from quorate.errors import MemberError, NotReady, Overloaded, QuorateError, UnsupportedMediaType
+from quorate.serving import abstaining
 from quorate.serving.bulk.feed import Feed
 from quorate.serving.bulk.meters import BulkMeters
 from quorate.serving.bulk.ndjson import NdjsonSource
@@ -22,6 +23,7 @@ from quorate.serving.bulk.parts import Part, Source
 from quorate.serving.bulk.scorer import Row, Scorer, Wish
 from quorate.serving.bulk.tables import ArrowSource, ParquetSource, load_arrow, need_arrow
 from quorate.serving.forms import query_options
+from quorate.serving.inputs import Options
 from quorate.serving.lanes import ThreadLane
 from quorate.serving.plane import Plane
 from quorate.web.limits import ClientDisconnected
@@ -94,11 +96,17 @@ class BulkDesk:
         if {form, answer} != {NDJSON}:
             await self._in_thread(load_arrow)
         options, context = query_options(request.query)
-        signature = self._signature(request.endpoint, form, options.strategy, context)
+        signature = self._signature(request.endpoint, form, options, context)
         if self._streams >= STREAMS:
             raise Overloaded(f"This worker has {STREAMS} batches under way already; retry later.", retry_after=5.0)
         wish = Wish(
-            request.endpoint, options.strategy, options.max_ms, context, request.request_id, request.traceparent
+            request.endpoint,
+            options.strategy,
+            options.max_ms,
+            options.min_confidence,
+            context,
+            request.request_id,
+            request.traceparent,
         )
         limits = self._plane.generation.limits
         feed = Feed(request.source, total=limits.batch_bytes, encoding=request.encoding)
@@ -118,14 +126,16 @@ class BulkDesk:
         writer = rows_codec.writer(answer)
         return [(b"content-type", answer.encode())], self._answer(feed, source, wish, writer)
 
-    def _signature(self, name: str, form: str, strategy: str | None, context: Mapping[str, Any]) -> Signature:
+    def _signature(self, name: str, form: str, options: Options, context: Mapping[str, Any]) -> Signature:
         """What rows are read as; of a front, what all its endpoints take, which lines of NDJSON need not be."""
         with self._plane.pinned():
             front = self._plane.generation.fronts.get(name)
             if front is None:
                 endpoint = self._plane.endpoint(name)
-                if strategy is not None:
-                    endpoint.choose(strategy, context, lambda: 0.0)
+                if options.strategy is not None:
+                    endpoint.choose(options.strategy, context, lambda: 0.0)
+                if options.min_confidence is not None:
+                    abstaining.check(endpoint)
                 return endpoint.pool.route.signature
             if front.signature is None and form != NDJSON:
                 raise UnsupportedMediaType(

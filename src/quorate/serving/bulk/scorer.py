@@ -62,6 +62,7 @@ class Wish:
     endpoint: str
     strategy: str | None
     max_ms: float | None
+    min_confidence: float | None
     context: Mapping[str, Scalar]
     request_id: str
     traceparent: str | None
@@ -172,6 +173,7 @@ class Scorer:
                 started=started,
                 strategy=wish.strategy,
                 max_ms=wish.max_ms,
+                min_confidence=wish.min_confidence,
                 context={**wish.context, **part.context},
                 request_id=wish.request_id,
                 traceparent=wish.traceparent,
@@ -188,7 +190,8 @@ class Scorer:
             self._adapt(len(group), plane.clock.monotonic() - started, endpoint, limits.rows)
             if way.facts:
                 plane.meters.fronted(wish.endpoint, endpoint.name)
-        rows = _rows(part, group, decision, blind=endpoint.blind, named=bool(way.facts))
+            predictions = answers.shown(endpoint, decision, call)
+        rows = _rows(part, group, decision, predictions, blind=endpoint.blind, named=bool(way.facts))
         return dict(zip(group, rows, strict=True))
 
     def _reader_of(self, endpoint: LoadedEndpoint) -> InputReader:
@@ -256,12 +259,14 @@ def _halves(group: list[int]) -> list[list[int]]:
     return [group[:middle], group[middle:]]
 
 
-def _rows(part: Part, group: Sequence[int], decision: Decision, *, blind: bool, named: bool) -> list[Row]:
+def _rows(
+    part: Part, group: Sequence[int], decision: Decision, predictions: Sequence[Row], *, blind: bool, named: bool
+) -> list[Row]:
     more = {} if blind else {"strategy": decision.served, "degraded": decision.degraded}
     if named:
         more["endpoint"] = decision.endpoint
     rows: list[Row] = []
-    for k, (i, prediction) in enumerate(zip(group, answers.predictions(decision, blind=blind), strict=True)):
+    for k, (i, prediction) in enumerate(zip(group, predictions, strict=True)):
         row: Row = {"row": part.first + i}
         if part.id(i) is not None:
             row["id"] = part.id(i)

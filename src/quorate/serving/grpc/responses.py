@@ -15,28 +15,30 @@ from quorate.serving.grpc.open_inference_pb2 import (
 )
 from quorate.serving.grpc.tensors import parameters
 from quorate.serving.oip_models import Answered
-from quorate.serving.oip_responses import available, check_output, output_tensor
+from quorate.serving.oip_responses import available, check_output, default, output_tensor
 from quorate.serving.oip_tensors import to_bytes
 from quorate.serving.statistics import Statistics
 
 Requested = Sequence[ModelInferRequest.InferRequestedOutputTensor]
 
 
-def check_outputs(requested: Requested, output: OutputSpec, *, blind: bool) -> None:
+def check_outputs(requested: Requested, output: OutputSpec, *, blind: bool, told: bool = False) -> None:
     """Refuse unknown outputs before anything runs: no decision is made for an answer that cannot be sent."""
-    names = available(output, blind=blind)
+    names = available(output, blind=blind, told=told)
     for index, one in enumerate(requested):
         check_output(one.name, parameters(one.parameters), index, names)
 
 
-def infer_response(request: ModelInferRequest, answered: Answered, output: OutputSpec, *, blind: bool) -> bytes:
-    """The serialized answer; outputs (all by default) are always in raw form."""
-    names = available(output, blind=blind)
+def infer_response(
+    request: ModelInferRequest, answered: Answered, output: OutputSpec, *, blind: bool, sure: bool = False
+) -> bytes:
+    """The serialized answer; outputs are always in raw form."""
+    names = available(output, blind=blind, told=bool(answered.told))
     response = ModelInferResponse(model_name=answered.name, model_version=answered.version, id=request.id)
     for key, value in answered.parameters.items():
         _set(response.parameters[key], value)
-    for name in [one.name for one in request.outputs] or names:
-        array = output_tensor(name, answered.output, output)
+    for name in [one.name for one in request.outputs] or default(output, blind=blind, sure=sure):
+        array = output_tensor(name, answered.output, output, answered.told)
         response.outputs.add(name=name, datatype=names[name][0], shape=array.shape)
         response.raw_output_contents.append(to_bytes(array))
     return bytes(response.SerializeToString())

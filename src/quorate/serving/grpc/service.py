@@ -21,6 +21,7 @@ from quorate.serving.grpc.heads import Heads
 from quorate.serving.grpc.status import Metadata, failure
 from quorate.serving.http import Reply
 from quorate.serving.idempotency import IdempotencyTable
+from quorate.serving.oip_responses import TOLD
 from quorate.serving.once import at_most_once
 from quorate.serving.plane import Plane
 from quorate.web.limits import READ_TIMEOUT_S
@@ -264,11 +265,14 @@ class InferenceService:
             blind = oip_models.is_blind(found)
             output = found.pool.route.signature.output
             call = self._call(asked, found, key)
-            responses.check_outputs(request.outputs, output, blind=blind)
+            told = oip_models.tells(found, call)
+            responses.check_outputs(request.outputs, output, blind=blind, told=told)
+            sure = told and call.min_confidence is not None
+            told = sure or any(one.name in TOLD for one in request.outputs)
 
             async def answer() -> bytes:
-                answered = await oip_models.answer(self._plane, found, call)
-                return responses.infer_response(request, answered, output, blind=blind)
+                answered = await oip_models.answer(self._plane, found, call, told=told)
+                return responses.infer_response(request, answered, output, blind=blind, sure=sure)
 
             async def reply() -> Reply:
                 return 200, [], await answer()
@@ -294,6 +298,7 @@ class InferenceService:
             started=started,
             strategy=infer.strategy,
             max_ms=sooner(infer.max_ms, asked.context.time_remaining()),
+            min_confidence=infer.min_confidence,
             context=infer.context,
             request_id=asked.heads.request_id,
             idempotency_key=key,
