@@ -167,7 +167,7 @@ def test_prompt_requests_have_their_facts_too(house, pool):
     told = []
 
     async def main():
-        desk = PromptDesk(house.plane, lambda endpoint, decisions: [b""] * len(decisions))
+        desk = PromptDesk(house.plane, lambda endpoint, decisions, calls: [b""] * len(decisions))
         assert desk.takes(endpoint)
         assert desk.ask(endpoint, house.call(rows=2), told.append) is not None
         import asyncio

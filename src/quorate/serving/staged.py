@@ -73,7 +73,7 @@ class Stages:
         said = np.where((known == OK)[:, :, None], values, np.float32(np.nan))
         while True:
             view = np.where(self._barred & (known == SKIPPED), np.int8(FAILED), known)
-            wanted = self._plan.next(said, view, left_ms) & (view == SKIPPED)
+            wanted: BoolArray = self._plan.next(said, view, left_ms) & (view == SKIPPED)
             if self._sure is not None:
                 wanted |= self._further(known, view, wanted)
             late = self._late(wanted & answered[:, None] & (status == SKIPPED), left_ms)
