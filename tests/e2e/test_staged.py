@@ -40,7 +40,13 @@ CONFIG = """
 pools:
   letters: {task: classification, members: [x, y, z]}
   pair: {task: classification, members: [x, y]}
+  trio: {task: classification, members: [x, y, w]}
 endpoints:
+  wide:
+    pool: trio
+    strategies:
+      wide: {kind: ladder, state: wide}
+    deadline_ms: 20000
   main:
     pool: letters
     strategies:
@@ -115,6 +121,7 @@ def server(plugin: None, module_server: Callable[..., Any], tmp_path_factory: py
     registry = Registry(Home(project).registry, SystemClock())
     onnx(registry, "x", 0)
     onnx(registry, "y", 1)
+    onnx(registry, "w", 1)
     draft = Manifest(
         name="z",
         format="callable",
@@ -125,6 +132,7 @@ def server(plugin: None, module_server: Callable[..., Any], tmp_path_factory: py
     )
     registry.register(draft, {"model.py": SLOW})
     fitted(registry, "quick", ["x"], ["y"])
+    fitted(registry, "wide", ["x"], ["y", "w"])
     fitted(registry, "steps", ["x"], ["y"], ["z"])
     (project / "quorate.yaml").write_text(CONFIG)
     return module_server(project, "--workers", "1")
@@ -167,7 +175,11 @@ def test_only_the_rows_that_need_it_ask_the_second_stage(server: Any) -> None:
 
 def test_a_pool_is_fused_by_who_is_asked_together(server: Any) -> None:
     pools = {pool["name"]: pool["fused"] for pool in server.http.get(f"{server.control}/v1/pools").json()}
-    assert pools == {"letters": ["x", "y"], "pair": ["x", "y"]}
+    assert pools == {"letters": ["x", "y"], "pair": ["x", "y"], "trio": ["w", "y"]}
+    found = decision(server, ask(server, [row(0.6, 0.9), row(0.95)], "wide"))
+    x, y, w = found["members"]
+    assert [m["row_status"] for m in (x, y, w)] == [["ok", "ok"], ["ok", "skipped"], ["ok", "skipped"]]
+    assert y["latency_ms"] == w["latency_ms"], "they are one run"
     served = server.http.get(f"{server.control}/v1/endpoints/main").json()["served"]["strategies"]
     assert {s["name"]: (s["plan"], s["stages"]) for s in served} == {
         "steps": ("stepwise", [["x"], ["y"], ["z"]]),
@@ -325,5 +337,4 @@ def test_replay_knows_what_a_plan_would_have_asked(server: Any) -> None:
     assert quick["counts"]["used"] == 2, quick
     assert (quick["reproduced"], quick["differing"]) == (2, 0)
     assert average["state"] == "failed"
-    assert "members not run (2)" in average["error"]["message"], average
-
+    assert "2 members not run" in average["error"]["message"], average

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from quorate.serving.cost import INLINE_MS, Cost, Curve
+from quorate.serving.cost import FEW_TAIL, INLINE_MS, Cost, Curve
 
 
 def test_rows_within_a_time():
@@ -70,3 +70,29 @@ def test_what_was_cheap_at_rest_stays_on_the_loop_while_the_machine_is_busy():
     assert not dear.inline(1)
     follow(cheap, 3.0, 0.0, 400, rows=(1, 2))
     assert not cheap.inline(1)
+
+
+def test_a_tail_is_taken_from_the_newest_runs() -> None:
+    curve = Curve(Cost(10.0, 0.0))
+    assert curve.p95(1) == pytest.approx(10.0 * FEW_TAIL), "too few were seen"
+    for _ in range(19):
+        curve.observe(1, 10.0)
+    assert curve.p95(1) == pytest.approx(10.0 * FEW_TAIL)
+    curve.observe(1, 10.0)
+    assert curve.p95(1) == pytest.approx(10.0)
+
+
+def test_one_run_in_twenty_may_take_longer() -> None:
+    slow, seldom = Curve(Cost(10.0, 0.0)), Curve(Cost(10.0, 0.0))
+    for i in range(400):
+        slow.observe(1, 20.0 if i % 10 == 0 else 10.0)
+        seldom.observe(1, 20.0 if i % 40 == 0 else 10.0)
+    assert slow.p95(1) == pytest.approx(20.0, rel=0.1)
+    assert seldom.p95(1) == pytest.approx(10.0, rel=0.1)
+
+
+def test_a_tail_follows_a_change() -> None:
+    curve = Curve(Cost(10.0, 0.0))
+    for ms in [10.0] * 200 + [30.0] * 400:
+        curve.observe(1, ms)
+    assert curve.p95(1) == pytest.approx(30.0, rel=0.1)

@@ -71,3 +71,15 @@ def test_lists_of_images_are_joined_in_order():
     prepare_all(feeds, prepare)
     assert prepare.calls == [(6, "instances")]
     assert [f.tensors[0]["x"].tolist() for f in feeds] == [[[0, 0]], [[2, 2]] * 2, [[4, 4]] * 3]
+
+
+def test_a_part_has_its_rows_of_every_preprocessing():
+    whole = feed(1, 2, 3)
+    whole.tensors = ({"x": np.array([2.0, 4.0, 6.0])}, {"y": np.array([[1], [2], [3]])})
+    part = whole.part(np.array([0, 2]))
+    assert (part.rows, part.refused) == (2, None)
+    assert [{name: array.tolist() for name, array in each.items()} for each in part.tensors] == [
+        {"x": [2.0, 6.0]},
+        {"y": [[1], [3]]},
+    ]
+    assert joined([part, whole], 0)["x"].tolist() == [2.0, 6.0, 2.0, 4.0, 6.0]

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 from quorate.codecs import sample, snapshot
 from quorate.control.revisions import fuse as fuse_module
+from quorate.control.revisions.together import Together
 from quorate.core.types import OutputSpec, Signature, TensorSpec
 from quorate.errors import ParityError
 from quorate.registry.manifest import Manifest
@@ -89,6 +90,18 @@ def test_a_new_version_is_compiled_anew(pool: Any) -> None:
     _onnx(pool, "y", 3)
     pool.apply()
     assert _graph(pool).digest != before.digest
+
+
+def test_members_that_are_asked_together_have_a_graph_of_their_own(pool: Any) -> None:
+    _onnx(pool, "z", 4)
+    pool.write(pool.home.config.read_text().replace("[x, a, y]", "[x, a, y, z]"))
+    pool.apply()
+    routed = msgspec.structs.replace(snapshot.read(pool.home.snapshot).pools[0], graph=None)
+    apart, reason = fuse_module.fuse(routed, pool.registry, (), Together(False, (("x", "y"), ("a", "z"))))
+    assert (apart.graph, [graph.members for graph in apart.stages], reason) == (None, [("x", "y")], None)
+    both, _ = fuse_module.fuse(routed, pool.registry, (apart,), Together(True, (("x", "y"),)))
+    assert (both.graph.members, both.stages) == (("x", "y", "z"), apart.stages)
+    assert both.graphs == (both.graph, *both.stages)
 
 
 def test_a_lost_graph_is_compiled_again(pool: Any) -> None:

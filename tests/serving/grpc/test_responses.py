@@ -51,6 +51,28 @@ def test_outputs_come_in_the_order_asked() -> None:
     assert [output.name for output in _answer(request).outputs] == ["confidence", "label"]
 
 
+def test_who_answered_each_row_and_whether_anybody_did() -> None:
+    told = {
+        "members": np.array([b"a,b", b"a"], object),
+        "abstained": np.array([True, False]),
+        "reason": np.array([b"unsure", b""], object),
+    }
+    answered = ANSWERED._replace(told=told)
+    found = ModelInferResponse.FromString(
+        responses.infer_response(ModelInferRequest(), answered, SCORES, blind=False, sure=True)
+    )
+    raw = {output.name: data for output, data in zip(found.outputs, found.raw_output_contents, strict=True)}
+    assert list(raw) == ["probabilities", "label", "confidence", "members", "abstained", "reason"]
+    assert raw["abstained"] == b"\x01\x00"
+    assert raw["label"] == b"\0\0\0\0\x02\0\0\0no"
+    assert raw["members"] == b"\x03\0\0\0a,b\x01\0\0\0a"
+    request = ModelInferRequest()
+    request.outputs.add(name="members")
+    responses.check_outputs(request.outputs, SCORES, blind=False, told=True)
+    with pytest.raises(InvalidInput, match="no output 'members'"):
+        responses.check_outputs(request.outputs, SCORES, blind=False)
+
+
 def test_a_blind_answer_is_the_label() -> None:
     assert [output.name for output in _answer(ModelInferRequest(), blind=True).outputs] == ["label"]
 
