@@ -1,0 +1,1 @@
+"""Auditing a pool: what each member is worth, which are alike, and which can go."""
