@@ -23,8 +23,10 @@ OPEN_ON_LOOPBACK = frozenset({"/metrics", "/v1/health"})
 ASKING = re.compile(r"/v1/models/[^/]+/preview")
 """Routes that ask about an input, as a prediction does, and change nothing."""
 
-WORKING = re.compile(r"/v1/(jobs|replays|experiments)(/.*)?|/v1/endpoints/[^/]+/(switches/plan|rules/explain)")
-"""Routes that operators use: jobs, replays, experiments, plans, examples. What an experiment may serve an administrator
+WORKING = re.compile(
+    r"/v1/(jobs|replays|pool-audits|experiments)(/.*)?|/v1/endpoints/[^/]+/(switches/plan|rules/explain)"
+)
+"""Routes that operators use: jobs, replays, pool audits, experiments, plans, examples. What an experiment may serve an administrator
 has applied."""
 
 

@@ -32,6 +32,8 @@ from quorate.control.learning.warm_starts import WarmStarts
 from quorate.control.model_routes import models_router
 from quorate.control.outcomes.routes import outcomes_router
 from quorate.control.overview import Overview, overview
+from quorate.control.pool_audits.desk import PoolAuditDesk
+from quorate.control.pool_audits.routes import pool_audits_router
 from quorate.control.pools import running
 from quorate.control.problems import answer_problems
 from quorate.control.replay.desk import ReplayDesk
@@ -71,8 +73,8 @@ PREVIEWS = 2
 class Services:
     """What the handlers call; ``workers`` is how many there should be, 0 where that is not known.
 
-    Without ``jobs``, ``replays`` and ``warm_starts`` those there are can be looked at, but none is taken in; without
-    ``explain`` no example is tried.
+    Without ``jobs``, ``replays``, ``pool_audits`` and ``warm_starts`` those there are can be looked at, but none is taken
+    in; without ``explain`` no example is tried.
     """
 
     home: Home
@@ -85,6 +87,7 @@ class Services:
     replays: ReplayDesk | None = None
     warm_starts: WarmStarts | None = None
     explain: Explain | None = None
+    pool_audits: PoolAuditDesk | None = None
 
 
 def create_app(services: Services, access: Access) -> FastAPI:
@@ -114,6 +117,7 @@ def create_app(services: Services, access: Access) -> FastAPI:
     app.include_router(switch_router(s.home, s.registry, s.database, s.journal, s.clock))
     replays = services.replays or ReplayDesk(services.home, services.registry, services.database, services.clock)
     app.include_router(replays_router(replays))
+    app.include_router(pool_audits_router(s.pool_audits or PoolAuditDesk(s.home, s.registry, s.database, s.clock)))
     experiments = ExperimentDesk(services.home, services.database, services.journal, services.clock)
     app.include_router(experiments_router(experiments))
     app.include_router(_about(app))

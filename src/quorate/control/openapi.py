@@ -20,6 +20,7 @@ _TAGS = {
     "decisions": "Single answers, and how strategies compare.",
     "captures": "Inputs that are kept, data sets made of them, and erasing one subject.",
     "replays": "What would have been with another strategy or policy.",
+    "pool audits": "What the members of a pool are worth, and which can go.",
     "experiments": "Strategies compared on live traffic.",
     "jobs": "Files scored in the background.",
     "audit": "Who changed what.",

@@ -30,6 +30,7 @@ from quorate.control.journal.keeping import Keeper, keep_shipping
 from quorate.control.learning.warm_starts import Stopped, WarmStarts
 from quorate.control.listening import listeners
 from quorate.control.outcomes.joined import Listener
+from quorate.control.pool_audits.desk import PoolAuditDesk
 from quorate.control.replay.desk import ReplayDesk
 from quorate.control.rule_routes import Explain
 from quorate.control.usage import sample_usage
@@ -83,11 +84,12 @@ def serve(
         jobs = JobDesk(home, database, clock, inference)
         registry = Registry(home.registry, clock)
         replays = ReplayDesk(home, registry, database, clock)
+        audits = PoolAuditDesk(home, registry, database, clock)
         warm = WarmStarts(home, database, registry.blobs.read, clock)
-        services = Services(home, registry, database, journal, clock, workers, jobs, replays, warm, explain)
+        services = Services(home, registry, database, journal, clock, workers, jobs, replays, warm, explain, audits)
         app = create_app(services, access)
         listener = listeners(home, database, registry, clock)
-        with _ingesting(home, database, clock, counters, listener, warm), _working(jobs, replays):
+        with _ingesting(home, database, clock, counters, listener, warm), _working(jobs, replays, audits):
             asyncio.run(_run(app, listen(host, port, BACKLOG), counters, life_fd=life_fd, ready_fd=ready_fd))
     finally:
         counters.close()
@@ -165,14 +167,16 @@ def _ingesting(
 
 
 @contextmanager
-def _working(jobs: JobDesk, replays: ReplayDesk) -> Iterator[None]:
-    """Run jobs and replays while the block runs."""
+def _working(jobs: JobDesk, replays: ReplayDesk, audits: PoolAuditDesk) -> Iterator[None]:
+    """Run jobs, replays and pool audits while the block runs."""
     jobs.sweep()
     jobs.start()
     replays.start()
+    audits.start()
     try:
         yield
     finally:
+        audits.stop()
         replays.stop()
         jobs.stop()
 

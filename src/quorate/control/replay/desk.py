@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import subprocess
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 
 from quorate.clock import Clock
 from quorate.codecs import snapshot
-from quorate.control.alone import keep_doing
+from quorate.control.background import Runner, Work
 from quorate.control.experiments.hiding import require_shown
 from quorate.control.replay import process
 from quorate.control.replay.asked import Question
@@ -39,14 +38,10 @@ from quorate.store.replays import replay as stored_replay
 from quorate.store.replays import replays as stored_replays
 from quorate.store.revisions import revisions
 
-log = logging.getLogger("quorate.control")
-
 WAITING = 100
 """Replays that may wait."""
 KEPT = 200
 """Replays that have ended and are remembered."""
-_LOOK_S = 0.2
-_STOP_S = 3.0
 
 
 class ReplayDesk:
@@ -54,8 +49,7 @@ class ReplayDesk:
 
     def __init__(self, home: Home, registry: Registry, database: Database, clock: Clock) -> None:
         self._home, self._registry, self._database, self._clock = home, registry, database, clock
-        self._look, self._stop = threading.Event(), threading.Event()
-        self._thread: threading.Thread | None = None
+        self._runner = Runner(home, "replays", _Replays(home, database, clock))
 
     # --- asked by handlers ---
 
@@ -65,7 +59,7 @@ class ReplayDesk:
         :class:`~quorate.errors.InvalidInput`, :class:`NotFound`, :class:`NotReady`, :class:`Overloaded`;
         :class:`Conflict` while an experiment hides how the endpoint's strategies do.
         """
-        if self._thread is None:
+        if not self._runner.started:
             raise NotReady("This control process runs no replays; `quorate replay` does.")
         question.check()
         self._resolve(question)
@@ -85,7 +79,7 @@ class ReplayDesk:
             add_replay(connection, made)
             detail = {"endpoint": made.endpoint}
             add_entry(connection, at=made.created, actor=author, action="replay.submit", subject=made.id, detail=detail)
-        self._look.set()
+        self._runner.wake()
         return made
 
     def get(self, replay_id: str) -> StoredReplay:
@@ -124,43 +118,35 @@ class ReplayDesk:
 
     def start(self) -> None:
         """Begin to run replays in a thread of its own."""
-        self._thread = threading.Thread(target=self._follow, name="replays", daemon=True)
-        self._thread.start()
+        self._runner.start()
 
     def stop(self) -> None:
         """Interrupt what runs; it begins anew at the next start."""
-        self._stop.set()
-        self._look.set()
-        if self._thread is not None:
-            self._thread.join(_STOP_S)
+        self._runner.stop()
 
-    def _follow(self) -> None:
-        tasks = {"Replays cannot be run": self._run_all, "Old replays cannot be forgotten": self._forget}
-        keep_doing(self._home, "replays", tasks, self._stop, every_s=1.0, woken=self._look)
 
-    def _run_all(self) -> None:
-        """Run what was interrupted, then what waits, the oldest first."""
-        while not self._stop.is_set():
-            with self._database.read() as connection:
-                waiting = stored_replays(connection, states=(RUNNING, QUEUED), limit=2 * WAITING)
-            if not waiting:
-                return
-            self._run(min(waiting, key=lambda each: (each.state != RUNNING, each.created, each.id)))
+class _Replays(Work):
+    def __init__(self, home: Home, database: Database, clock: Clock) -> None:
+        self._home, self._database, self._clock = home, database, clock
 
-    def _run(self, asked: StoredReplay) -> None:
+    def waiting(self) -> Sequence[StoredReplay]:
+        with self._database.read() as connection:
+            return stored_replays(connection, states=(RUNNING, QUEUED), limit=2 * WAITING)
+
+    def begin(self, asked: StoredReplay) -> bool:
+        now = self._clock.now()
         with self._database.begin() as connection:
-            now = self._clock.now()
-            if not update_replay(connection, asked.id, states=(QUEUED, RUNNING), state=RUNNING, started=now):
-                return
-        child = process.start(self._home, dict(asked.question))
-        try:
-            output = self._output(child, asked.id)
-        finally:
-            child.kill()
-            child.communicate()
-        if output is None:
-            return
-        answer, error = process.result(output, child.returncode)
+            return update_replay(connection, asked.id, states=(QUEUED, RUNNING), state=RUNNING, started=now)
+
+    def start(self, asked: StoredReplay) -> subprocess.Popen[bytes]:
+        return process.start(self._home, dict(asked.question))
+
+    def cancelled(self, question_id: str) -> bool:
+        with self._database.read() as connection:
+            found = stored_replay(connection, question_id)
+        return found is None or found.state == CANCELLED
+
+    def finish(self, asked: StoredReplay, answer: dict[str, Any] | None, error: dict[str, Any] | None) -> None:
         with self._database.begin() as connection:
             update_replay(
                 connection,
@@ -172,24 +158,7 @@ class ReplayDesk:
                 error=error,
             )
 
-    def _output(self, child: subprocess.Popen[bytes], replay_id: str) -> bytes | None:
-        """What the process printed; None where it is to stop: it was cancelled, or this process ends."""
-        said: list[bytes] = []
-
-        def listen() -> None:
-            if child.stdout is not None:
-                said.append(child.stdout.read())
-
-        reader = threading.Thread(target=listen, daemon=True)
-        reader.start()
-        while reader.is_alive():
-            reader.join(_LOOK_S)
-            if self._stop.is_set() or self.get(replay_id).state == CANCELLED:
-                return None
-        child.wait()
-        return said[0] if said else b""
-
-    def _forget(self) -> None:
+    def forget(self) -> None:
         with self._database.read() as connection:
             ended = stored_replays(connection, states=ENDED, limit=KEPT + WAITING)
         if len(ended) > KEPT:

@@ -6,9 +6,9 @@ It ends where a pool is worse than the best one so far by more than the margin a
 
 *Check*: on the other half every pool on the way is compared with the whole one, with the one before it, and, once
 beyond it, with the pool that was best on the first half: what a harmful member's leaving gains is not to be spent on
-losing a useful one. All these intervals hold together, so whichever pool is chosen by them, its own is valid. The recommended
-pool is the smallest that loses no more than the margin, against the whole and against the best one, by the lower
-limits. So the probability of recommending one that loses more is at most half of ``1 - level``, over the whole search.
+losing a useful one. All these intervals hold together, so whichever pool is chosen by them, its own is valid. The
+recommended pool is the smallest that loses no more than the margin, against the whole and against the best one, by the
+lower limits: the probability of recommending one that loses more is at most half of ``1 - level``, over the search.
 
 References: S. Wellek, "Testing statistical hypotheses of equivalence and noninferiority", 2nd edition, 2010; L.
 Breiman, J. Friedman, R. Olshen, C. Stone, "Classification and regression trees", 1984, 3.4.3 (one standard error).

@@ -1,0 +1,164 @@
+"""Questions answered in processes of their own, the oldest first: their memory goes with them, workers come first.
+
+A process is ``python -m MODULE ROOT QUESTION`` and prints one JSON object: ``{"answer": …}``, or ``{"error": {code,
+message, path}}``. It ends with the process that started it, however that ends. What was interrupted begins anew.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from quorate.control.alone import keep_doing
+from quorate.errors import QuorateError
+from quorate.home import Home
+from quorate.store.questions import RUNNING, StoredQuestion
+
+NICE = 10
+_LOOK_S = 0.2
+_STOP_S = 3.0
+
+
+class Work(ABC):
+    """What a :class:`Runner` runs, and where it is told what came of it."""
+
+    @abstractmethod
+    def waiting(self) -> Sequence[StoredQuestion]:
+        """Questions that wait or were interrupted."""
+
+    @abstractmethod
+    def begin(self, asked: StoredQuestion) -> bool:
+        """Note that it runs now; False where it does not wait any more."""
+
+    @abstractmethod
+    def start(self, asked: StoredQuestion) -> subprocess.Popen[bytes]:
+        """Its process."""
+
+    @abstractmethod
+    def cancelled(self, question_id: str) -> bool:
+        """Whether it is to stop."""
+
+    @abstractmethod
+    def finish(self, asked: StoredQuestion, answer: dict[str, Any] | None, error: dict[str, Any] | None) -> None:
+        """Note what came of it."""
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Forget what ended long ago."""
+
+
+class Runner:
+    """Runs ``work`` in a thread, while this process is the only one of the project that does, under that ``name``.
+
+    ``wake`` it where something new waits.
+    """
+
+    def __init__(self, home: Home, name: str, work: Work) -> None:
+        self._home, self._name, self._work = home, name, work
+        self._look, self._stop = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether it has been started."""
+        return self._thread is not None
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread = threading.Thread(target=self._follow, name=self._name, daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Something waits."""
+        self._look.set()
+
+    def stop(self) -> None:
+        """Interrupt what runs; it begins anew at the next start."""
+        self._stop.set()
+        self._look.set()
+        if self._thread is not None:
+            self._thread.join(_STOP_S)
+
+    def _follow(self) -> None:
+        what = self._name.capitalize()
+        tasks = {f"{what} cannot be run": self._run_all, f"Old {self._name} cannot be forgotten": self._work.forget}
+        keep_doing(self._home, self._name.replace(" ", "-"), tasks, self._stop, every_s=1.0, woken=self._look)
+
+    def _run_all(self) -> None:
+        """Run what was interrupted, then what waits, the oldest first."""
+        while not self._stop.is_set():
+            waiting = self._work.waiting()
+            if not waiting:
+                return
+            self._run(min(waiting, key=lambda each: (each.state != RUNNING, each.created, each.id)))
+
+    def _run(self, asked: StoredQuestion) -> None:
+        if not self._work.begin(asked):
+            return
+        child = self._work.start(asked)
+        try:
+            output = self._output(child, asked.id)
+        finally:
+            child.kill()
+            child.communicate()
+        if output is not None:
+            self._work.finish(asked, *result(output, child.returncode))
+
+    def _output(self, child: subprocess.Popen[bytes], question_id: str) -> bytes | None:
+        """What the process printed; None where it is to stop: it was cancelled, or this process ends."""
+        said: list[bytes] = []
+
+        def listen() -> None:
+            if child.stdout is not None:
+                said.append(child.stdout.read())
+
+        reader = threading.Thread(target=listen, daemon=True)
+        reader.start()
+        while reader.is_alive():
+            reader.join(_LOOK_S)
+            if self._stop.is_set() or self._work.cancelled(question_id):
+                return None
+        child.wait()
+        return said[0] if said else b""
+
+
+def spawn(module: str, home: Home, question: dict[str, Any]) -> subprocess.Popen[bytes]:
+    """The process that answers; ``OSError`` where none can be started."""
+    command = [sys.executable, "-P", "-m", module, str(home.root)]
+    given = msgspec.json.encode(question).decode()
+    return subprocess.Popen([*command, given], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def result(output: bytes, status: int) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """The answer or the error that a process told, from its output and exit status."""
+    with suppress(msgspec.DecodeError):
+        told = msgspec.json.decode(output)
+        return told.get("answer"), told.get("error")
+    message = f"The process ended with status {status} before it was done; the log has what it said."
+    return None, {"code": "internal", "message": message, "path": None}
+
+
+def serve(answer: Callable[[], Any]) -> None:
+    """Be such a process: print what ``answer`` returns, or the error that it raises."""
+    os.nice(NICE)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    told: dict[str, Any]
+    try:
+        told = {"answer": answer()}
+    except QuorateError as error:
+        told = {"error": {"code": error.code, "message": str(error), "path": error.path}}
+    sys.stdout.buffer.write(msgspec.json.encode(told))
+    sys.stdout.buffer.flush()
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()  # until its other end is gone
+    os._exit(1)
