@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["AsyncClient", "Client", "Endpoint", "Pool", "Server", "__version__", "replay"]
+__all__ = ["AsyncClient", "Client", "Endpoint", "Pool", "Server", "__version__", "audit_pool", "replay"]
 
 if TYPE_CHECKING:
     from quorate.api import Endpoint, Pool, Server, replay
+    from quorate.auditing import audit_pool
     from quorate.client import AsyncClient, Client
 
 
@@ -18,6 +19,10 @@ def __getattr__(name: str) -> Any:
         from quorate import api
 
         return getattr(api, name)
+    if name == "audit_pool":
+        from quorate.auditing import audit_pool
+
+        return audit_pool
     if name in ("AsyncClient", "Client"):
         from quorate import client
 

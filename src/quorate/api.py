@@ -37,6 +37,7 @@ from quorate.training.register import register_model
 if TYPE_CHECKING:
     from quorate.client.experiments import Experiments
     from quorate.client.learners import Learners
+    from quorate.client.pool_audits import PoolAudits
 
 START_TIMEOUT = 60.0
 _MARK = "# Written by quorate.Endpoint from Python; it is written again at the next serve()."
@@ -324,6 +325,12 @@ class Server:
         from quorate.client.learners import Learners
 
         return Learners(self.control_url, api_key)
+
+    def pool_audits(self, api_key: str | None = None) -> PoolAudits:
+        """Audits of its pools: ask, follow, stop. Needs the extra ``client``; close what you get."""
+        from quorate.client.pool_audits import PoolAudits
+
+        return PoolAudits(self.control_url, api_key)
 
     def __enter__(self) -> Server:
         return self

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "outcomes": ("quorate.cli.outcomes", "See how outcomes come; import many."),
     "switches": ("quorate.cli.switches", "Say what a switch would cost, and what those that there were cost."),
     "replay": ("quorate.cli.replay", "Say what another strategy or policy would have come to on logged decisions."),
+    "audit-pool": ("quorate.cli.audit_pool", "Say what each member of a pool is worth, and which can go."),
     "export": ("quorate.cli.export", "Write a strategy, members and combiner, as one ONNX file."),
     "decisions": ("quorate.cli.decisions", "Show a decision by its id."),
     "journal": ("quorate.cli.journal", "See what is kept of decisions; compact, ship and prune it."),

@@ -15,6 +15,9 @@ from quorate.client.jobs_asynchronous import AsyncJobs
 from quorate.client.learner_requests import Learned, WarmStart
 from quorate.client.learners import Learners
 from quorate.client.learners_asynchronous import AsyncLearners
+from quorate.client.pool_audit_requests import PoolAudit
+from quorate.client.pool_audits import PoolAudits
+from quorate.client.pool_audits_asynchronous import AsyncPoolAudits
 from quorate.client.sync import Client
 
 __all__ = [
@@ -23,6 +26,7 @@ __all__ = [
     "AsyncExperiments",
     "AsyncJobs",
     "AsyncLearners",
+    "AsyncPoolAudits",
     "BatchRow",
     "Client",
     "EndpointInfo",
@@ -34,6 +38,8 @@ __all__ = [
     "Learned",
     "Learners",
     "OutcomeReceipt",
+    "PoolAudit",
+    "PoolAudits",
     "Prediction",
     "QuorateClientError",
     "Rejected",

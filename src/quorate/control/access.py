@@ -26,8 +26,8 @@ ASKING = re.compile(r"/v1/models/[^/]+/preview")
 WORKING = re.compile(
     r"/v1/(jobs|replays|pool-audits|experiments)(/.*)?|/v1/endpoints/[^/]+/(switches/plan|rules/explain)"
 )
-"""Routes that operators use: jobs, replays, pool audits, experiments, plans, examples. What an experiment may serve an administrator
-has applied."""
+"""Routes that operators use: jobs, replays, pool audits, experiments, plans, examples. What an experiment may serve an
+administrator has applied."""
 
 
 class Access:

@@ -73,8 +73,8 @@ PREVIEWS = 2
 class Services:
     """What the handlers call; ``workers`` is how many there should be, 0 where that is not known.
 
-    Without ``jobs``, ``replays``, ``pool_audits`` and ``warm_starts`` those there are can be looked at, but none is taken
-    in; without ``explain`` no example is tried.
+    Without ``jobs``, ``replays``, ``pool_audits`` and ``warm_starts`` those there are can be looked at, but none is
+    taken in; without ``explain`` no example is tried.
     """
 
     home: Home

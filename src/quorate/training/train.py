@@ -21,7 +21,7 @@ from quorate.preprocess import Pipeline
 from quorate.preprocess.features import features_of
 from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
-from quorate.training import boosting, fitting
+from quorate.training import boosting, fitting, kept
 from quorate.training.checkpoints import Checkpoints
 from quorate.training.dynamic import fit_dynamic
 from quorate.training.evaluate import model_outputs, score
@@ -253,6 +253,7 @@ class _Run:
             return boosting.ensemble_weights({manifest.name: manifest.metrics for manifest in manifests})
         if fit.by in OUT_OF_FOLD:
             outputs, rows = self._out_of_fold(members, train, cut)
+            kept.keep(self.registry.root, name, members, self.classes, outputs, rows.truth)
             if fit.by == "stack":
                 return fit_stack(outputs, rows.truth, members, self.classes, seed=seed, **fit.settings)
             if fit.by == "greedy":

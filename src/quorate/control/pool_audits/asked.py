@@ -20,7 +20,7 @@ Verdict = Literal["harmful", "redundant", "useful", "unclear"]
 class Question:
     """Which members of a pool are worth what, and which can go?
 
-    ``name`` is an endpoint, or a pool (then the decisions of all its endpoints count). ``strategy`` says how members are
+    ``name`` is an endpoint, or a pool (then the decisions of all its endpoints count). ``strategy`` is how members are
     combined: a strategy's name, or a definition as in ``quorate.yaml``; by default the endpoint's own. ``metric`` is
     one of :data:`METRICS`, ``margin`` what may be lost of it, in its own unit. ``since`` and ``until`` are Unix
     seconds. ``costs`` are the members', in any one unit; by default measured milliseconds.
@@ -109,7 +109,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Recommended:
-    """The pool that is recommended. ``strategy`` is what to write in ``quorate.yaml``; None where nothing changes or the
+    """The pool that is recommended. ``strategy`` is what to write in ``quorate.yaml``; None where all stay or the
     combiner has to be fitted again. ``cost`` and ``saves`` are in :attr:`Answer.unit`, ``share`` is what is saved."""
 
     keep: tuple[str, ...]
