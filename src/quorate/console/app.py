@@ -26,6 +26,7 @@ from quorate.console.pages.overview import Watch
 from quorate.console.pages.try_it import Desk
 from quorate.console.parts.frame import frame
 from quorate.console.policies.routes import policy_pages
+from quorate.console.selection.audit_route import audit_page
 from quorate.console.session import Session, Sessions
 from quorate.console.settings import ConsoleSettings
 from quorate.console.style import HEAD
@@ -142,6 +143,7 @@ def create_app(settings: ConsoleSettings, *, on_ready: Callable[[], None]) -> Ga
         return None
 
     policy_pages(apis, open_page, reloading, _nothing)
+    audit_page(apis, open_page, reloading, _nothing)
     experiment_pages(app, apis, sessions, open_page, reloading, PAGE_TIMEOUT_S)
     evidence_pages(app, apis, sessions, open_page, reloading, _nothing)
     ui.run_with(

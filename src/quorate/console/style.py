@@ -21,7 +21,7 @@ THEME = """<script>
 })();
 </script>
 """
-_SHEETS = ("style.css", "policies.css", "evidence.css")
+_SHEETS = ("style.css", "policies.css", "evidence.css", "audit.css")
 _STYLES = "".join((_FOLDER / name).read_text("utf-8") for name in _SHEETS)
 HEAD = f"{THEME}<style>{_STYLES}</style>"
 """For the head of every page."""

@@ -16,6 +16,7 @@ PLACES = (
     ("/experiments", "Experiments"),
     ("/rules", "Rules"),
     ("/learner", "Learner"),
+    ("/selection/trust", "Selection"),
     ("/replay", "Replay"),
     ("/switches", "Switches"),
     ("/captures", "Captured data"),
