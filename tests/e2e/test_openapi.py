@@ -26,7 +26,7 @@ TRIAL = {
     "stop": {"max_units": 1000, "max_days": 7},
 }
 LEFT_OUT = {
-    "apply", "cancel_job", "cancel_replay", "withdraw_experiment", "dataset_file", "delete_dataset", "switch",
+    "apply", "cancel_job", "cancel_replay", "cancel_pool_audit", "withdraw_experiment", "dataset_file", "delete_dataset", "switch",
     "learner", "reset", "warm_start", "newest_warm_start", "shares_over_time",
 }  # fmt: skip
 CHANGING = {f"/v1/experiments/{name}" for name in ("plan", "selftest")}  # these need traffic with outcomes
@@ -44,6 +44,7 @@ BODIES: dict[str, Any] = {
     "explain_example": {"context": {"tier": "gold"}, "facts": {"input.rows": 2}},
     "plan_switch": {"to": "stacking"},
     "submit_replay": {"endpoint": "digits", "strategy": "svm"},
+    "submit_pool_audit": {"name": "digits"},
 }
 
 
@@ -76,6 +77,7 @@ class Site:
         server.until(lambda: self.http.get(where).json()["state"] == "done", within=60, what=server.log)
         # Of one decision without an outcome: the replay ends with an error that says so.
         self.replay = self.http.post(f"{server.control}/v1/replays", json=BODIES["submit_replay"]).json()["id"]
+        self.audit = self.http.post(f"{server.control}/v1/pool-audits", json=BODIES["submit_pool_audit"]).json()["id"]
 
         registered = self.http.post(f"{server.control}/v1/experiments", json=TRIAL)
         self.experiment = registered.json()["id"]
@@ -96,6 +98,8 @@ class Site:
             values = {"id": self.dataset}
         if path.startswith("/v1/replays"):
             values = {"id": self.replay}
+        if path.startswith("/v1/pool-audits"):
+            values = {"id": self.audit}
         if path.startswith("/v1/experiments"):
             values = {"id": self.experiment}
         return self.bases[port] + re.sub(r"{(\w+)}", lambda found: values[found[1]], path)

@@ -43,8 +43,8 @@ class AuditPage:
         Node(
             "p",
             "quiet lead",
-            "Recorded outputs are combined anew without this member or that one. Half of the decisions say which can go, "
-            "the other half checks it. No model is run and nothing is changed.",
+            "Recorded outputs are combined anew without this member or that one. Half of the decisions say which can "
+            "go, the other half checks it. No model is run and nothing is changed.",
         )
         self.looking = Looking(self._look, now, every_s=EVERY_S)
         with Node("div", "board one"):

@@ -107,7 +107,7 @@ class AuditAnswer:
         if answer["orders"] is not None:
             drawn = f" Shapley values are from {answer['orders']} pairs of drawn orders."
         self._worth.say(
-            f"Gains are positive where the pool is better with the member; intervals of a column hold together at 95 %. "
+            "Gains are positive where the pool is better with the member; intervals of a column hold together at 95 %. "
             f"Shapley values add up to what the pool is ahead of answering without any member.{drawn}"
         )
         self._matrix.show(answer)

@@ -9,7 +9,7 @@ from quorate.console.catalogue import Endpoint
 from quorate.console.control import ControlGone, ControlRefused
 from quorate.console.elements import Node
 from quorate.console.parts.looking import problem_of
-from quorate.console.selection.audit_words import METRICS
+from quorate.console.selection.audit_words import METRICS, SHARES
 
 PERIODS = (("", "everything that is kept"), ("2592000", "the last 30 days"), ("604800", "the last 7 days"),
            ("86400", "the last 24 hours"))  # fmt: skip
@@ -45,7 +45,7 @@ class AuditForm:
                     self._choice("strategy", "Members are combined by", own + names)
                     self._choice("metric", "Metric", [(name, METRICS[name]) for name in metrics])
                     with Node("div", "field"):
-                        unit = "points" if endpoint.output == "scores" else "the metric's unit"
+                        unit = "points, or the loss's unit" if endpoint.output == "scores" else "the error's unit"
                         Node("label", "", f"May be lost ({unit})", for_="audit-margin")
                         Node("input", "", id="audit-margin", name="margin", inputmode="decimal",
                              placeholder="by default little", aria_describedby="problem-margin")  # fmt: skip
@@ -113,8 +113,7 @@ def read(typed: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {name: typed[name] for name in ("strategy", "metric") if typed.get(name)}
     if typed.get("margin"):
         amount = _number(typed["margin"], "margin")
-        shares = typed.get("metric") in ("accuracy", "macro_f1", "brier")
-        found["margin"] = amount / 100 if shares else amount
+        found["margin"] = amount / 100 if typed.get("metric") in SHARES else amount
     if typed.get("costs"):
         found["costs"] = dict(_cost(each) for each in typed["costs"].split(",") if each.strip())
     if typed.get("since") is not None:
