@@ -26,8 +26,8 @@ TRIAL = {
     "stop": {"max_units": 1000, "max_days": 7},
 }
 LEFT_OUT = {
-    "apply", "cancel_job", "cancel_replay", "cancel_pool_audit", "withdraw_experiment", "dataset_file", "delete_dataset", "switch",
-    "learner", "reset", "warm_start", "newest_warm_start", "shares_over_time",
+    "apply", "cancel_job", "cancel_replay", "cancel_pool_audit", "withdraw_experiment", "dataset_file",
+    "delete_dataset", "switch", "learner", "reset", "warm_start", "newest_warm_start", "shares_over_time",
 }  # fmt: skip
 CHANGING = {f"/v1/experiments/{name}" for name in ("plan", "selftest")}  # these need traffic with outcomes
 CHANGING |= {f"/v1/experiments/{{id}}/{name}" for name in ("start", "stop", "promote", "keep")}
