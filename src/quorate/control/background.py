@@ -160,5 +160,6 @@ def serve(answer: Callable[[], Any]) -> None:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()  # until its other end is gone
+    while os.read(0, 4096):  # until its other end is gone; sys.stdin has a lock that a thread may not hold at the end
+        pass
     os._exit(1)

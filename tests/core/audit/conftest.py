@@ -14,7 +14,7 @@ def scores(n: int, skills: list[float], *, k: int = 3, seed: int = 0, copies: di
     evidence = rng.standard_normal((n, len(skills), k))
     evidence[np.arange(n), :, truth] += np.array(skills)
     for copy, original in (copies or {}).items():
-        evidence[:, copy] = evidence[:, original] + 0.3 * rng.standard_normal((n, k))
+        evidence[:, copy] = evidence[:, original] + 0.1 * rng.standard_normal((n, k))
     found = np.exp(evidence)
     found /= found.sum(axis=2, keepdims=True)
     return Rows(found.astype(np.float32), np.zeros((n, len(skills)), np.int8), truth, np.arange(n))

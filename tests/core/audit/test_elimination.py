@@ -67,9 +67,9 @@ def test_one_member_always_stays() -> None:
 def test_mistakes_are_not_more_often_than_stated() -> None:
     """Three members of which leaving out the least useful loses exactly the margin: named in 2.5 % of pools at most."""
     skills = [1.0, 0.9, 0.75]
-    truth = Game(scores(400_000, skills, seed=99), Mean(), None, "accuracy")
+    truth = Game(scores(200_000, skills, seed=99), Mean(), None, "accuracy")
     margin = min(truth.value(7) - truth.value(7 & ~(1 << j)) for j in range(3))
     assert margin > 0.005
-    runs = 400
+    runs = 150
     named = sum(found(scores(600, skills, seed=seed), margin, seed).dropped > 0 for seed in range(runs))
     assert named / runs <= 0.025 + 2 * np.sqrt(0.025 * 0.975 / runs)

@@ -217,7 +217,7 @@ def pair_words(pair: Mapping[str, Any], measure: str) -> tuple[str, str]:
     estimate = pair[measure]
     figure = words.DASH if estimate is None or estimate["value"] is None else _number(round(estimate["value"], 3))
     told = []
-    for name, title in (MEASURES | OF_NUMBERS).items():
+    for name, title in (OF_NUMBERS if pair["correlation"] is not None else MEASURES).items():
         each = pair[name]
         if each is not None and each["value"] is not None:
             interval = _limits(each, _number)

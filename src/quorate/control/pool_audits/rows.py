@@ -196,7 +196,7 @@ class Gathering:
 
 
 def _taken(outputs: FloatArray, row: NDArray[Any], columns: list[int]) -> FloatArray:
-    return outputs[np.ix_(row, columns)]
+    return outputs[np.ix_(row, np.array(columns))]
 
 
 def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -13,6 +13,7 @@ from quorate.control.replay import targets
 from quorate.control.replay.asked import Question as ReplayQuestion
 from quorate.control.replay.targets import Strategy
 from quorate.core.audit.metrics import ACCURACY, MSE, OF_CLASSES, OF_VALUES
+from quorate.core.types import OutputSpec
 from quorate.errors import InvalidInput, NotFound
 from quorate.registry.registry import Registry
 
@@ -30,7 +31,8 @@ class Subject:
     @property
     def classes(self) -> tuple[str, ...]:
         """The pool's classes; none for numbers."""
-        return self.pool.signature.output.classes
+        output: OutputSpec = self.pool.signature.output
+        return output.classes
 
 
 def endpoints_of(name: str, routing: Routing) -> tuple[EndpointRoute, ...]:

@@ -59,7 +59,7 @@ class Game:
     @property
     def members(self) -> int:
         """How many there are."""
-        return self.rows.outputs.shape[1]
+        return int(self.rows.outputs.shape[1])
 
     @property
     def whole(self) -> int:

@@ -40,13 +40,16 @@ def contributions(metric: str, answers: NDArray[Any], truth: NDArray[Any]) -> Ar
     """
     if metric in OF_VALUES:
         error = answers[:, 0].astype(np.float64) - truth
-        return -np.square(error) if metric == MSE else -np.abs(error)
+        found: Array = -np.square(error) if metric == MSE else -np.abs(error)
+        return found
     at = np.arange(len(truth))
     if metric == LOG_LOSS:
-        return np.log(np.maximum(answers[at, truth].astype(np.float64), LEAST_PROBABILITY))
+        likelihood: Array = np.log(np.maximum(answers[at, truth].astype(np.float64), LEAST_PROBABILITY))
+        return likelihood
     if metric == BRIER:
         scores = answers.astype(np.float64)
-        return 2 * scores[at, truth] - 1.0 - np.einsum("nk,nk->n", scores, scores)
+        distance: Array = 2 * scores[at, truth] - 1.0 - np.einsum("nk,nk->n", scores, scores)
+        return distance
     said = answers.argmax(axis=1)
     if metric == ACCURACY:
         right: Array = (said == truth).astype(np.float64)
