@@ -196,7 +196,8 @@ class Gathering:
 
 
 def _taken(outputs: FloatArray, row: NDArray[Any], columns: list[int]) -> FloatArray:
-    return outputs[np.ix_(row, np.array(columns))]
+    found: FloatArray = outputs[np.ix_(row, np.array(columns))]
+    return found
 
 
 def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:

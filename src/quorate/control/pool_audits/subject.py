@@ -13,7 +13,6 @@ from quorate.control.replay import targets
 from quorate.control.replay.asked import Question as ReplayQuestion
 from quorate.control.replay.targets import Strategy
 from quorate.core.audit.metrics import ACCURACY, MSE, OF_CLASSES, OF_VALUES
-from quorate.core.types import OutputSpec
 from quorate.errors import InvalidInput, NotFound
 from quorate.registry.registry import Registry
 
@@ -31,8 +30,7 @@ class Subject:
     @property
     def classes(self) -> tuple[str, ...]:
         """The pool's classes; none for numbers."""
-        output: OutputSpec = self.pool.signature.output
-        return output.classes
+        return self.pool.signature.output.classes
 
 
 def endpoints_of(name: str, routing: Routing) -> tuple[EndpointRoute, ...]:
@@ -40,7 +38,8 @@ def endpoints_of(name: str, routing: Routing) -> tuple[EndpointRoute, ...]:
     one = tuple(each for each in routing.endpoints if each.name == name)
     found = one or tuple(each for each in routing.endpoints if each.pool == name)
     if not found:
-        known = ", ".join(sorted({each.name for each in (*routing.endpoints, *routing.pools)})) or "none"
+        names = {each.name for each in routing.endpoints} | {each.name for each in routing.pools}
+        known = ", ".join(sorted(names)) or "none"
         raise NotFound(
             f"There is no endpoint '{name[:64]}', and no endpoint has a pool of that name; expected one of: {known}.",
             path="name",
