@@ -36,7 +36,7 @@ from quorate.core.combine.vote import Vote, VoteParams
 from quorate.core.types import FloatArray
 
 POOLS, PLANTED_ROWS = 20, 6_000
-CLEAN, CLEAN_ROWS = 400, 3_000
+CLEAN, CLEAN_ROWS = 200, 3_000
 TRUE_ROWS = 200_000
 MARGIN = metrics.MARGINS[metrics.ACCURACY]
 
@@ -188,18 +188,14 @@ def _real(data: Path) -> Iterator[Row]:
         found = audit(rows, Vote(VoteParams("hard")), None, metrics.ACCURACY)
         workload = f"{name}: {len(names)} models, {len(rows):,} rows, hard vote"
         yield from _said(workload, found, names)
+        wider = audit(rows, Vote(VoteParams("hard")), None, metrics.ACCURACY, margin=0.01)
+        yield from _dropped(workload, wider, names, ", margin 0.01")
 
 
 def _said(workload: str, found: Audit, names: tuple[str, ...]) -> Iterator[Row]:
     outcome, h = found.outcome, found.headroom
-    last = outcome.steps[outcome.dropped - 1] if outcome.dropped else None
-    drop = [each.step.member for each in outcome.steps[: outcome.dropped]]
-    told = ", ".join(f"{names[j]} ({found.members[j].verdict})" for j in drop)
-    yield Row(workload, QUORATE, "members to drop", "members", (float(len(drop)),), told or "none")
     yield Row(workload, QUORATE, "accuracy of the whole pool, rows of the check", "share", (outcome.whole.value,))
-    if last is not None:
-        note = f"gain {last.gain.value:+.4f} [{last.gain.low:+.4f}, {last.gain.high:+.4f}]"
-        yield Row(workload, QUORATE, "accuracy of what is left, replayed", "share", (last.value.value,), note)
+    yield from _dropped(workload, found, names, "")
     best = names[h.best_member]
     yield Row(workload, QUORATE, "accuracy of the best single member", "share", (h.best.value,), best)
     yield Row(workload, QUORATE, "accuracy of an oracle", "share", (h.oracle.value,))
@@ -211,6 +207,16 @@ def _said(workload: str, found: Audit, names: tuple[str, ...]) -> Iterator[Row]:
     if alike.q is not None:
         pair = f"{names[alike.first]} and {names[alike.second]}"
         yield Row(workload, QUORATE, "largest Q", "Q", (alike.q.value,), pair)
+
+
+def _dropped(workload: str, found: Audit, names: tuple[str, ...], at: str) -> Iterator[Row]:
+    steps = found.outcome.steps[: found.outcome.dropped]
+    told = ", ".join(f"{names[each.step.member]} ({found.members[each.step.member].verdict})" for each in steps)
+    yield Row(workload, QUORATE, f"members to drop{at}", "members", (float(len(steps)),), told or "none")
+    if steps:
+        last = steps[-1]
+        note = f"gain {last.gain.value:+.4f} [{last.gain.low:+.4f}, {last.gain.high:+.4f}]"
+        yield Row(workload, QUORATE, f"accuracy of what is left, replayed{at}", "share", (last.value.value,), note)
 
 
 def _hard(labels: NDArray[np.intp], truth: NDArray[np.intp], k: int) -> Rows:

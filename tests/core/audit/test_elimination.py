@@ -73,3 +73,13 @@ def test_mistakes_are_not_more_often_than_stated() -> None:
     runs = 150
     named = sum(found(scores(600, skills, seed=seed), margin, seed).dropped > 0 for seed in range(runs))
     assert named / runs <= 0.025 + 2 * np.sqrt(0.025 * 0.975 / runs)
+
+
+def test_the_search_goes_on_past_a_pool_that_is_worse() -> None:
+    """Copies of the two better of four members: with one of them the mean leans to one side, with none it is best."""
+    rows = scores(20_000, [1.2, 1.2, 0.9, 0.9, 0.0, 0.0], seed=6, copies={4: 0, 5: 1})
+    game = Game(rows, Mean(), None, "accuracy")
+    steps = search(game, 0.002, [1.0, 1.0, 1.0, 1.0, 2.0, 2.0])
+    assert {step.member for step in steps[:2]} == {4, 5}
+    assert steps[0].gain < -0.005
+    assert steps[1].gain > 0

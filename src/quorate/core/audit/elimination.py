@@ -2,7 +2,9 @@
 
 *Search*: from the whole pool, again and again the member whose leaving costs least goes. Of members that are within one
 standard error of that one the costliest goes, then the one that is worst alone: of two near copies it is the dearer.
-It ends where a pool is worse than the best one so far by more than the margin and a standard error.
+It goes on until one is left, also past pools that are worse (of several copies the first to leave may unbalance the
+others), and what counts is the way up to the last pool that is not worse than the best one before it by more than the
+margin and a standard error.
 
 *Check*: on the other half every pool on the way is compared with the whole one, with the one before it, and, once
 beyond it, with the pool that was best on the first half: what a harmful member's leaving gains is not to be spent on
@@ -80,19 +82,20 @@ def search(game: Game, margin: float, costs: Sequence[float] | None = None) -> l
     alone = [game.value(1 << j) for j in range(game.members)]
     pool = best = game.whole
     found: list[Leaving] = []
+    reached = 0
     while pool.bit_count() > 1:
         left = {j: pool & ~(1 << j) for j in bits(pool)}
         top = max(left, key=lambda j: game.value(left[j]))
         near = [j for j in left if _near(game, left[top], left[j], group)]
         gone = min(near, key=lambda j: (-(costs[j] if costs else 0.0), alone[j], -j))
         pool = left[gone]
-        behind = game.worth(best) - game.worth(pool)
-        if float(behind.mean()) > margin + standard_error(behind, group):
-            break
         found.append(Leaving(gone, pool, game.value(pool) - game.value(game.whole)))
+        behind = game.worth(best) - game.worth(pool)
+        if float(behind.mean()) <= margin + standard_error(behind, group):
+            reached = len(found)
         if game.value(pool) > game.value(best):
             best = pool
-    return found
+    return found[:reached]
 
 
 def _near(game: Game, best: int, other: int, group: NDArray[np.int64]) -> bool:
