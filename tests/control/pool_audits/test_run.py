@@ -169,28 +169,26 @@ def test_fitted_states_are_used_as_they_are(log: Any) -> None:
     assert declared.whole.value == found.whole.value
 
 
-@pytest.mark.parametrize(
-    ("name", "asked", "error", "path"),
-    [
-        ("nope", {}, NotFound, "name"),
-        ("main", {"strategy": "nope"}, NotFound, "strategy"),
-        ("main", {"strategy": "best"}, InvalidInput, "strategy"),
-        ("main", {"strategy": {"kind": "online"}}, InvalidInput, "strategy.kind"),
-        ("main", {"metric": "mse"}, InvalidInput, "metric"),
-        ("main", {"metric": "f2"}, InvalidInput, "metric"),
-        ("main", {"margin": -0.1}, InvalidInput, "margin"),
-        ("main", {"since": 9.0, "until": 8.0}, InvalidInput, "until"),
-        ("main", {"costs": {"nope": 1.0}}, InvalidInput, "costs.nope"),
-        ("main", {"costs": {"a": -1.0}}, InvalidInput, "costs.a"),
-        ("main", {}, InvalidInput, "since"),
-    ],
-)
-def test_what_cannot_be_asked_names_its_field(
-    log: Any, name: str, asked: dict[str, Any], error: Any, path: str
-) -> None:
-    with pytest.raises(error) as wrong:
-        log.audit(name, **asked)
-    assert wrong.value.path == path, str(wrong.value)
+WRONG: list[tuple[str, dict[str, Any], Any, str]] = [
+    ("nope", {}, NotFound, "name"),
+    ("main", {"strategy": "nope"}, NotFound, "strategy"),
+    ("main", {"strategy": "best"}, InvalidInput, "strategy"),
+    ("main", {"strategy": {"kind": "online"}}, InvalidInput, "strategy.kind"),
+    ("main", {"metric": "mse"}, InvalidInput, "metric"),
+    ("main", {"metric": "f2"}, InvalidInput, "metric"),
+    ("main", {"margin": -0.1}, InvalidInput, "margin"),
+    ("main", {"since": 9.0, "until": 8.0}, InvalidInput, "until"),
+    ("main", {"costs": {"nope": 1.0}}, InvalidInput, "costs.nope"),
+    ("main", {"costs": {"a": -1.0}}, InvalidInput, "costs.a"),
+    ("main", {}, InvalidInput, "since"),
+]
+
+
+def test_what_cannot_be_asked_names_its_field(log: Any) -> None:
+    for name, asked, error, path in WRONG:
+        with pytest.raises(error) as wrong:
+            log.audit(name, **asked)
+        assert wrong.value.path == path, str(wrong.value)
 
 
 def test_numbers(project: Any) -> None:

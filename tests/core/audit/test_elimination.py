@@ -70,7 +70,7 @@ def test_mistakes_are_not_more_often_than_stated() -> None:
     truth = Game(scores(200_000, skills, seed=99), Mean(), None, "accuracy")
     margin = min(truth.value(7) - truth.value(7 & ~(1 << j)) for j in range(3))
     assert margin > 0.005
-    runs = 150
+    runs = 100
     named = sum(found(scores(600, skills, seed=seed), margin, seed).dropped > 0 for seed in range(runs))
     assert named / runs <= 0.025 + 2 * np.sqrt(0.025 * 0.975 / runs)
 

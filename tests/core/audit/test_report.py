@@ -48,11 +48,11 @@ def test_numbers_have_a_margin_of_their_own_error() -> None:
 
 
 def test_more_than_ten_members_are_drawn_and_the_same_seed_says_the_same() -> None:
-    rows = scores(400, [1.0] * 11 + [0.0])
+    rows = scores(120, [1.0] * 10 + [0.0])
     one, two = (audit(rows, Mean(), None, "accuracy", seed=5) for _ in range(2))
     assert one == two
     assert one.orders is not None
-    assert 0 < one.sampling < 0.01
+    assert 0 < one.sampling < 0.02
 
 
 @pytest.mark.parametrize(
