@@ -122,20 +122,21 @@ def encode(endpoint: LoadedEndpoint, decision: Decision, call: Call | None = Non
     return _body(endpoint, decision, shown(endpoint, decision, call))
 
 
-def encode_all(endpoint: LoadedEndpoint, decisions: Sequence[Decision], calls: Sequence[Call]) -> list[bytes]:
-    """The bodies of several that answer ``calls``, for less than each alone."""
+def encode_all(
+    endpoint: LoadedEndpoint, decisions: Sequence[Decision], calls: Sequence[Call] | None = None
+) -> list[bytes]:
+    """The bodies of several, for less than each alone; without ``calls`` nothing was asked that shows in them."""
+    if calls is not None:
+        return [encode(endpoint, decision, call) for decision, call in zip(decisions, calls, strict=True)]
     if len(decisions) == 1:
-        return [encode(endpoint, decisions[0], calls[0])]
+        return [_body(endpoint, decisions[0], predictions(decisions[0], blind=endpoint.blind))]
     rows = _rows(
         decisions[0], np.concatenate([d.answer for d in decisions if d.answer is not None]), blind=endpoint.blind
     )
     bodies, start = [], 0
-    for decision, call in zip(decisions, calls, strict=True):
+    for decision in decisions:
         stop = start + decision.rows
-        some = rows[start:stop]
-        if not _plain(endpoint, decision, call):
-            some = _told(some, endpoint, decision, call)
-        bodies.append(_body(endpoint, decision, some))
+        bodies.append(_body(endpoint, decision, rows[start:stop]))
         start = stop
     return bodies
 

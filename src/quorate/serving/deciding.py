@@ -67,7 +67,7 @@ def decision(
         traceparent=call.traceparent,
         facts=choice.facts if not call.facts else {**call.facts, **choice.facts},
         features=features,
-        withheld=tuple(withheld) if 0 < len(withheld) < call.rows else (),
+        withheld=() if not withheld or len(withheld) == call.rows else tuple(withheld),
     )
     if call.coverage is None and not endpoint.promises:
         return made

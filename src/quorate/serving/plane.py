@@ -344,7 +344,7 @@ class Plane:
             status=execution.status,
             source=source,
             features=None if endpoint.looks_at is None else execution.features(endpoint.looks_at),
-            withheld=abstaining.withheld(served.answer, call.min_confidence),
+            withheld=() if call.min_confidence is None else abstaining.withheld(served.answer, call.min_confidence),
         )
 
     def recorded(self, endpoint: LoadedEndpoint, call: Call, decision: Decision) -> bytes:

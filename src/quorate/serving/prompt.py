@@ -29,7 +29,7 @@ from quorate.serving.feed import Feed
 from quorate.serving.plane import Plane
 from quorate.serving.work import Work
 
-Show = Callable[[LoadedEndpoint, Sequence[Decision], Sequence[Call]], list[bytes]]
+Show = Callable[[LoadedEndpoint, Sequence[Decision], Sequence[Call] | None], list[bytes]]
 Told = tuple[Decision, bytes] | Overloaded | None
 """What becomes of a prompt request: its decision and how that is shown, that it was shed, or None: it is to go the
 ordinary way."""
@@ -130,7 +130,9 @@ class PromptDesk:
         if unit is None or not plane.light(pool, call):
             return None
         batcher = pool.batcher(unit)
-        if not batcher.prompt(call.rows) or not (call.plain or self._in_time(endpoint, batcher, call)):
+        if not batcher.prompt(call.rows):
+            return None
+        if (call.max_ms is not None or call.min_confidence is not None) and not self._in_time(endpoint, batcher, call):
             return None
         facts: Mapping[str, Scalar] = NOTHING
         if endpoint.facts is not None and call.strategy is None:
@@ -204,7 +206,10 @@ class PromptDesk:
             )
             for id_, asked, (answer, runs, part) in zip(ids, group, answers, strict=True)
         ]
-        bodies = self._show(endpoint, decisions, [asked.call for asked in group])
+        calls = None
+        if any([asked.call.max_ms is not None for asked in group]):  # then who answered is told
+            calls = [asked.call for asked in group]
+        bodies = self._show(endpoint, decisions, calls)
         payloads = [plane.recorded(endpoint, asked.call, made) for asked, made in zip(group, decisions, strict=True)]
         kept = plane.journal.append_many(payloads, on_full=endpoint.route.on_full)
         kept.add_done_callback(partial(self._kept, endpoint, group, decisions, bodies))
