@@ -103,3 +103,18 @@ def test_statistics() -> None:
     stats = found.inference_stats
     assert (stats.success.count, stats.success.ns, stats.fail.count) == (5, 50, 1)
     assert (stats.queue.ns, stats.compute_infer.ns) == (6, 44)
+
+
+def test_what_belongs_to_a_coverage_follows_what_was_asked_for() -> None:
+    more = {"set": np.array([[True, False], [True, True]]), "abstained": np.array([False, True])}
+    request = ModelInferRequest(outputs=[ModelInferRequest.InferRequestedOutputTensor(name="label")])
+    answered = ANSWERED._replace(more=more)
+    found = ModelInferResponse.FromString(responses.infer_response(request, answered, SCORES, blind=False))
+    assert [(each.name, each.datatype, list(each.shape)) for each in found.outputs[1:]] == [
+        ("set", "BOOL", [2, 2]),
+        ("abstained", "BOOL", [2]),
+    ]
+    assert list(found.raw_output_contents[1:]) == [b"\x01\x00\x01\x01", b"\x00\x01"]
+    ends = ANSWERED._replace(more={"interval": np.array([[1.0, np.inf]])})
+    found = ModelInferResponse.FromString(responses.infer_response(request, ends, SCORES, blind=False))
+    assert (found.outputs[1].datatype, found.raw_output_contents[1]) == ("FP64", np.array([1.0, np.inf]).tobytes())
