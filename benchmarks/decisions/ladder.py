@@ -40,12 +40,10 @@ from benchmarks.decisions._rungs import RUNGS, Measured
 from benchmarks.harness.table import QUORATE, Row
 from quorate import plugins
 from quorate.core.types import Status
-from quorate.errors import InvalidInput
 
 SPLITS = 10
 BUDGETS = (0.35, 0.5, 0.65, 0.8, 1.0)
 WORKLOAD = "image ladder"
-PROMISE = "at least the best rung's accuracy, risk 0.1"
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -133,8 +131,6 @@ def _frontier(seen: Seen, test: Bools, labels: Sequence[str], splits: int) -> li
     listed = []
     for (system, budget), points in sorted(found.items(), key=lambda item: item[0][1]):
         workload = f"{WORKLOAD}: within {budget} of the best rung's time" if budget else f"{WORKLOAD}: fixed"
-        if budget == PROMISE:
-            workload = f"{WORKLOAD}: {PROMISE}"
         listed += _point_rows(workload, system, points)
     return listed
 
@@ -181,8 +177,6 @@ def _split(fit: Seen, held: Seen, labels: Sequence[str], seed: int) -> dict[tupl
         found["threshold at every rung", name] = _every(fit, held, costs, budget)
         if cascade is not None:
             found[QUORATE, name] = cascade.within(held, budget)
-    if cascade is not None:
-        found[QUORATE, PROMISE] = cascade.at_least(held, best)
     return {key: point for key, point in found.items() if point is not None}
 
 
@@ -232,28 +226,15 @@ class _Cascades:
     def __init__(self, fit: Seen, costs: Floats, labels: Sequence[str], seed: int) -> None:
         from quorate.training.cascade import Fitting
 
-        self._fit = fit
         names = [rung.name for rung in RUNGS]
         priced = dict(zip(names, costs.tolist(), strict=True))
-        rest: tuple[Any, ...] = (fit.outputs, fit.truth, names, labels, priced, "ms")
-        self._all = Fitting(*rest, seed=seed)
-        self._some = Fitting(*rest, held=0.4, seed=seed)
+        self._fitting = Fitting(fit.outputs, fit.truth, names, labels, priced, "ms", seed=seed)
 
     def within(self, held: Seen, budget: float) -> Point:
         """The most accurate one within a mean time."""
         from quorate.training.cascade import Promise
 
-        return self._judged(held, self._all.state(Promise("cost", budget)))
-
-    def at_least(self, held: Seen, best: int) -> Point | None:
-        """The cheapest that is at least as accurate as the best rung is on the rows to fit on; None if none can."""
-        from quorate.training.cascade import Promise
-
-        try:
-            state = self._some.state(Promise("accuracy", float(self._fit.right[:, best].mean()), 0.1))
-        except InvalidInput:
-            return None
-        return self._judged(held, state)
+        return self._judged(held, self._fitting.state(Promise("cost", budget)))
 
     def _judged(self, held: Seen, state: Any) -> Point:
         from quorate.core.combine.cascade import Cascade
