@@ -14,6 +14,7 @@ PARTS = {
     "audit": "benchmarks.decisions.audit",
     "calibration": "benchmarks.decisions.calibration",
     "conformal": "benchmarks.decisions.conformal",
+    "cascade": "benchmarks.decisions.cascade",
     "dynamic": "benchmarks.decisions.dynamic",
     "draw": "benchmarks.decisions.draw",
     "errors": "benchmarks.decisions.errors",

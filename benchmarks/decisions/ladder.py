@@ -239,7 +239,6 @@ class _Cascades:
     def _judged(self, held: Seen, state: Any) -> Point:
         from quorate.core.combine.cascade import Cascade
         from quorate.core.plan.cascade import CascadePlan
-
         from quorate.core.plan.trace import trace
 
         ok = np.zeros(held.right.shape, np.int8)

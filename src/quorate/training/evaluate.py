@@ -15,6 +15,7 @@ from quorate.codecs.snapshot import EndpointRoute, Limits, PoolRoute, StrategyRo
 from quorate.core.calibrate.ece import Error, of_answers
 from quorate.core.calibrate.methods import calibrate
 from quorate.core.combine.base import Combiner
+from quorate.core.plan.trace import trace
 from quorate.core.stats.f1 import confusion, macro_f1_interval
 from quorate.core.stats.intervals import Interval, paired_difference, wilson
 from quorate.core.types import FloatArray, State
@@ -282,7 +283,8 @@ def _rounds(manifests: Sequence[Manifest]) -> tuple[Round, ...]:
 
 
 def combined(strategy: StrategyRoute, outputs: FloatArray, registry: Registry, first: Manifest, raw: Raw) -> FloatArray:
-    """What a strategy combines to ``[n, k]``, not calibrated, from its members' outputs ``[n, m, k]``, all present.
+    """What a strategy combines to ``[n, k]``, not calibrated, from its members' outputs ``[n, m, k]``, all present;
+    those that its plan would not have asked are not looked at.
 
     ``first`` is its first member, whose preprocessing of the ``raw`` rows makes the features where some are needed.
     """
@@ -293,6 +295,7 @@ def combined(strategy: StrategyRoute, outputs: FloatArray, registry: Registry, f
         limit = Limits().image_pixels
         parts = [features_of(pipeline.apply(rows, max_pixels=limit, path="rows")) for rows in batches(raw, _BATCH)]
         features = np.concatenate(parts)
+    status = trace(combiner.plan(strategy.members, state), outputs, status).status(status)
     return combiner.combine(outputs, status, state, features)
 
 

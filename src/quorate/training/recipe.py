@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from quorate import plugins
+from quorate.core.combine.base import Combiner
 from quorate.core.types import Signature
 from quorate.errors import ConfigError
 from quorate.preprocess import Pipeline
 from quorate.registry.manifest import Manifest
 from quorate.training.calibrate import CALIBRATIONS, Of
+from quorate.training.cascade import Promise
 from quorate.training.data import Dataset
 from quorate.training.dynamic import METHODS
 from quorate.training.splits import Scheme, Split
@@ -26,6 +28,7 @@ Fitter = Literal[
     "samme",
     "stack",
     "greedy",
+    "cascade",
     "knora-e",
     "knora-u",
     "des-p",
@@ -36,7 +39,7 @@ Fitter = Literal[
     "venn-abers",
     "conformal",
 ]
-OUT_OF_FOLD = frozenset({"stack", "greedy", *METHODS, *CALIBRATIONS})
+OUT_OF_FOLD = frozenset({"stack", "greedy", "cascade", *METHODS, *CALIBRATIONS})
 """Fitters that need each row's outputs by clones that have not seen it."""
 
 ABOUT = frozenset({"conformal", *CALIBRATIONS})
@@ -47,6 +50,7 @@ _SETTINGS: dict[str, frozenset[str]] = {
     **dict.fromkeys(METHODS, _REGION),
     "meta-des": _REGION | {"kp"},
     "greedy": frozenset({"metric", "steps", "bags", "share"}),
+    "cascade": frozenset({"costs", "unit", "at_least", "within", "stages", "held"}),
     "stack": frozenset({"max_missing", "C"}),
     "conformal": frozenset({"score", "conditional", "penalty", "free"}),
 }
@@ -62,10 +66,11 @@ class Fit:
     """How a combiner's state is fitted, and on which ``members`` (None: all of the pool).
 
     ``log-odds``: weights from the validation part. ``samme``: the weights that boosting gave its rounds. ``stack``: a
-    meta-model on out-of-fold outputs over the training part; ``greedy``: weights on those, by greedy selection. The
-    others are methods of dynamic selection: reference rows with out-of-fold outputs. ``settings`` are the fitter's own:
-    the arguments of ``fit_stack``, ``fit_greedy``, ``fit_dynamic`` and ``fit_conformal``, or it is a
-    :class:`ConfigError`.
+    meta-model on out-of-fold outputs over the training part; ``greedy``: weights on those, by greedy selection;
+    ``cascade``: a router and combiners on those. The others are methods of dynamic selection: reference rows with
+    out-of-fold outputs. ``settings`` are the fitter's own: the arguments of ``fit_stack``, ``fit_greedy``,
+    ``fit_cascade``, ``fit_dynamic`` and ``fit_conformal``; :class:`ConfigError` for others,
+    :class:`~quorate.errors.InvalidInput` for a cascade that promises nothing, or too much at once.
 
     ``temperature``, ``isotonic`` and ``venn-abers`` calibrate the answers of the strategy ``of``, and ``conformal``
     makes its sets and intervals, from the validation part: the kind of a combiner that reads no state, the name of
@@ -88,6 +93,8 @@ class Fit:
         if unknown:
             expected = ", ".join(sorted(known)) or "none"
             raise ConfigError(f"'{self.by}' has no setting '{unknown[0]}'; expected {expected}.", path="settings")
+        if self.by == "cascade":
+            Promise.from_settings(self.settings.get("at_least"), self.settings.get("within"))
 
 
 @dataclass(frozen=True)
@@ -161,6 +168,12 @@ class Recipe:
             raise ConfigError(
                 f"State '{state}' is about '{found.kind}'; expected a combiner that does not learn while it serves, "
                 f"or a state of this recipe: {known}.",
+                path=path,
+            )
+        if plugins.load("combiners", found.kind).plan is not Combiner.plan:
+            raise ConfigError(
+                f"State '{state}' is about '{found.kind}', whose rows are answered by different members each; that "
+                "is not supported. Name a strategy that asks all its members at once.",
                 path=path,
             )
         if found.state is not None and (found.state not in self.states or self.states[found.state].of is not None):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from quorate.registry.registry import Registry
 from quorate.training import boosting, fitting, kept
 from quorate.training.answers import check_about, strategy_of
 from quorate.training.calibrate import Of, Refit, fit_calibration
+from quorate.training.cascade import fit_cascade
 from quorate.training.checkpoints import Checkpoints
 from quorate.training.conformal import fit_conformal
 from quorate.training.dynamic import METHODS, fit_dynamic
@@ -32,6 +33,7 @@ from quorate.training.evaluate import model_outputs, score
 from quorate.training.fitters import fit_log_odds_weights, fit_stack
 from quorate.training.fitting import Done, Job
 from quorate.training.greedy import fit_greedy
+from quorate.training.latency import latencies
 from quorate.training.parity import Raw
 from quorate.training.recipe import OUT_OF_FOLD, Fit, Recipe, state_key
 from quorate.training.register import register_model, register_state
@@ -272,6 +274,9 @@ class _Run:
             of = self.recipe.about(name)
             if of is not None:
                 return self._calibration(fit.by, of, outputs, rows, members)
+            if fit.by == "cascade" and "costs" not in fit.settings:
+                costs = {"costs": latencies(self.registry, manifests, raw), "unit": "ms"}
+                fit = replace(fit, settings={**fit.settings, **costs})
             return self._from_outputs(fit, outputs, rows, members)
         outputs = np.stack([model_outputs(self.registry, manifest, raw) for manifest in manifests], axis=1)
         about = self.recipe.about(name)
@@ -290,6 +295,8 @@ class _Run:
             return fit_stack(outputs, rows.truth, members, self.classes, seed=seed, **fit.settings)
         if fit.by == "greedy":
             return fit_greedy(outputs, rows.truth, members, seed=seed, **fit.settings)
+        if fit.by == "cascade":
+            return fit_cascade(outputs, rows.truth, members, self.classes, seed=seed, **fit.settings)
         features = features_of(rows.inputs) if fit.settings.get("space", INPUT) == INPUT else None
         return fit_dynamic(fit.by, features, outputs, rows.truth, members, self.classes, **fit.settings)
 
