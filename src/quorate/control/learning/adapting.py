@@ -75,8 +75,11 @@ class Adapting:
                 found += _scored(mine.calibrated, d, *scored)
         return found
 
-    def learn(self, state: State | None, lessons: Iterable[Any]) -> State | None:
-        """The state after lessons, by the time their requests arrived; None while there is nothing to know."""
+    def learn(self, state: State | None, lessons: Iterable[Any], *, shown: bool) -> State | None:
+        """The state after lessons, by the time their requests arrived; None while there is nothing to know.
+
+        It learns nothing of decisions that have no outcome yet, so it does not matter whether they were ``shown``.
+        """
         some = sorted(lessons, key=lambda each: each.at)
         if not some:
             return state
