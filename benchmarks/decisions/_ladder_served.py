@@ -3,8 +3,8 @@
 Every rung first answers the val photographs alone, one request at a time; the server's own record of its members' runs
 gives their costs. With these a cascade is fitted for half of the best rung's time, applied, and asked for photographs
 that nothing was fitted on, in turns with the single rungs. Its plan says how often it comes to each rung: that times
-what the rungs take in the same minutes is its prediction. A member's run is its size of the picture, the network and the
-head; decoding, HTTP, combining and recording are the same whoever is asked, and are measured by how much longer an
+what the rungs take in the same minutes is its prediction. A member's run is its size of the picture, the network and
+the head; decoding, HTTP, combining and recording are the same whoever is asked, and are measured by how much longer an
 answer of the cheapest rung takes than its run.
 """
 
