@@ -28,7 +28,7 @@ TRIAL = {
 LEFT_OUT = {
     "apply", "cancel_job", "cancel_replay", "cancel_pool_audit", "withdraw_experiment", "dataset_file",
     "delete_dataset", "switch", "learner", "reset", "warm_start", "newest_warm_start", "shares_over_time",
-    "who_is_trusted", "regret_over_time", "frontier",
+    "who_is_trusted", "regret_over_time", "frontier", "refit",
 }  # fmt: skip
 CHANGING = {f"/v1/experiments/{name}" for name in ("plan", "selftest")}  # these need traffic with outcomes
 CHANGING |= {f"/v1/experiments/{{id}}/{name}" for name in ("start", "stop", "promote", "keep")}
@@ -64,6 +64,7 @@ class Site:
             "name": "svm",
             "id": answer.json()["id"],
             "number": "1",
+            "strategy": "stacking",
         }
 
         asked = {"endpoint": "digits", "decisions": [self.values["id"]], "dry_run": True}
