@@ -41,7 +41,7 @@ def subsets_of(m: int, units: Bools, most: int) -> Bools:
     of ``units`` ``[u, m]``."""
     groups = np.eye(m, dtype=bool) if m <= most else units
     found = {
-        tuple(groups[list(some)].any(axis=0).tolist())
+        tuple(np.any(groups[list(some)], axis=0).tolist())
         for size in range(1, len(groups) + 1)
         for some in combinations(range(len(groups)), size)
     }
