@@ -59,6 +59,6 @@ def heard(given: Seen, p: Floats, knots: Floats) -> Floats:
 def larger(subsets: Bools) -> Bools:
     """Whether set t has all of set s and more: bool ``[s, t]``."""
     lacking: Bools = subsets[:, None] & ~subsets[None]
-    within: Bools = ~lacking.any(axis=2)
+    within: Bools = np.logical_not(np.any(lacking, axis=2))
     found: Bools = within & ~within.T
     return found
