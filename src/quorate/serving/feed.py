@@ -32,8 +32,7 @@ class Feed:
     def part(self, rows: NDArray[np.intp]) -> Feed:
         """Some of its rows, prepared as it is itself: what a member is fed that only those ask."""
         assert self.tensors is not None  # noqa: S101 - it is prepared before rows of it are asked for
-        some = tuple({name: array[rows] for name, array in tensors.items()} for tensors in self.tensors)
-        return Feed(self.raw, len(rows), self.path, some)
+        return Feed(self.raw, len(rows), self.path, rows_of(self.tensors, rows))
 
 
 def prepare_all(feeds: Sequence[Feed], prepare: Prepare) -> None:
