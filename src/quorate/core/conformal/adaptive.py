@@ -171,9 +171,8 @@ def unpack(state: State) -> Known:
     """What a state says."""
     a = state.arrays
     oldest, rows = int(a["oldest"][0]), int(a["rows"][0])
-    return Known(
-        a["targets"], a["levels"], a["weights"], a["correction"], a["scores"], a["ties"], oldest, rows, a["missed"]
-    )
+    experts = a["targets"], a["levels"], a["weights"], a["correction"]
+    return Known(*experts, a["scores"], a["ties"], oldest, rows, a["missed"])
 
 
 class Adapted:
