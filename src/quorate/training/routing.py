@@ -193,8 +193,8 @@ class _Outcomes:
 
 
 def _order(sets: Bools) -> list[int]:
-    found: list[int] = np.argsort(-sets.sum(axis=1), kind="stable").tolist()
-    return found
+    order: list[int] = np.argsort(-sets.sum(axis=1), kind="stable").tolist()
+    return order
 
 
 def ridge(x: Floats, targets: Floats, parts: Parts, penalty: float) -> tuple[Floats, Floats]:
