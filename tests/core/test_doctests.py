@@ -33,6 +33,8 @@ WITH_EXAMPLES = {
     "quorate.core.combine.vote",
     "quorate.core.combine.weighted",
     "quorate.core.plan.all_at_once",
+    "quorate.core.plan.budgeted",
+    "quorate.core.plan.stages",
     "quorate.core.facts",
     "quorate.core.rules.evaluate",
     "quorate.core.rules.lexer",

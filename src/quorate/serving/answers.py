@@ -129,7 +129,7 @@ def encode_all(
     if calls is not None:
         return [encode(endpoint, decision, call) for decision, call in zip(decisions, calls, strict=True)]
     if len(decisions) == 1:
-        return [_body(endpoint, decisions[0], predictions(decisions[0], blind=endpoint.blind))]
+        return [encode(endpoint, decisions[0])]
     rows = _rows(
         decisions[0], np.concatenate([d.answer for d in decisions if d.answer is not None]), blind=endpoint.blind
     )

@@ -205,7 +205,7 @@ class PromptDesk:
             for id_, asked, (answer, runs, part) in zip(ids, group, answers, strict=True)
         ]
         calls = None
-        if any([asked.call.max_ms is not None for asked in group]):  # then who answered is told
+        if any(asked.call.max_ms is not None for asked in group):  # then who answered is told
             calls = [asked.call for asked in group]
         bodies = self._show(endpoint, decisions, calls)
         payloads = [plane.recorded(endpoint, asked.call, made) for asked, made in zip(group, decisions, strict=True)]
