@@ -167,12 +167,15 @@ def dense_network(
         shares = Step(1 / 256, -128 if dtype == "int8" else 0) if whole else None
         before, last = last, tensor(SCORES, [1, classes], dtype, shares)
         operators.append(_operator(1, _SOFTMAX, [before], [last], {0: Number("f", 1.0)}))
-    codes = [
+    graph: Table = {0: tensors, 1: Numbers("i", [first]), 2: Numbers("i", [last]), 3: operators, 4: "main"}
+    return flatbuffer({0: Number("I", 3), 1: _codes(dtype, softmax), 2: [graph], 3: "a layer", 4: buffers}, b"TFL3")
+
+
+def _codes(dtype: str, softmax: bool) -> list[Table]:
+    return [
         {0: Number("b", code), 2: Number("i", _VERSIONS[code].get(dtype, 1)), 3: Number("i", code)}
         for code in (_FULLY_CONNECTED, _SOFTMAX)[: 1 + softmax]
     ]
-    graph: Table = {0: tensors, 1: Numbers("i", [first]), 2: Numbers("i", [last]), 3: operators, 4: "main"}
-    return flatbuffer({0: Number("I", 3), 1: codes, 2: [graph], 3: "a layer", 4: buffers}, b"TFL3")
 
 
 def _operator(code: int, kind: int, inputs: list[int], outputs: list[int], options: Table) -> Table:

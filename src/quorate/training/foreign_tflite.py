@@ -58,19 +58,8 @@ def import_tflite(
         notices.append("Rows: the file was made for one row.")
     spec = OutputSpec("scores", tuple(labels))
     notes = {"source": ", ".join(path.name for path in files.values())}
-    steps: list[dict[str, Any]] = []
-    if wishes is None or not wishes.any:
-        signature = Signature("array", (dataclasses.replace(inputs[0].spec, name="input"),), spec)
-        notices.append(f"Signature: {signature.inputs[0]}, as the file says ({inputs[0]}).")
-        if looks_like_pictures(inputs[0].spec):
-            notices.append(
-                "That looks like pictures; for a model that answers photographs say how they are made (--fit stretch)."
-            )
-    else:
-        pictures, more = pictures_for(with_pixels(wishes, inputs[0], notices), inputs[0].spec)
-        notices += more
-        signature, steps = Signature("image", (IMAGE,), spec), pictures.steps()
-        notes |= {"preset": wishes.preset} if wishes.preset else {}
+    signature, steps = _raw(wishes or Wishes(), inputs[0], spec, notices)
+    notes |= {"preset": wishes.preset} if wishes is not None and wishes.preset else {}
     notices += described(chosen)
     try:
         manifest = register_model(
@@ -90,6 +79,21 @@ def import_tflite(
     except InvalidInput as error:
         raise named(error, held) from error
     return manifest, notices
+
+
+def _raw(wishes: Wishes, port: Port, spec: OutputSpec, notices: list[str]) -> tuple[Signature, list[dict[str, Any]]]:
+    """The raw signature and the preprocessing steps: of pictures where anything was said of them."""
+    if not wishes.any:
+        tensor = dataclasses.replace(port.spec, name="input")
+        notices.append(f"Signature: {tensor}, as the file says ({port}).")
+        if looks_like_pictures(port.spec):
+            notices.append(
+                "That looks like pictures; for a model that answers photographs say how they are made (--fit stretch)."
+            )
+        return Signature("array", (tensor,), spec), []
+    pictures, more = pictures_for(with_pixels(wishes, port, notices), port.spec)
+    notices += more
+    return Signature("image", (IMAGE,), spec), pictures.steps()
 
 
 def with_pixels(wishes: Wishes, port: Port, notices: list[str]) -> Wishes:
