@@ -9,7 +9,8 @@ of food11 half and half; of churn, adult, electricity and spam at most 6,000 row
 
 The error is that of :mod:`quorate.core.calibrate.ece`: at most 15 bins of equal mass, without the bias; ``plain`` is
 the sum of the bins as it is. ``share left`` is the error after by the error before, both means over the splits, with a
-bootstrap interval over the splits, which share rows and so make it somewhat too narrow. Peers get the same rows:
+bootstrap interval over the splits, which share rows and so make it somewhat too narrow; a pool that shows no error to
+begin with has none. Peers get the same rows:
 scikit-learn's ``CalibratedClassifierCV`` around the frozen answers, by all its methods, and the package venn-abers
 (which takes classes one against one). Theirs may move labels; Quorate's never do.
 """
@@ -81,7 +82,7 @@ def _pool(name: str, some: list[Parts], left: dict[str, dict[str, float]]) -> li
     for system, by in figures.items():
         units = {"error": "share", "plain error": "share", "accuracy": "share", "labels moved": "share"}
         found += [Row(workload, system, metric, units.get(metric, "nats"), tuple(v)) for metric, v in by.items()]
-        if system != BEFORE:
+        if system != BEFORE and before.any():  # else there is nothing to be halved
             share, low, high = _left(np.array(by["error"]), before)
             left[system][name] = share
             note = f"95 % {low:.2f} to {high:.2f}"
