@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from quorate.codecs import snapshot
 from quorate.codecs.snapshot import Routing
 
@@ -22,3 +24,11 @@ def test_the_newest_is_read_and_old_ones_go(tmp_path: Path) -> None:
 def test_other_users_cannot_read_the_secret(tmp_path: Path) -> None:
     snapshot.write(tmp_path, Routing(version=1))
     assert (tmp_path / "routing-1.json").stat().st_mode & 0o077 == 0
+
+
+def test_what_was_fitted_for_a_strategy_is_its_state_and_its_calibration() -> None:
+    state, calibration = {"state.json": "a"}, snapshot.CalibrationRoute("sure", 2, {"state.json": "b"})
+    bare = snapshot.StrategyRoute("s", "mean", ("a",), 1)
+    assert bare.fitted == ()
+    both = msgspec.structs.replace(bare, state=state, calibrate=calibration)
+    assert both.fitted == (state, {"state.json": "b"})
