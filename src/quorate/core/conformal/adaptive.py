@@ -171,8 +171,8 @@ def unpack(state: State) -> Known:
     """What a state says."""
     a = state.arrays
     oldest, rows = int(a["oldest"][0]), int(a["rows"][0])
-    firsts = (a[name] for name in ("targets", "levels", "weights", "correction", "scores", "ties"))
-    return Known(*firsts, oldest, rows, a["missed"])
+    experts = a["targets"], a["levels"], a["weights"], a["correction"]
+    return Known(*experts, a["scores"], a["ties"], oldest, rows, a["missed"])
 
 
 class Adapted:
