@@ -59,6 +59,22 @@ def at(site: Any, visit: Callable[..., Any]) -> Callable[..., Any]:
     return open_page
 
 
+def command(*words: str) -> Any:
+    line = [sys.executable, "-P", "-c", "from quorate.cli import main; main()", "audit-pool", "--json"]
+    run = subprocess.run([*line, *words], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+def test_what_training_kept_is_enough_for_an_audit(trained: Path) -> None:
+    (kept,) = (trained / ".quorate" / "held").glob("*.npz")
+    found = command("digits", "--strategy", "soft-vote", "--rows", str(kept), "--project", str(trained))
+    assert found["source"] == kept.name
+    assert found["rows"] > 1000
+    assert found["whole"]["value"] > 0.95
+    assert found["recommended"]["keep"]
+
+
 def test_an_audit_is_asked_for_read_and_the_command_says_the_same(site: Any, at: Any) -> None:
     page = at()
     page.get_by_text("No audit was asked for yet").wait_for()
@@ -82,12 +98,7 @@ def test_an_audit_is_asked_for_read_and_the_command_says_the_same(site: Any, at:
     assert matrix.locator("tbody tr").count() == len(found["members"])
     page.get_by_test_id("measure").select_option("double_fault")
     page.get_by_text("The share of rows that both get wrong.").wait_for()
-    line = [sys.executable, "-P", "-c", "from quorate.cli import main; main()", "audit-pool", "numbers", "--json"]
-    run = subprocess.run(
-        [*line, "--margin", "0.3", "--project", str(site.project)], capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr
-    by_command = json.loads(run.stdout)
+    by_command = command("numbers", "--margin", "0.3", "--project", str(site.project))
     assert by_command["recommended"]["drop"] == found["recommended"]["drop"]
     assert by_command["members"][0]["shapley"] == found["members"][0]["shapley"]
 
