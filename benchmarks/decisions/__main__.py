@@ -11,6 +11,7 @@ from importlib import import_module
 from benchmarks.harness.table import Row, render, save
 
 PARTS = {
+    "cascade": "benchmarks.decisions.cascade",
     "dynamic": "benchmarks.decisions.dynamic",
     "draw": "benchmarks.decisions.draw",
     "errors": "benchmarks.decisions.errors",

@@ -29,8 +29,9 @@ class OneByOne(Plan):
 
     kind = "one-by-one"
 
-    def next(self, outputs: Any, status: Any, budget_ms: float) -> tuple[int, ...]:
-        return tuple(np.flatnonzero((status == 2).any(axis=0)).tolist()[:1])
+    def next(self, outputs: Any, status: Any, budget_ms: float) -> Any:
+        todo = status == 2
+        return todo & (np.cumsum(todo, axis=1) == 1)
 
 
 class NoKind(OneByOne):
@@ -38,49 +39,48 @@ class NoKind(OneByOne):
 
 
 class NeverStops(OneByOne):
-    def next(self, outputs: Any, status: Any, budget_ms: float) -> tuple[int, ...]:
-        return (0,)
+    def next(self, outputs: Any, status: Any, budget_ms: float) -> Any:
+        return np.arange(status.shape[1]) == np.zeros((len(status), 1))
 
 
 class NeverStarts(OneByOne):
-    def next(self, outputs: Any, status: Any, budget_ms: float) -> tuple[int, ...]:
-        return ()
-
-
-class NamesStrangers(OneByOne):
-    def next(self, outputs: Any, status: Any, budget_ms: float) -> tuple[int, ...]:
-        return (status.shape[1],)
-
-
-class NamesTwice(OneByOne):
-    def next(self, outputs: Any, status: Any, budget_ms: float) -> tuple[int, ...]:
-        return super().next(outputs, status, budget_ms) * 2
-
-
-class NumpyInts(OneByOne):
-    def next(self, outputs: Any, status: Any, budget_ms: float) -> tuple[int, ...]:
-        return tuple(np.flatnonzero((status == 2).any(axis=0)))
-
-
-class Lists(OneByOne):
     def next(self, outputs: Any, status: Any, budget_ms: float) -> Any:
-        return list(super().next(outputs, status, budget_ms))
+        return np.zeros(status.shape, bool)
+
+
+class Positions(OneByOne):
+    def next(self, outputs: Any, status: Any, budget_ms: float) -> Any:
+        return np.flatnonzero(status[0] == 2)[:1]
+
+
+class Numbers(OneByOne):
+    def next(self, outputs: Any, status: Any, budget_ms: float) -> Any:
+        return super().next(outputs, status, budget_ms).astype(np.int8)
+
+
+class Tuples(OneByOne):
+    def next(self, outputs: Any, status: Any, budget_ms: float) -> Any:
+        return (0,)
 
 
 class ChangesStatus(OneByOne):
-    def next(self, outputs: Any, status: Any, budget_ms: float) -> tuple[int, ...]:
-        members = super().next(outputs, status, budget_ms)
-        status[:, list(members)] = 0
-        return members
+    def next(self, outputs: Any, status: Any, budget_ms: float) -> Any:
+        wanted = super().next(outputs, status, budget_ms)
+        status[wanted] = 0
+        return wanted
 
 
 class Moody(OneByOne):
     calls = 0
 
-    def next(self, outputs: Any, status: Any, budget_ms: float) -> tuple[int, ...]:
+    def next(self, outputs: Any, status: Any, budget_ms: float) -> Any:
         Moody.calls += 1
-        todo = np.flatnonzero((status == 2).any(axis=0)).tolist()
-        return tuple(todo[:1] if Moody.calls % 2 else todo)
+        return super().next(outputs, status, budget_ms) if Moody.calls % 2 else status == 2
+
+
+class LooksAround(OneByOne):
+    def next(self, outputs: Any, status: Any, budget_ms: float) -> Any:
+        return status == 2 if len(status) > 1 else super().next(outputs, status, budget_ms)
 
 
 def test_one_by_one_passes() -> None:
@@ -91,14 +91,14 @@ def test_one_by_one_passes() -> None:
     ("cls", "sentence"),
     [
         (NoKind, "subclass of Plan with a kind"),
-        (NeverStops, "asks for member 0, which has run already"),
+        (NeverStops, "asks for member 0 in row 0, which has run already"),
         (NeverStarts, "runs no member"),
-        (NamesStrangers, r"name members in 0\.\.0"),
-        (NamesTwice, "each once"),
-        (NumpyInts, "tuple of ints"),
-        (Lists, "tuple of ints"),
+        (Positions, r"must return bool \[1, 1\]; got int64 \[1\]"),
+        (Numbers, r"must return bool \[1, 1\]; got int8"),
+        (Tuples, r"must return bool \[1, 1\]; got \(0,\)"),
         (ChangesStatus, "changed the arrays"),
         (Moody, "another answer for the same arguments"),
+        (LooksAround, "depends on the other rows"),
     ],
 )
 def test_a_broken_plan_is_found(cls: type[Plan], sentence: str) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
 StatusArray = NDArray[np.int8]
+BoolArray = NDArray[np.bool_]
 Tensors = dict[str, NDArray[Any]]
 Scalar = str | int | float | bool | None
 

@@ -108,8 +108,8 @@ class LoadedStrategy:
         if execution.over(self.positions):
             return []
         columns = self.columns
-        chosen = self.plan.next(execution.values[:, columns], execution.status[:, columns], budget_ms)
-        return [self.positions[i] for i in chosen]
+        wanted = self.plan.next(execution.values[:, columns], execution.status[:, columns], budget_ms)
+        return [self.positions[i] for i in np.flatnonzero(wanted.any(axis=0)).tolist()]
 
     def answer(self, execution: Execution) -> FloatArray | None:
         """The combined answer ``[n, k]``, or None where a row has fewer than ``quorum`` good members."""

@@ -13,6 +13,7 @@ from quorate import plugins
 from quorate.codecs import state as state_codec
 from quorate.codecs.snapshot import EndpointRoute, Limits, PoolRoute, StrategyRoute
 from quorate.core.combine.base import Combiner
+from quorate.core.plan.trace import trace
 from quorate.core.stats.f1 import confusion, macro_f1_interval
 from quorate.core.stats.intervals import Interval, paired_difference, wilson
 from quorate.core.types import FloatArray, State
@@ -253,7 +254,8 @@ def _rounds(manifests: Sequence[Manifest]) -> tuple[Round, ...]:
 
 
 def combined(strategy: StrategyRoute, outputs: FloatArray, registry: Registry, first: Manifest, raw: Raw) -> FloatArray:
-    """A strategy's answers ``[n, k]`` from its members' outputs ``[n, m, k]``, all of them present.
+    """A strategy's answers ``[n, k]`` from its members' outputs ``[n, m, k]``, all of them present; those that its plan
+    would not have asked are not looked at.
 
     ``first`` is its first member, whose preprocessing of the ``raw`` rows makes the features where some are needed.
     """
@@ -264,6 +266,7 @@ def combined(strategy: StrategyRoute, outputs: FloatArray, registry: Registry, f
         limit = Limits().image_pixels
         parts = [features_of(pipeline.apply(rows, max_pixels=limit, path="rows")) for rows in batches(raw, _BATCH)]
         features = np.concatenate(parts)
+    status = trace(combiner.plan(strategy.members, state), outputs, status).status(status)
     return combiner.combine(outputs, status, state, features)
 
 

@@ -14,13 +14,14 @@ from quorate.core.types import Signature
 from quorate.errors import ConfigError
 from quorate.preprocess import Pipeline
 from quorate.registry.manifest import Manifest
+from quorate.training.cascade import Promise
 from quorate.training.data import Dataset
 from quorate.training.dynamic import METHODS
 from quorate.training.splits import Scheme, Split
 from quorate.training.trainer import Trainer
 
-Fitter = Literal["log-odds", "samme", "stack", "greedy", "knora-e", "knora-u", "des-p", "ola", "meta-des"]
-OUT_OF_FOLD = frozenset({"stack", "greedy", *METHODS})
+Fitter = Literal["log-odds", "samme", "stack", "greedy", "cascade", "knora-e", "knora-u", "des-p", "ola", "meta-des"]
+OUT_OF_FOLD = frozenset({"stack", "greedy", "cascade", *METHODS})
 """Fitters that need each row's outputs by clones that have not seen it."""
 
 _REGION = frozenset({"k", "space", "scale"})
@@ -28,6 +29,7 @@ _SETTINGS: dict[str, frozenset[str]] = {
     **dict.fromkeys(METHODS, _REGION),
     "meta-des": _REGION | {"kp"},
     "greedy": frozenset({"metric", "steps", "bags", "share"}),
+    "cascade": frozenset({"costs", "unit", "at_least", "within", "stages", "held"}),
     "stack": frozenset({"max_missing", "C"}),
 }
 
@@ -39,9 +41,11 @@ class Fit:
     """How a combiner's state is fitted, and on which ``members`` (None: all of the pool).
 
     ``log-odds``: weights from the validation part. ``samme``: the weights that boosting gave its rounds. ``stack``: a
-    meta-model on out-of-fold outputs over the training part; ``greedy``: weights on those, by greedy selection. The
-    others are methods of dynamic selection: reference rows with out-of-fold outputs. ``settings`` are the fitter's own:
-    the arguments of ``fit_stack``, ``fit_greedy`` and ``fit_dynamic``; :class:`ConfigError` for others.
+    meta-model on out-of-fold outputs over the training part; ``greedy``: weights on those, by greedy selection;
+    ``cascade``: a router and combiners on those. The others are methods of dynamic selection: reference rows with
+    out-of-fold outputs. ``settings`` are the fitter's own: the arguments of ``fit_stack``, ``fit_greedy``,
+    ``fit_cascade`` and ``fit_dynamic``; :class:`ConfigError` for others, :class:`~quorate.errors.InvalidInput` for a
+    cascade that promises nothing, or too much at once.
     """
 
     by: Fitter
@@ -54,6 +58,8 @@ class Fit:
         if unknown:
             expected = ", ".join(sorted(known)) or "none"
             raise ConfigError(f"'{self.by}' has no setting '{unknown[0]}'; expected {expected}.", path="settings")
+        if self.by == "cascade":
+            Promise.from_settings(self.settings.get("at_least"), self.settings.get("within"))
 
 
 @dataclass(frozen=True)

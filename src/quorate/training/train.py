@@ -22,12 +22,14 @@ from quorate.preprocess.features import features_of
 from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
 from quorate.training import boosting, fitting
+from quorate.training.cascade import fit_cascade
 from quorate.training.checkpoints import Checkpoints
 from quorate.training.dynamic import fit_dynamic
 from quorate.training.evaluate import model_outputs, score
 from quorate.training.fitters import fit_log_odds_weights, fit_stack
 from quorate.training.fitting import Done, Job
 from quorate.training.greedy import fit_greedy
+from quorate.training.latency import latencies
 from quorate.training.parity import Raw
 from quorate.training.recipe import OUT_OF_FOLD, Recipe, state_key
 from quorate.training.register import register_model, register_state
@@ -255,6 +257,11 @@ class _Run:
             outputs, rows = self._out_of_fold(members, train, cut)
             if fit.by == "stack":
                 return fit_stack(outputs, rows.truth, members, self.classes, seed=seed, **fit.settings)
+            if fit.by == "cascade":
+                settings = dict(fit.settings)
+                if "costs" not in settings:
+                    settings |= {"costs": latencies(self.registry, manifests, raw), "unit": "ms"}
+                return fit_cascade(outputs, rows.truth, members, self.classes, seed=seed, **settings)
             if fit.by == "greedy":
                 return fit_greedy(outputs, rows.truth, members, seed=seed, **fit.settings)
             features = features_of(rows.inputs) if fit.settings.get("space", INPUT) == INPUT else None

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quorate.core.params import NoParams
+from quorate.core.plan.all_at_once import AllAtOnce
+from quorate.core.plan.base import Plan
 from quorate.core.types import FloatArray, OutputKind, OutputSpec, State, StatusArray
 
 Truths = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class NoParams:
-    """For plugins that take no parameters."""
 
 
 class Told(NamedTuple):
@@ -51,6 +48,20 @@ class Combiner(ABC):
     def feature_width(self, state: State | None) -> int:
         """How many numbers a row it looks at besides the members' outputs: d of ``features``; 0 for none at all."""
         return 0
+
+    def plan(self, members: Sequence[str], state: State | None) -> Plan:
+        """Which of the members run for a row, and in which order: all of them at once, unless a combiner knows better.
+
+        What the plan does not ask stays ``SKIPPED``, and is not run.
+        """
+        return AllAtOnce()
+
+    def worth(self, members: Sequence[str], state: State | None) -> tuple[float, ...]:
+        """What each member is worth to the answer, comparable among them: who runs where there is no time for all.
+
+        Members of equal worth count in their order, so the most valuable one is best listed first.
+        """
+        return (1.0,) * len(members)
 
     @abstractmethod
     def check(self, members: Sequence[str], output: OutputSpec, state: State | None) -> None:

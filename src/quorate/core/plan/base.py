@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
-from quorate.core.combine.base import NoParams
-from quorate.core.types import FloatArray, StatusArray
+from quorate.core.params import NoParams
+from quorate.core.types import BoolArray, FloatArray, StatusArray
 
 
 class Plan(ABC):
@@ -19,10 +19,12 @@ class Plan(ABC):
         self.params = params if params is not None else self.Params()
 
     @abstractmethod
-    def next(self, outputs: FloatArray, status: StatusArray, budget_ms: float) -> tuple[int, ...]:
-        """Indices of the members to run next; empty means stop.
+    def next(self, outputs: FloatArray, status: StatusArray, budget_ms: float) -> BoolArray:
+        """Which members each row asks next, bool ``[n, m]``; a row of False is done, and if all are, the plan is.
 
-        ``outputs`` ``[n, m, k]`` and ``status`` ``[n, m]`` hold what is known; a member not asked yet is
-        ``SKIPPED``. ``budget_ms`` is the time left. Never names a member that is ``OK`` or ``FAILED`` in every
-        row, and stops after at most ``m`` calls.
+        ``outputs`` ``[n, m, k]`` and ``status`` ``[n, m]`` hold what is known; a member that a row has not asked is
+        ``SKIPPED`` there, and stays so, and is not run for it, unless the row asks it. One that cannot be had (it is
+        gone, or would be too late) is shown as ``FAILED``: the plan goes on without it. ``budget_ms`` is the time
+        left. Never asks what is ``OK`` or ``FAILED`` in that row, and stops after at most ``m`` calls. What a row asks
+        depends on that row only. Inputs are not changed.
         """

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from quorate.core.combine.base import NoParams
+from quorate.core.params import NoParams
 from quorate.core.types import Scalar, State
 
 

@@ -1,0 +1,105 @@
+"""What the models of a cascade see of the members that have answered.
+
+Of member j that said ``x_j`` (k scores): its label ``l_j``, how sure it is, ``c_j = log(p / (1 - p))`` with
+``p = max x_j``, and ``z_j``, the logarithms of its scores less their mean. From these come columns that a linear model
+can use, all of them 0 for a member that has not answered:
+
+    sureness    [label l_j is c] B_b(c_j)     k B columns a member: what a label is worth depends on how sure the member
+                                              is of it, in its own way; B_b are linear splines with B knots
+    agreement   [l_i = l_j = c]               k columns a pair: what two say alike counts less than twice
+
+``B_b`` rises linearly from 0 at the knot before to 1 at knot b and falls to 0 at the next; they sum to 1.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quorate.core.types import FloatArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+CLIP = 1e-4
+"""Scores below this are taken for this in logarithms, and sureness is at most that of one less this."""
+
+
+class Seen(NamedTuple):
+    """Rows of answers. ``ok`` bool ``[n, m]``; the others are 0 where it is false: ``labels`` int ``[n, m]``,
+    ``sure`` ``[n, m]`` (log-odds of the highest score), ``logs`` ``[n, m, k]`` (centred logarithms)."""
+
+    ok: Bools
+    labels: NDArray[np.intp]
+    sure: Floats
+    logs: Floats
+
+    def take(self, rows: Any) -> Seen:
+        """Those rows only."""
+        return Seen(self.ok[rows], self.labels[rows], self.sure[rows], self.logs[rows])
+
+    def of(self, members: Bools) -> Seen:
+        """As if those members only, bool ``[m]``, had answered."""
+        return Seen(
+            self.ok & members,
+            np.where(members, self.labels, 0),
+            np.where(members, self.sure, 0.0),
+            np.where(members[:, None], self.logs, 0.0),
+        )
+
+
+def seen(outputs: FloatArray, ok: Bools) -> Seen:
+    """From outputs ``[n, m, k]``; what is not ok is never looked at."""
+    k = outputs.shape[2]
+    clean = np.where(ok[:, :, None], outputs, 1.0 / k).astype(np.float64)
+    logs = np.log(np.maximum(clean, CLIP))
+    logs -= np.add.reduce(logs, axis=2, keepdims=True) / k
+    labels = clean.argmax(axis=2)
+    top = np.clip(np.maximum.reduce(clean, axis=2), CLIP, 1.0 - CLIP)
+    sure = np.where(ok, np.log(top / (1.0 - top)), 0.0)
+    return Seen(ok, np.where(ok, labels, 0), sure, logs)
+
+
+def knots_of(given: Seen, knots: int) -> Floats:
+    """Knots ``[m, knots]`` of every member at quantiles of its sureness over the rows, strictly increasing."""
+    found = np.quantile(given.sure, np.linspace(0.0, 1.0, knots), axis=0).T
+    apart: Floats = np.maximum.accumulate(found, axis=1) + 1e-6 * np.arange(knots)
+    return apart
+
+
+def hats(values: Floats, knots: Floats) -> Floats:
+    """Linear splines ``[…, B]`` of values ``[…]`` at knots ``[B]``, or of values ``[…, m]`` each at its own ``[m, B]``.
+
+    Beyond the outermost knots they stay as they are there.
+
+    >>> hats(np.array([0.0, 0.25, 9.0]), np.array([0.0, 1.0, 2.0])).tolist()
+    [[1.0, 0.0, 0.0], [0.75, 0.25, 0.0], [0.0, 0.0, 1.0]]
+    """
+    low, high = knots[..., :-1], knots[..., 1:]
+    risen = np.clip((values[..., None] - low) / (high - low), 0.0, 1.0)
+    shape = (*values.shape, knots.shape[-1])
+    found = np.zeros(shape)
+    found[..., 0] = 1.0
+    found[..., 1:] = risen
+    found[..., :-1] -= risen
+    return found
+
+
+def width(m: int, k: int, knots: int) -> int:
+    """Columns of :func:`columns`."""
+    return m * k * knots + m * (m - 1) // 2 * k
+
+
+def columns(given: Seen, knots: Floats) -> Floats:
+    """The columns ``[n, F]`` described above; ``knots`` ``[m, B]``."""
+    n, m = given.ok.shape
+    k, b = given.logs.shape[2], knots.shape[1]
+    classes = np.arange(k)
+    said = (given.labels[:, :, None] == classes) & given.ok[:, :, None]
+    sureness = said[:, :, :, None] * hats(given.sure, knots)[:, :, None, :]
+    parts = [sureness.reshape(n, m * k * b)]
+    parts += [(said[:, i] & said[:, j]).astype(np.float64) for i, j in combinations(range(m), 2)]
+    return np.concatenate(parts, axis=1)

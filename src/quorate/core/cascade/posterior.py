@@ -1,0 +1,53 @@
+"""The combiners of a cascade: for every set S of members that may have answered, what is true, given what they said.
+
+    P(y = c | x_S) = softmax_c(sum_j w_j^S z_jc + b_c^S + sum_f V_fc^S phi_f(x_S))
+
+The first two terms are the log-linear opinion pool, with few parameters: all there is where classes are many or rows
+few. The third corrects it by labels, sureness and agreement (:mod:`quorate.core.cascade.evidence`); its parameters are
+penalised, so that it says nothing of what was never seen. Each set has its own parameters, so the answer of few members
+is as calibrated as that of all.
+
+A set that has none, because of members that failed, is answered by the largest fitted set in it; where there is none
+either, by the mean of those that answered.
+
+References: C. Genest, J. Zidek, "Combining probability distributions", Statistical Science 1(1), 1986 (log-linear
+pools); D. Wolpert, "Stacked generalization", Neural Networks 5(2), 1992.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quorate.core.cascade.evidence import Bools, Floats, Seen, columns
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def which(ok: Bools, subsets: Bools) -> NDArray[np.intp]:
+    """For rows of ``ok`` ``[n, m]`` the first of ``subsets`` ``[s, m]``, largest first, that is in it; -1 for none."""
+    inside = ~(subsets[None] & ~ok[:, None]).any(axis=2)
+    return np.where(inside.any(axis=1), inside.argmax(axis=1), -1)
+
+
+def posterior(given: Seen, subset: int, arrays: Arrays) -> Floats:
+    """Probabilities ``[n, k]`` by one fitted set, all of whose members have answered these rows."""
+    members = arrays["subsets"][subset]
+    some = given if (given.ok == members).all() else given.of(members)
+    logits: Floats = np.einsum("nmk,m->nk", some.logs, arrays["weights"][subset])
+    logits += arrays["biases"][subset]
+    corrections = arrays["corrections"]
+    if corrections.shape[1]:
+        logits += columns(some, arrays["knots"]) @ corrections[subset]
+    return softmax(logits)
+
+
+def softmax(logits: Floats) -> Floats:
+    """Of rows ``[n, k]``; changes and returns them."""
+    logits -= np.maximum.reduce(logits, axis=1, keepdims=True)
+    np.exp(logits, out=logits)
+    logits /= np.add.reduce(logits, axis=1, keepdims=True)
+    return logits

@@ -1,0 +1,63 @@
+"""The router of a cascade: having heard the members S, is it worth its cost to ask more, and whom?
+
+    Q(S, T; x_S) = E[V(T) - stop(S) | x_S] - lambda cost(T \\ S),     stop(S) = max_c P(y = c | x_S)
+    V(S) = stop(S) + max(0, max_T Q(S, T; x_S))
+
+T are the sets that more members can make of S. The expectation is a linear function of columns of what was heard:
+how probable the first three classes are, entropy, splines of the first one's probability and of its lead, and, of few
+classes, all probabilities and every member's label; of every member, how sure it is and what its label is given. The
+function is fitted by backward induction over the sets, the largest first (fitted Q iteration over a finite horizon).
+
+Where nothing has been heard, V(T) is a number, and so the first stage is the same for every row.
+
+References: D. Ernst, P. Geurts, L. Wehenkel, "Tree-based batch mode reinforcement learning", JMLR 6, 2005 (fitted Q);
+L. Chen, M. Zaharia, J. Zou, "FrugalML: how to use ML prediction APIs more accurately and cheaply", NeurIPS 2020.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from quorate.core.cascade.evidence import Bools, Floats, Seen, hats
+
+FEW_CLASSES = 30
+"""With more, single classes are no columns."""
+
+_TOP = np.array([0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.96, 1.0])
+_LEAD = np.array([0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0])
+_LEAST = 1e-12
+
+
+def width(m: int, k: int) -> int:
+    """Columns of :func:`heard`."""
+    return 4 + len(_TOP) + len(_LEAD) + 3 * m + ((m + 2) * k if k <= FEW_CLASSES else 0)
+
+
+def heard(given: Seen, p: Floats) -> Floats:
+    """Columns ``[n, G]`` of what was heard and of the posterior ``p`` ``[n, k]`` made of it."""
+    n, k = p.shape
+    ordered = np.sort(p, axis=1)[:, ::-1]
+    third = ordered[:, 2] if k > 2 else np.zeros(n)
+    entropy = -np.add.reduce(p * np.log(np.maximum(p, _LEAST)), axis=1)
+    alike = (given.labels == p.argmax(axis=1)[:, None]) & given.ok
+    backed = np.where(given.ok, np.take_along_axis(p, given.labels, axis=1), 0.0)
+    parts = [
+        np.stack([ordered[:, 0], ordered[:, 1], third, entropy], axis=1),
+        hats(ordered[:, 0], _TOP),
+        hats(ordered[:, 0] - ordered[:, 1], _LEAD),
+        alike,
+        backed,
+        given.sure,
+    ]
+    if k <= FEW_CLASSES:
+        classes = np.arange(k)
+        said = (given.labels[:, :, None] == classes) & given.ok[:, :, None]
+        parts += [p, p.argmax(axis=1)[:, None] == classes, said.reshape(n, -1)]
+    return np.concatenate(parts, axis=1)
+
+
+def larger(subsets: Bools) -> Bools:
+    """Whether set t has all of set s and more: bool ``[s, t]``."""
+    within = ~(subsets[:, None] & ~subsets[None]).any(axis=2)
+    found: Bools = within & ~within.T
+    return found
