@@ -16,6 +16,7 @@ from quorate.core.types import OutputSpec, State
 from quorate.errors import ConfigError
 from quorate.testing import check_combiner
 from quorate.testing.combiner import SCORES, VALUES
+from quorate.training.cascade import fit_cascade
 from quorate.training.dynamic import METHODS, fit_dynamic
 
 MEMBERS = ("m1", "m2", "m3")
@@ -62,6 +63,15 @@ def online(members: Sequence[str], output: OutputSpec) -> State:
     return state
 
 
+def cascade(members: Sequence[str], output: OutputSpec) -> State:
+    """Fitted on two hundred rows of noise."""
+    rng = np.random.default_rng(7)
+    y = rng.integers(output.width, size=200)
+    outputs = rng.dirichlet(np.ones(output.width), size=(200, len(members))).astype(np.float32)
+    costs = {name: 1.0 + j for j, name in enumerate(members)}
+    return fit_cascade(outputs, y, members, output.classes, costs=costs, within={"cost": 2.0})
+
+
 # name, arguments of check_combiner
 BUILT_IN: list[tuple[str, dict[str, Any]]] = [
     ("single", {"members": ("m1",)}),
@@ -84,6 +94,8 @@ BUILT_IN: list[tuple[str, dict[str, Any]]] = [
     ("knora-u", {"state_factory": dynamic("knora-u"), "params": DynamicParams("soft")}),
     ("meta-des", {"state_factory": dynamic("meta-des"), "output": OutputSpec("scores", classes=("no", "yes"))}),
     ("knora-e", {"state_factory": dynamic("knora-e", space="outputs"), "params": DynamicParams("soft")}),
+    ("cascade", {"state_factory": cascade}),
+    ("cascade", {"state_factory": cascade, "output": OutputSpec("scores", tuple(f"c{i}" for i in range(40)))}),
     ("online", {"state_factory": online}),
     ("online", {"state_factory": online, "output": OutputSpec("scores", tuple(f"c{i}" for i in range(30)))}),
     ("online", {"params": OnlineParams("vote"), "state_factory": online}),

@@ -38,6 +38,7 @@ from quorate.training.train import train_pool
 
 X, Y = load_iris(return_X_y=True)
 CLASSES = ("0", "1", "2")
+PRICES = {"line": 1.0, "trees": 3.0}
 FOLDS = [f"fold {number}: {name}" for number in (1, 2, 3) for name in ("line", "trees")]
 
 
@@ -139,6 +140,21 @@ def test_other_data_or_code_or_force_train_again(registry: Registry, change: str
     assert registry.manifest("line").ref == "line:2"
     assert registry.manifest("line").parent == "line:1"
     assert registry.manifest("stacked").notes["members"] == "line:2, trees:2"
+
+
+def test_a_cascade_without_costs_reckons_with_what_members_take(registry: Registry) -> None:
+    told = {"within": {"cost": 1e6}}
+    states = {"timed": Fit("cascade", settings=told), "priced": Fit("cascade", settings=told | {"costs": PRICES})}
+    train_pool(recipe(states=states), registry, Steps())
+    found = {}
+    for name in states:
+        files = {file: registry.read_blob(digest) for file, digest in registry.manifest(name).files.items()}
+        found[name] = state_codec.decode(files).meta
+    assert (found["timed"]["unit"], found["priced"]["unit"]) == ("ms", "cost")
+    assert found["priced"]["costs"] == PRICES
+    assert all(0 < ms < 1e4 for ms in found["timed"]["costs"].values())
+    with pytest.raises(InvalidInput, match="one of at_least"):
+        Fit("cascade", settings={"costs": PRICES})
 
 
 def test_only_log_odds_need_no_folds(registry: Registry) -> None:

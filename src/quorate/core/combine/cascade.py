@@ -126,4 +126,6 @@ def _wrong(state: State, members: Sequence[str], k: int) -> str | None:
         found = arrays.get(name)
         if found is None or found.shape != shape or not np.isfinite(found).all():
             return f"array '{name}'"
+    if (arrays["asks"] & ~router.larger(subsets[routed])).any():
+        return "array 'asks'"
     return None

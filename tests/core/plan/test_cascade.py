@@ -1,0 +1,135 @@
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from quorate.core.cascade.evidence import seen
+from quorate.core.cascade.posterior import posterior
+from quorate.core.plan.cascade import CascadePlan
+from quorate.core.plan.trace import trace
+from quorate.core.types import State, Status
+from quorate.testing import check_plan
+from quorate.training.cascade import fit_cascade
+from tests.training.cascades import CLASSES, COSTS, MEMBERS, fitted, pool
+
+OK, FAILED, SKIPPED = (int(s) for s in Status)
+
+
+def handmade(gain: float, unit: str = "cost") -> State:
+    """Two members; having heard the first, asking the second gains ``gain`` less 0.5 for all but sure rows."""
+    from quorate.core.cascade.router import width
+
+    gains = np.zeros((3, width(2, 2) + 1, 3))
+    gains[1, 0, 0], gains[1, -1, 0] = -1.0, gain + 0.5  # the first column is how probable the likeliest class is
+    sets = np.array([[1, 1], [1, 0], [0, 1]], bool)
+    meta = {"members": ["one", "two"], "classes": ["a", "b"], "unit": unit, "costs": {"one": 1.0, "two": 40.0}}
+    arrays = {
+        "subsets": sets,
+        "routed": np.ones(3, bool),
+        "knots": np.tile([0.0, 1.0], (2, 1)),
+        "weights": np.array([[0.5, 0.5], [1.0, 0.0], [0.0, 1.0]]),
+        "biases": np.zeros((3, 2)),
+        "corrections": np.zeros((3, 0, 2)),
+        "asks": np.array([[0, 0, 0], [1, 0, 0], [1, 0, 0]], bool),
+        "gains": gains,
+        "start": np.array([0.1, 0.7, 0.5]),
+    }
+    return State("cascade", 1, meta, arrays)
+
+
+def said(*first: float) -> tuple[Any, Any]:
+    """Rows that the first member has answered with these probabilities of the first class."""
+    outputs = np.full((len(first), 2, 2), np.nan, np.float32)
+    outputs[:, 0, 0] = first
+    outputs[:, 0, 1] = 1 - np.array(first)
+    return outputs, np.tile(np.array([[OK, SKIPPED]], np.int8), (len(first), 1))
+
+
+def test_each_row_goes_its_own_way() -> None:
+    plan = CascadePlan(handmade(0.2))
+    nothing = np.full((3, 2, 2), np.nan, np.float32), np.full((3, 2), SKIPPED, np.int8)
+    assert plan.next(*nothing, 1e4).tolist() == [[True, False]] * 3
+    assert plan.next(*said(0.6, 0.95, 0.2), 1e4).tolist() == [[False, True], [False, False], [False, False]]
+    assert not CascadePlan(handmade(-0.2)).next(*said(0.6, 0.5), 1e4).any()
+
+
+def test_who_failed_is_not_asked_again_and_another_starts() -> None:
+    plan, outputs = CascadePlan(handmade(0.2)), np.full((1, 2, 2), np.nan, np.float32)
+    assert plan.next(outputs, np.array([[FAILED, SKIPPED]], np.int8), 1e4).tolist() == [[False, True]]
+    assert plan.next(outputs, np.array([[FAILED, FAILED]], np.int8), 1e4).tolist() == [[False, False]]
+    outputs[0, 0] = [0.6, 0.4]
+    assert not plan.next(outputs, np.array([[OK, FAILED]], np.int8), 1e4).any()
+
+
+def test_what_takes_longer_than_there_is_time_is_not_asked() -> None:
+    timed, priced = CascadePlan(handmade(0.2, "ms")), CascadePlan(handmade(0.2))
+    assert timed.next(*said(0.6), 41.0).tolist() == [[False, True]]
+    assert not timed.next(*said(0.6), 39.0).any()
+    assert priced.next(*said(0.6), 39.0).tolist() == [[False, True]], "money takes no time"
+    nothing = np.full((1, 2, 2), np.nan, np.float32), np.full((1, 2), SKIPPED, np.int8)
+    assert timed.next(*nothing, 0.01).any(), "somebody has to be asked"
+
+
+@pytest.mark.parametrize("stages", [None, (("small", "large"), ("middle",))])
+def test_it_keeps_the_contract_of_plans(stages: Any) -> None:
+    def made(m: int) -> CascadePlan:
+        outputs, y = pool(300, m, [1.3, 0.9, 0.5, 1.0][:m])
+        names = [f"m{j}" for j in range(m)]
+        groups = None if stages is None or m != 3 else (("m0", "m2"), ("m1",))
+        costs = {name: float(1 + j) for j, name in enumerate(names)}
+        within = {"cost": sum(costs.values()) / 2 + 1}
+        return CascadePlan(fit_cascade(outputs, y, names, CLASSES, costs=costs, within=within, stages=groups))
+
+    check_plan(CascadePlan, make=made, most=3)
+
+
+def test_it_stops_where_it_is_sure_and_asks_where_the_members_disagree() -> None:
+    outputs, y = pool(2000, 9)
+    ok = np.zeros(outputs.shape[:2], np.int8)
+    asked = trace(CascadePlan(fitted()), outputs, ok).asked
+    first = asked.all(axis=0).argmax()
+    sure = outputs[:, first].max(axis=1)
+    more = asked.sum(axis=1) > asked.all(axis=0).sum()
+    assert 0.05 < more.mean() < 0.95
+    assert sure[~more].mean() > sure[more].mean() + 0.1
+    wrong = outputs[:, first].argmax(axis=1) != y
+    assert wrong[more].mean() > 3 * wrong[~more].mean()
+
+
+def test_it_is_the_router_row_by_row_however_rows_are_batched() -> None:
+    outputs, _ = pool(60, 3)
+    ok = np.zeros(outputs.shape[:2], np.int8)
+    plan = CascadePlan(fitted())
+    together = trace(plan, outputs, ok).asked
+    alone = [trace(plan, outputs[i : i + 1], ok[:1]).asked[0] for i in range(60)]
+    assert np.array_equal(together, alone)
+
+
+def test_the_gain_it_expects_is_the_gain_there_is() -> None:
+    """What asking another member is said to gain, less its price, is what it gains on rows never seen, on average."""
+    outputs, y = pool(20_000, 5)
+    state = fitted(n=3000)
+    arrays = state.arrays
+    free = replace(state, arrays=arrays)
+    plan = CascadePlan(free)
+    known = seen(outputs, np.ones(outputs.shape[:2], bool))
+    sets = arrays["subsets"].tolist()
+    first, second = sets.index([True, False, False]), sets.index([True, True, False])
+    expected = plan._expected(first, np.where([[[True], [False], [False]]], outputs, np.nan), known.ok & sets[first])
+    before = posterior(known.of(arrays["subsets"][first]), first, arrays).argmax(axis=1) == y
+    after = posterior(known.of(arrays["subsets"][second]), second, arrays).argmax(axis=1) == y
+    # The price of the second stage is a constant: compare differences between sure and unsure rows.
+    order = np.argsort(expected[:, second])
+    low, high = order[:5000], order[-5000:]
+    gained = (after[high].mean() - before[high].mean()) - (after[low].mean() - before[low].mean())
+    said = expected[high, second].mean() - expected[low, second].mean()
+    assert gained > 0.05
+    assert said == pytest.approx(gained, abs=0.05)
+    assert math.isfinite(said)
+
+
+def test_costs_and_members_are_those_of_the_state() -> None:
+    assert fitted().meta["costs"] == COSTS
+    assert tuple(fitted().meta["members"]) == MEMBERS

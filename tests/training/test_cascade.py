@@ -1,0 +1,169 @@
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from quorate.codecs import state as state_codec
+from quorate.core.combine.cascade import Cascade
+from quorate.core.plan.cascade import CascadePlan
+from quorate.core.plan.trace import trace
+from quorate.core.types import OutputSpec, State
+from quorate.errors import InvalidInput
+from quorate.training.cascade import Fitting, Promise, fit_cascade
+from tests.training.cascades import CLASSES, COSTS, MEMBERS, fitted, pool
+
+
+def served(state: State, outputs: Any, y: Any) -> tuple[float, float, Any]:
+    """Accuracy, mean cost, and who was asked, through the plan and the combiner that serve."""
+    ok = np.zeros(outputs.shape[:2], np.int8)
+    found = trace(CascadePlan(state), outputs, ok)
+    answer = Cascade().combine(outputs, found.status(ok), state)
+    cost = found.asked @ np.array([state.meta["costs"][name] for name in state.meta["members"]])
+    return float((answer.argmax(axis=1) == y).mean()), float(cost.mean()), found.asked
+
+
+@pytest.mark.parametrize("cost", [1.5, 4.0, 9.0])
+def test_what_is_served_is_what_was_expected(cost: float) -> None:
+    outputs, y = pool(8000, 50)
+    state = fitted(cost=cost)
+    accuracy, spent, asked = served(state, outputs, y)
+    expected = state.meta["expected"]
+    assert expected["cost"] <= cost
+    assert spent == pytest.approx(cost, rel=0.12)
+    assert accuracy == pytest.approx(expected["accuracy"][0], abs=0.03)
+    stages = [[MEMBERS.index(name) for name in stage] for stage in state.meta["stages"]]
+    assert [asked[:, stage].any(axis=1).mean() for stage in stages] == pytest.approx(expected["reached"], abs=0.06)
+    assert expected["reached"][0] == 1.0
+    assert sorted(name for stage in state.meta["stages"] for name in stage) == sorted(MEMBERS)
+
+
+def test_more_money_buys_accuracy_and_more_than_one_member_alone_does() -> None:
+    outputs, y = pool(8000, 50)
+    found = [served(fitted(cost=cost), outputs, y) for cost in (1.5, 4.0, 9.0)]
+    assert found[0][0] < found[1][0] < found[2][0]
+    alone = {name: (outputs[:, j].argmax(axis=1) == y).mean() for j, name in enumerate(MEMBERS)}
+    assert found[1][0] > alone["middle"] + 0.02, "for what the middle one costs"
+    assert found[2][0] > alone["large"] - 0.005, "for less than the large one costs"
+
+
+def test_a_promise_of_accuracy_is_kept_on_rows_never_seen() -> None:
+    """Forty fits with a risk of one in five: those that fall short are no more than chance allows of it."""
+    population, truth = pool(20_000, 999, k=2)
+    risk, runs, broken, spent = 0.2, 40, 0, []
+    for seed in range(runs):
+        outputs, y = pool(400, 10_000 + seed, k=2)
+        promise = {"accuracy": 0.9, "risk": risk}
+        try:
+            state = fit_cascade(outputs, y, MEMBERS, ("a", "b"), costs=COSTS, at_least=promise, held=0.5, seed=seed)
+        except InvalidInput:
+            continue  # nothing was promised
+        accuracy, cost, _ = served(state, population, truth)
+        broken += accuracy < promise["accuracy"]
+        spent.append(cost)
+    assert len(spent) > runs / 2
+    assert np.mean(spent) < 0.8 * sum(COSTS.values()), "it does not just ask everybody"
+    assert broken <= binom.ppf(0.999, runs, risk), broken
+
+
+def test_a_promise_of_cost_with_a_risk_is_kept_too() -> None:
+    population, truth = pool(10_000, 999)
+    outputs, y = pool(900, 1)
+    wish = {"cost": 6.0, "risk": 0.05}
+    state = fit_cascade(outputs, y, MEMBERS, CLASSES, costs=COSTS, within=wish, seed=1)
+    _, spent, _ = served(state, population, truth)
+    assert spent <= 6.0
+    assert spent > 3.0
+    assert state.meta["promise"] == wish
+
+
+def test_what_cannot_be_promised_is_not() -> None:
+    outputs, y = pool(300, 1)
+    with pytest.raises(InvalidInput, match=r"an accuracy of 0\.999 cannot be promised at risk 0\.05"):
+        fit_cascade(outputs, y, MEMBERS, CLASSES, costs=COSTS, at_least={"accuracy": 0.999, "risk": 0.05})
+    with pytest.raises(InvalidInput, match=r"held to a cost of 0\.5 a row; the cheapest costs 1"):
+        fit_cascade(outputs, y, MEMBERS, CLASSES, costs=COSTS, within={"cost": 0.5})
+    with pytest.raises(InvalidInput, match="needs held-out rows"):
+        Fitting(outputs, y, MEMBERS, CLASSES, COSTS).state(Promise("accuracy", 0.5, 0.1))
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({}, "one of at_least"),
+        ({"at_least": {"accuracy": 0.9, "risk": 0.1}, "within": {"cost": 3.0}}, "one of at_least"),
+        ({"at_least": {"accuracy": 0.9}}, r"expected at_least: \{accuracy, risk\}; got \{accuracy\}"),
+        ({"within": {"cost": 3.0, "accuracy": 0.9}}, r"expected within: \{cost, risk \(optional\)\}"),
+        ({"at_least": {"accuracy": 90, "risk": 0.1}}, "'accuracy' is a share between 0 and 1; got 90"),
+        ({"within": {"cost": 0.0}}, "'cost' must be above 0"),
+        ({"within": {"cost": 3.0}, "unit": "euro"}, "'cost' or 'ms'"),
+        ({"within": {"cost": 3.0}, "costs": {"small": 1.0}}, "a cost for each of the members"),
+        ({"within": {"cost": 3.0}, "costs": dict.fromkeys(MEMBERS, 0.0)}, "with one above 0"),
+        ({"within": {"cost": 3.0}, "stages": [["small"], ["large"]]}, "name each of the members"),
+        ({"within": {"cost": 3.0, "risk": 0.1}, "held": 1.0}, "'held' is a share"),
+        ({"within": {"cost": 3.0, "risk": 0.1}, "held": 0.01}, "needs 50 rows"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings: Any, sentence: str) -> None:
+    outputs, y = pool(200, 1)
+    with pytest.raises(InvalidInput, match=sentence):
+        fit_cascade(outputs, y, MEMBERS, CLASSES, **({"costs": COSTS} | settings))
+
+
+def test_too_many_members_must_be_grouped() -> None:
+    outputs, y = pool(120, 1, noise=[1.0] * 7)
+    names, costs = [f"m{j}" for j in range(7)], {f"m{j}": 1.0 for j in range(7)}
+    with pytest.raises(InvalidInput, match="at most 6 members or groups"):
+        fit_cascade(outputs, y, names, CLASSES, costs=costs, within={"cost": 3.0})
+    stages = [names[:2], names[2:4], names[4:]]
+    state = fit_cascade(outputs, y, names, CLASSES, costs=costs, within={"cost": 5.0}, stages=stages)
+    Cascade().check(names, OutputSpec("scores", CLASSES), state)
+    _, _, asked = served(state, outputs, y)
+    for stage in stages:
+        inside = asked[:, [names.index(name) for name in stage]]
+        assert (inside.all(axis=1) == inside.any(axis=1)).all(), "a group is asked whole"
+
+
+def test_the_same_rows_give_the_same_state_and_it_travels_as_files() -> None:
+    outputs, y = pool(300, 2)
+    once, again = (
+        fit_cascade(outputs, y, MEMBERS, CLASSES, costs=COSTS, within={"cost": 4.0}, unit="ms", seed=3)
+        for _ in range(2)
+    )
+    assert state_codec.encode(once) == state_codec.encode(again)
+    read = state_codec.decode(state_codec.encode(once))
+    Cascade().check(MEMBERS, OutputSpec("scores", CLASSES), read)
+    assert served(read, outputs, y)[:2] == served(once, outputs, y)[:2]
+    assert read.meta["unit"] == "ms"
+    assert read.meta["rows"] == 300
+
+
+def test_on_digits_a_cascade_is_as_good_as_the_costliest_member_for_a_fraction() -> None:
+    """scikit-learn's digits: a stump, a linear model and a support vector machine, probabilities out of fold."""
+    from sklearn.datasets import load_digits
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import cross_val_predict
+    from sklearn.naive_bayes import GaussianNB
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    x, y = load_digits(return_X_y=True)
+    models = {
+        "bayes": GaussianNB(var_smoothing=1e-2),
+        "line": make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=200)),
+        "near": KNeighborsClassifier(5),
+    }
+    outputs = np.stack([cross_val_predict(m, x, y, cv=4, method="predict_proba") for m in models.values()], axis=1)
+    order = np.random.default_rng(0).permutation(len(y))
+    fit, test = order[:1100], order[1100:]
+    costs = {"bayes": 1.0, "line": 3.0, "near": 50.0}
+    classes = [str(c) for c in range(10)]
+    outputs = outputs.astype(np.float32)
+    state = fit_cascade(outputs[fit], y[fit], list(models), classes, costs=costs, within={"cost": 12.0})
+    accuracy, spent, _ = served(state, outputs[test], y[test])
+    dearest = (outputs[test, 2].argmax(axis=1) == y[test]).mean()
+    assert spent < 0.3 * costs["near"]
+    assert accuracy > dearest - 0.01
+    assert math.isfinite(spent)
