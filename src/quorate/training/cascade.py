@@ -154,7 +154,8 @@ class Fitting:
         self._all: tuple[Router, Played] | None = None
 
     def _scene(self, given: Seen, y: Ints, probabilities: Sequence[Floats]) -> Scene:
-        return scene(given, y, probabilities, self.combiners.arrays["subsets"][self.routed], self.units, self.cost)
+        arrays = self.combiners.arrays
+        return scene(given, y, probabilities, arrays["subsets"][self.routed], self.units, self.cost, arrays["fine"])
 
     def route(self, prices: Floats) -> tuple[Router, Played]:
         """The router at these prices, and what the rows it was cross-fitted on come to."""

@@ -19,7 +19,7 @@ from quorate.core.cascade.evidence import Bools, Floats, Seen
 from quorate.core.cascade.router import heard, larger
 from quorate.training.subsets import Parts
 
-RIDGE = 10.0
+RIDGE = 30.0
 AHEAD = 2
 """Members (or groups) that are asked at once at most, after the first stage."""
 _CELLS = 3_000_000
@@ -74,12 +74,18 @@ class Scene:
 
 
 def scene(
-    given: Seen, y: NDArray[np.integer[Any]], probabilities: Sequence[Floats], sets: Bools, units: Bools, cost: Floats
+    given: Seen,
+    y: NDArray[np.integer[Any]],
+    probabilities: Sequence[Floats],
+    sets: Bools,
+    units: Bools,
+    cost: Floats,
+    knots: Floats,
 ) -> Scene:
     """Of rows that every member answered; ``probabilities`` ``[n, k]`` by set, ``units`` ``[u, m]`` are asked whole."""
     sizes = (sets[:, None] & units[None]).any(axis=2).sum(axis=1)
     asks = larger(sets) & (sizes[None] - sizes[:, None] <= AHEAD)
-    columns = [heard(given.of(some), p) for some, p in zip(sets, probabilities, strict=True)]
+    columns = [heard(given.of(some), p, knots) for some, p in zip(sets, probabilities, strict=True)]
     stop = [p.max(axis=1) for p in probabilities]
     right = [p.argmax(axis=1) == y for p in probabilities]
     return Scene(sets, sets @ cost, asks, columns, stop, right)
@@ -190,14 +196,13 @@ def _order(sets: Bools) -> list[int]:
 
 
 def ridge(x: Floats, targets: Floats, parts: Parts, penalty: float) -> tuple[Floats, Floats]:
-    """Ridge regression of ``targets`` ``[n, t]`` on standardised ``x`` ``[n, G]``, the constant not penalised.
+    """Ridge regression of ``targets`` ``[n, t]`` on ``x`` ``[n, G]``, the constant not penalised.
 
-    Coefficients ``[G + 1, t]`` for ``x`` as it is, the constant last, fitted on all rows; and to each row ``[n, t]``
-    the prediction of a fit on the other ``parts``.
+    Coefficients ``[G + 1, t]``, the constant last, fitted on all rows; and to each row ``[n, t]`` the prediction of a
+    fit on the other ``parts``. Columns are not scaled: a spline that few rows are in counts little.
     """
-    centre, scale = x.mean(axis=0), x.std(axis=0)
-    scale[scale < 1e-9] = np.inf  # a column that never changes says nothing
-    z = np.concatenate([(x - centre) / scale, np.ones((len(x), 1))], axis=1)
+    centre = x.mean(axis=0)
+    z = np.concatenate([x - centre, np.ones((len(x), 1))], axis=1)
     strength = np.full(z.shape[1], penalty)
     strength[-1] = 1e-9
     gram, moments = z.T @ z + np.diag(strength), z.T @ targets
@@ -206,7 +211,5 @@ def ridge(x: Floats, targets: Floats, parts: Parts, penalty: float) -> tuple[Flo
         rows = z[part]
         held[part] = rows @ np.linalg.solve(gram - rows.T @ rows, moments - rows.T @ targets[part])
     found = np.linalg.solve(gram, moments)
-    coefficients = found.copy()
-    coefficients[:-1] /= scale[:, None]
-    coefficients[-1] -= centre @ coefficients[:-1]
-    return coefficients, held
+    found[-1] -= centre @ found[:-1]
+    return found, held

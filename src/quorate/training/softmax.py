@@ -17,7 +17,7 @@ from quorate.core.cascade.posterior import softmax
 
 Floats = NDArray[np.float64]
 _STEPS = 400
-_GRADIENT = 1e-5
+_GRADIENT, _GAIN = 3e-5, 1e-8
 
 
 def fit_pool(logs: Floats, y: NDArray[np.integer[Any]], bias_penalty: float = 1.0) -> tuple[Floats, Floats]:
@@ -79,6 +79,6 @@ def _minimum(loss: Any, start: Floats) -> Floats:
     from scipy.optimize import minimize
 
     found: Floats = minimize(
-        loss, start, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS, "gtol": _GRADIENT, "ftol": 1e-10}
+        loss, start, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS, "gtol": _GRADIENT, "ftol": _GAIN}
     ).x
     return found

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quorate.core.cascade.evidence import Bools, Floats, Seen, columns, knots_of, width
-from quorate.core.cascade.posterior import posterior, softmax
+from quorate.core.cascade.posterior import softmax
 from quorate.core.cascade.router import FEW_CLASSES
 from quorate.training.softmax import fit_corrections, fit_pool, log_loss
 
-KNOTS = 5
-PENALTIES = (3.0, 10.0, 30.0)
-"""Of the corrections, tried by cross-validation; and none at all."""
-_MOST_COLUMNS = 2000
+KNOTS, COARSE, FINE = (3, 5, 8), 3, 8
+"""Of the combiners, chosen by how well they tell what each member alone is worth; where crossed; and of the router."""
+PENALTIES = (10.0, 3.0, 1.0, 0.3)
+"""Of the corrections, tried on the first two folds; each set then has corrections if they lower its log loss."""
+_MOST_COLUMNS, _TRIED = 500, 2
 
 Parts = Sequence[NDArray[np.intp]]
 """Rows held out, fold by fold; together all rows, each once."""
@@ -57,24 +58,36 @@ def parts_of(y: NDArray[np.integer[Any]], folds: int, seed: int) -> list[NDArray
 def fit_subsets(given: Seen, y: NDArray[np.integer[Any]], subsets: Bools, parts: Parts) -> Combiners:
     """Combiners for all ``subsets`` ``[s, m]`` from rows that every member answered, cross-fitted over ``parts``."""
     m, k = given.logs.shape[1:]
-    corrected = k <= FEW_CLASSES and width(m, k, KNOTS) <= _MOST_COLUMNS
-    knots = knots_of(given, KNOTS)
-    f = width(m, k, KNOTS) if corrected else 0
-    penalty = _penalty(given, y, knots, parts) if corrected else None
+    corrected = k <= FEW_CLASSES and width(m, k, KNOTS[0]) <= _MOST_COLUMNS
+    knots, lone = _alone(given, y, parts) if corrected else (knots_of(given, KNOTS[0]), None)
+    coarse = knots_of(given, COARSE)
+    crossed = coarse if width(m, k, knots.shape[1], COARSE) <= _MOST_COLUMNS else None
+    common = _penalty(given, y, columns(given, knots, crossed), parts) if corrected else None
+    f = width(m, k, knots.shape[1], 0 if crossed is None else COARSE)
     arrays: dict[str, NDArray[Any]] = {
         "subsets": subsets,
         "knots": knots,
+        "coarse": coarse,
+        "fine": knots_of(given, FINE),
         "weights": np.zeros((len(subsets), m)),
         "biases": np.zeros((len(subsets), k)),
-        "corrections": np.zeros((len(subsets), f if penalty is not None else 0, k)),
+        "corrections": np.zeros((len(subsets), f if corrected else 0, k)),
     }
     held = []
     for number, members in enumerate(subsets):
-        some = given.of(members)
-        x = columns(some, knots) if penalty is not None else None
-        whole = _Fitted.on(some, y, members, x, penalty)
-        whole.into(arrays, number)
-        held.append(_held(some, y, members, x, penalty, parts, whole))
+        some, penalty = given.of(members), lone if members.sum() == 1 else common
+        fitted = _Fitted.on(some, y, members, None, None)
+        found = _held(some, y, members, None, None, parts)
+        if penalty is not None:
+            x = columns(some, knots, crossed)
+            better = _Fitted.on(some, y, members, x, penalty)
+            also = _held(some, y, members, x, penalty, parts, better)
+            if log_loss(also, y) < log_loss(found, y):
+                fitted, found = better, also
+        fitted.into(arrays, number)
+        held.append(found)
+    if not arrays["corrections"].any():
+        arrays["corrections"] = arrays["corrections"][:, :0]
     return Combiners(arrays, held)
 
 
@@ -142,23 +155,52 @@ def _held(
     found = np.empty((n, k))
     start = None if whole is None or x is None else whole.full(x.shape[1], k)
     for part in parts:
-        rest = np.ones(n, bool)
-        rest[part] = False
-        rows = np.flatnonzero(rest)
-        cut = None if x is None else x[rows]
-        fitted = _Fitted.on(some.take(rows), y[rows], members, cut, penalty, start)
-        found[part] = fitted.predict(some.take(part), None if x is None else x[part])
+        found[part] = _said_of(some, y, members, x, penalty, part, start)
     return found
 
 
-def _penalty(given: Seen, y: NDArray[np.integer[Any]], knots: Floats, parts: Parts) -> float | None:
-    """The penalty with the lowest cross-validated log loss on all members together; None if the pool alone is lower."""
+def _said_of(
+    some: Seen,
+    y: NDArray[np.integer[Any]],
+    members: Bools,
+    x: Floats | None,
+    penalty: float | None,
+    part: NDArray[np.intp],
+    start: Floats | None = None,
+) -> Floats:
+    """Probabilities of the rows of one fold by what was fitted on the others."""
+    rows = np.setdiff1d(np.arange(len(y)), part)
+    cut = None if x is None else x[rows]
+    fitted = _Fitted.on(some.take(rows), y[rows], members, cut, penalty, start)
+    return fitted.predict(some.take(part), None if x is None else x[part])
+
+
+def _alone(given: Seen, y: NDArray[np.integer[Any]], parts: Parts) -> tuple[Floats, float]:
+    """Knots and penalty with which members alone have the lowest log loss on rows held out, all taken together."""
+    members = np.eye(given.ok.shape[1], dtype=bool)
+    losses = dict.fromkeys(product(KNOTS, PENALTIES), 0.0)
+    for alone in members:
+        some = given.of(alone)
+        for count in KNOTS:
+            x = columns(some, knots_of(given, count))
+            for penalty in PENALTIES:
+                for part in parts[:_TRIED]:
+                    losses[count, penalty] += log_loss(_said_of(some, y, alone, x, penalty, part), y[part])
+    count, penalty = min(losses, key=lambda tried: losses[tried])
+    return knots_of(given, count), penalty
+
+
+def _penalty(given: Seen, y: NDArray[np.integer[Any]], x: Floats, parts: Parts) -> float:
+    """The penalty with the lowest log loss on rows held out, all members together."""
     everyone = np.ones(given.ok.shape[1], bool)
-    x = columns(given, knots)
-    losses = {None: log_loss(_held(given, y, everyone, None, None, parts), y)} | {
-        penalty: log_loss(_held(given, y, everyone, x, penalty, parts), y) for penalty in PENALTIES
-    }
+    losses = dict.fromkeys(PENALTIES, 0.0)
+    for part in parts[:_TRIED]:
+        rest = np.ones(len(y), bool)
+        rest[part] = False
+        rows = np.flatnonzero(rest)
+        start = None
+        for penalty in PENALTIES:
+            fitted = _Fitted.on(given.take(rows), y[rows], everyone, x[rows], penalty, start)
+            losses[penalty] += log_loss(fitted.predict(given.take(part), x[part]), y[part]) * len(part)
+            start = fitted.full(x.shape[1], given.logs.shape[2])
     return min(losses, key=lambda penalty: losses[penalty])
-
-
-__all__ = ["Combiners", "Parts", "fit_subsets", "parts_of", "posterior", "subsets_of"]

@@ -28,9 +28,9 @@ def test_who_has_not_answered_leaves_nothing_but_zeros() -> None:
     found = seen(poisoned, ok)
     knots = np.tile(np.linspace(-1.0, 2.0, 4), (2, 1))
     assert not found.logs[0, 1].any()
-    assert not columns(found, knots)[0, 12:].any(), "neither sureness of the second nor agreement"
+    assert not columns(found, knots, knots)[0, 12:].any(), "neither sureness of the second nor agreement"
     again = seen(OUTPUTS, EVERYONE).of(np.array([True, False]))
-    assert np.allclose(columns(again, knots)[0], columns(found, knots)[0])
+    assert np.allclose(columns(again, knots, knots)[0], columns(found, knots, knots)[0])
 
 
 def test_columns_are_splines_by_label_and_what_pairs_agree_on() -> None:
@@ -42,6 +42,16 @@ def test_columns_are_splines_by_label_and_what_pairs_agree_on() -> None:
     assert x[0, :3].tolist() == pytest.approx([1 - first, first, 0.0])
     assert not x[0, 3:9].any(), "nothing of classes that it did not say"
     assert x[:, -3:].tolist() == [[0, 0, 0], [1, 0, 0]], "both say the first class to the second row"
+
+
+def test_crossed_columns_are_a_label_and_how_sure_the_other_is() -> None:
+    found = seen(OUTPUTS, EVERYONE)
+    knots = np.tile([0.0, 1.0, 2.0], (2, 1))
+    x = columns(found, knots, knots)
+    assert x.shape == (2, width(2, 3, 3, 3)) == (2, 2 * 3 * 3 + 3 + 2 * 3 * 3)
+    other = hats(found.sure[0, 1:], knots[1])[0] / np.sqrt(3)
+    assert x[0, 21:24].tolist() == pytest.approx(other.tolist()), "the first says the first class"
+    assert not x[0, 24:30].any()
 
 
 def test_splines_sum_to_one_everywhere() -> None:

@@ -17,6 +17,7 @@ def test_equal_weights_without_corrections_are_the_geometric_mean() -> None:
     arrays = {
         "subsets": SUBSETS,
         "knots": np.tile([0.0, 1.0], (2, 1)),
+        "coarse": np.tile([0.0, 1.0], (2, 1)),
         "weights": np.array([[0.5, 0.5], [1.0, 0.0], [0.0, 1.0]]),
         "biases": np.zeros((3, 3)),
         "corrections": np.zeros((3, 0, 3)),

@@ -30,7 +30,7 @@ def test_the_more_have_answered_the_better_and_whoever_has_the_answer_is_calibra
         answer = Cascade().combine(outputs, np.tile(status, (4000, 1)), fitted(n=3000))
         hits = answer.argmax(axis=1) == y
         right[code] = hits.mean()
-        assert answer.max(axis=1).mean() == pytest.approx(right[code], abs=0.025), code
+        assert answer.max(axis=1).mean() == pytest.approx(right[code], abs=0.035), code
         level = np.digitize(answer.max(axis=1), [0.5, 0.7, 0.9])
         for bin_ in range(4):
             some = level == bin_

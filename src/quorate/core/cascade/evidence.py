@@ -7,13 +7,16 @@ can use, all of them 0 for a member that has not answered:
     sureness    [label l_j is c] B_b(c_j)     k B columns a member: what a label is worth depends on how sure the member
                                               is of it, in its own way; B_b are linear splines with B knots
     agreement   [l_i = l_j = c]               k columns a pair: what two say alike counts less than twice
+    crossed     a [l_i is c] B_b(c_j)         2 k C columns a pair, where they are not too many: what a label is worth
+                                              depends on how sure others are; C knots, and a = sqrt(1/3): a penalty
+                                              three times as high
 
 ``B_b`` rises linearly from 0 at the knot before to 1 at knot b and falls to 0 at the next; they sum to 1.
 """
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +29,9 @@ Bools = NDArray[np.bool_]
 
 CLIP = 1e-4
 """Scores below this are taken for this in logarithms, and sureness is at most that of one less this."""
+
+
+_CROSSED = 3.0**-0.5
 
 
 class Seen(NamedTuple):
@@ -88,18 +94,31 @@ def hats(values: Floats, knots: Floats) -> Floats:
     return found
 
 
-def width(m: int, k: int, knots: int) -> int:
-    """Columns of :func:`columns`."""
-    return m * k * knots + m * (m - 1) // 2 * k
+def width(m: int, k: int, knots: int, coarse: int = 0) -> int:
+    """Columns of :func:`columns` with B ``knots`` and C ``coarse`` ones; 0 where nothing is crossed."""
+    pairs = m * (m - 1) // 2
+    return m * k * knots + pairs * k + 2 * pairs * k * coarse
 
 
-def columns(given: Seen, knots: Floats) -> Floats:
-    """The columns ``[n, F]`` described above; ``knots`` ``[m, B]``."""
+def sureness(given: Seen, knots: Floats) -> Floats:
+    """The first kind of columns, ``[n, m k B]``; ``knots`` ``[m, B]``."""
+    found: Floats = _said(given)[:, :, :, None] * hats(given.sure, knots)[:, :, None, :]
+    return found.reshape(len(found), found.shape[1] * found.shape[2] * found.shape[3])
+
+
+def columns(given: Seen, knots: Floats, coarse: Floats | None = None) -> Floats:
+    """The columns ``[n, F]`` described above; ``knots`` ``[m, B]``, ``coarse`` ``[m, C]`` where they are crossed."""
     n, m = given.ok.shape
-    k, b = given.logs.shape[2], knots.shape[1]
-    classes = np.arange(k)
-    said = (given.labels[:, :, None] == classes) & given.ok[:, :, None]
-    sureness = said[:, :, :, None] * hats(given.sure, knots)[:, :, None, :]
-    parts = [sureness.reshape(n, m * k * b)]
+    said = _said(given)
+    parts = [sureness(given, knots)]
     parts += [(said[:, i] & said[:, j]).astype(np.float64) for i, j in combinations(range(m), 2)]
+    if coarse is not None:
+        sure = _CROSSED * hats(given.sure, coarse) * given.ok[:, :, None]
+        width = said.shape[2] * coarse.shape[1]
+        parts += [(said[:, i, :, None] * sure[:, j, None, :]).reshape(n, width) for i, j in permutations(range(m), 2)]
     return np.concatenate(parts, axis=1)
+
+
+def _said(given: Seen) -> Bools:
+    found: Bools = (given.labels[:, :, None] == np.arange(given.logs.shape[2])) & given.ok[:, :, None]
+    return found

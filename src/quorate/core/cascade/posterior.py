@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quorate.core.cascade.evidence import Bools, Floats, Seen, columns
+from quorate.core.cascade.evidence import Bools, Floats, Seen, columns, width
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -41,7 +41,10 @@ def posterior(given: Seen, subset: int, arrays: Arrays) -> Floats:
     logits += arrays["biases"][subset]
     corrections = arrays["corrections"]
     if corrections.shape[1]:
-        logits += columns(some, arrays["knots"]) @ corrections[subset]
+        knots = arrays["knots"]
+        plain = width(len(knots), logits.shape[1], knots.shape[1])
+        x = columns(some, knots, arrays["coarse"] if corrections.shape[1] > plain else None)
+        logits += x @ corrections[subset]
     return softmax(logits)
 
 

@@ -5,8 +5,9 @@
 
 T are the sets that more members can make of S. The expectation is a linear function of columns of what was heard:
 how probable the first three classes are, entropy, splines of the first one's probability and of its lead, and, of few
-classes, all probabilities and every member's label; of every member, how sure it is and what its label is given. The
-function is fitted by backward induction over the sets, the largest first (fitted Q iteration over a finite horizon).
+classes, all probabilities and, for every member's label, splines of how sure it is; of every member, how sure it is and
+how probable its label. The function is fitted by backward induction over the sets, the largest first (fitted Q
+iteration over a finite horizon).
 
 Where nothing has been heard, V(T) is a number, and so the first stage is the same for every row.
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from quorate.core.cascade.evidence import Bools, Floats, Seen, hats
+from quorate.core.cascade.evidence import Bools, Floats, Seen, hats, sureness
 
 FEW_CLASSES = 30
 """With more, single classes are no columns."""
@@ -26,15 +27,16 @@ FEW_CLASSES = 30
 _TOP = np.array([0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.96, 1.0])
 _LEAD = np.array([0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0])
 _LEAST = 1e-12
+_SURE = 3.0  # log-odds are wider than shares; the penalty is the same
 
 
-def width(m: int, k: int) -> int:
+def width(m: int, k: int, knots: int) -> int:
     """Columns of :func:`heard`."""
-    return 4 + len(_TOP) + len(_LEAD) + 3 * m + ((m + 2) * k if k <= FEW_CLASSES else 0)
+    return 4 + len(_TOP) + len(_LEAD) + 3 * m + ((m * knots + 2) * k if k <= FEW_CLASSES else 0)
 
 
-def heard(given: Seen, p: Floats) -> Floats:
-    """Columns ``[n, G]`` of what was heard and of the posterior ``p`` ``[n, k]`` made of it."""
+def heard(given: Seen, p: Floats, knots: Floats) -> Floats:
+    """Columns ``[n, G]`` of what was heard and of the posterior ``p`` ``[n, k]`` made of it; ``knots`` ``[m, B]``."""
     n, k = p.shape
     ordered = np.sort(p, axis=1)[:, ::-1]
     third = ordered[:, 2] if k > 2 else np.zeros(n)
@@ -47,12 +49,10 @@ def heard(given: Seen, p: Floats) -> Floats:
         hats(ordered[:, 0] - ordered[:, 1], _LEAD),
         alike,
         backed,
-        given.sure,
+        given.sure / _SURE,
     ]
     if k <= FEW_CLASSES:
-        classes = np.arange(k)
-        said = (given.labels[:, :, None] == classes) & given.ok[:, :, None]
-        parts += [p, p.argmax(axis=1)[:, None] == classes, said.reshape(n, -1)]
+        parts += [p, p.argmax(axis=1)[:, None] == np.arange(k), sureness(given, knots)]
     return np.concatenate(parts, axis=1)
 
 

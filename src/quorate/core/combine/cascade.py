@@ -33,9 +33,9 @@ VERSION = 1
 Meta: ``members`` and ``classes``, in order; ``stages``, lists of members in the order in which rows reach them;
 ``costs`` by member, in ``unit`` (``ms`` or ``cost``); ``promise``, ``rows`` (fitted on), ``expected`` and ``frontier``
 (what other prices would have come to), for people. Arrays: ``subsets`` bool ``[s, m]``, ``knots`` ``[m, B]``,
-``weights`` ``[s, m]``, ``biases`` ``[s, k]``, ``corrections`` ``[s, F, k]`` (F may be 0) of the combiners; of the
-router ``routed`` bool ``[s]`` (r of the sets), ``asks`` bool ``[r, r]``, ``gains`` ``[r, G + 1, r]`` (the constant
-last, costs taken off), ``start`` ``[r]``.
+``coarse`` ``[m, C]``, ``weights`` ``[s, m]``, ``biases`` ``[s, k]``, ``corrections`` ``[s, F, k]`` (F may be 0) of the
+combiners; of the router ``fine`` ``[m, B']``, ``routed`` bool ``[s]`` (r of the sets), ``asks`` bool ``[r, r]``,
+``gains`` ``[r, G + 1, r]`` (the constant last, costs taken off), ``start`` ``[r]``.
 """
 
 
@@ -104,7 +104,9 @@ def _wrong(state: State, members: Sequence[str], k: int) -> str | None:
     costs = meta.get("costs")
     if not isinstance(costs, dict) or sorted(costs) != sorted(members) or meta.get("unit") not in ("ms", "cost"):
         return "'costs'"
-    subsets, routed, knots = (arrays.get(name) for name in ("subsets", "routed", "knots"))
+    subsets, routed, knots, coarse, fine = (
+        arrays.get(name) for name in ("subsets", "routed", "knots", "coarse", "fine")
+    )
     if subsets is None or subsets.ndim != 2 or subsets.shape[1] != m or not subsets.any(axis=1).all():
         return "array 'subsets'"
     s, sizes = len(subsets), subsets.sum(axis=1)
@@ -112,15 +114,16 @@ def _wrong(state: State, members: Sequence[str], k: int) -> str | None:
         return "array 'subsets'"
     if routed is None or routed.shape != (s,) or routed.dtype != np.bool_ or not routed.any():
         return "array 'routed'"
-    if knots is None or knots.ndim != 2 or len(knots) != m or knots.shape[1] < 2 or not (np.diff(knots) > 0).all():
-        return "array 'knots'"
+    for name, some in (("knots", knots), ("coarse", coarse), ("fine", fine)):
+        if some is None or some.ndim != 2 or len(some) != m or some.shape[1] < 2 or not (np.diff(some) > 0).all():
+            return f"array '{name}'"
     r, corrections = int(routed.sum()), arrays.get("corrections")
-    f = evidence.width(m, k, knots.shape[1])
-    if corrections is None or corrections.ndim != 3 or corrections.shape[1] not in (0, f):
+    allowed = (0, *(evidence.width(m, k, knots.shape[1], crossed) for crossed in (0, coarse.shape[1])))
+    if corrections is None or corrections.ndim != 3 or corrections.shape[1] not in allowed:
         return "array 'corrections'"
     shapes = {
         "knots": knots.shape, "weights": (s, m), "biases": (s, k), "corrections": (s, corrections.shape[1], k),
-        "asks": (r, r), "gains": (r, router.width(m, k) + 1, r), "start": (r,),
+        "asks": (r, r), "gains": (r, router.width(m, k, fine.shape[1]) + 1, r), "start": (r,),
     }  # fmt: skip
     for name, shape in shapes.items():
         found = arrays.get(name)

@@ -70,6 +70,6 @@ class CascadePlan(Plan):
     def _expected(self, state: int, outputs: FloatArray, ok: NDArray[np.bool_]) -> NDArray[np.float64]:
         """What asking each of the sets is expected to gain, net of its cost, ``[n, s]``."""
         given = seen(outputs, ok).of(self._subsets[state])
-        columns = heard(given, posterior(given, int(self._routed[state]), self._arrays))
+        columns = heard(given, posterior(given, int(self._routed[state]), self._arrays), self._arrays["fine"])
         net: NDArray[np.float64] = columns @ self._gains[state, :-1] + self._gains[state, -1]
         return net
