@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ PENALTIES = (10.0, 3.0, 1.0, 0.3)
 """Of the corrections, tried on the first two folds; each set then has corrections if they lower its log loss."""
 _MOST_COLUMNS, _TRIED = 500, 2
 
+Ints = NDArray[np.integer[Any]]
+Tried = Sequence[float | None]
 Parts = Sequence[NDArray[np.intp]]
 """Rows held out, fold by fold; together all rows, each once."""
 
@@ -47,7 +49,7 @@ def subsets_of(m: int, units: Bools, most: int) -> Bools:
     return np.array(sorted(found, key=lambda some: (-sum(some), [not there for there in some])), bool)
 
 
-def parts_of(y: NDArray[np.integer[Any]], folds: int, seed: int) -> list[NDArray[np.intp]]:
+def parts_of(y: Ints, folds: int, seed: int) -> list[NDArray[np.intp]]:
     """Random folds with nearly equal shares of every class, whatever their number of rows."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(y))
@@ -55,7 +57,7 @@ def parts_of(y: NDArray[np.integer[Any]], folds: int, seed: int) -> list[NDArray
     return [np.sort(order[start::folds]) for start in range(folds)]
 
 
-def fit_subsets(given: Seen, y: NDArray[np.integer[Any]], subsets: Bools, parts: Parts) -> Combiners:
+def fit_subsets(given: Seen, y: Ints, subsets: Bools, parts: Parts) -> Combiners:
     """Combiners for all ``subsets`` ``[s, m]`` from rows that every member answered, cross-fitted over ``parts``."""
     m, k = given.logs.shape[1:]
     corrected = k <= FEW_CLASSES and width(m, k, KNOTS[0]) <= _MOST_COLUMNS
@@ -76,16 +78,16 @@ def fit_subsets(given: Seen, y: NDArray[np.integer[Any]], subsets: Bools, parts:
     held = []
     for number, members in enumerate(subsets):
         some, penalty = given.of(members), lone if members.sum() == 1 else common
-        fitted = _Fitted.on(some, y, members, None, None)
-        found = _held(some, y, members, None, None, parts)
-        if penalty is not None:
-            x = columns(some, knots, crossed)
-            better = _Fitted.on(some, y, members, x, penalty)
-            also = _held(some, y, members, x, penalty, parts, better)
-            if log_loss(also, y) < log_loss(found, y):
-                fitted, found = better, also
-        fitted.into(arrays, number)
-        held.append(found)
+        x = None if penalty is None else columns(some, knots, crossed)
+        tried: tuple[float | None, ...] = (None,) if penalty is None else (None, penalty)
+        whole = _Fitted.on(some, y, members, x, tried)
+        found = np.empty((len(tried), len(y), k))
+        for part in parts:
+            found[:, part] = _held(some, y, members, x, tried, part, whole)
+        best = min(range(len(tried)), key=lambda at: log_loss(found[at], y))
+        arrays["weights"][number], arrays["biases"][number] = whole.weights, whole.biases
+        arrays["corrections"][number] = whole.corrections[best] if corrected else 0.0
+        held.append(found[best])
     if not arrays["corrections"].any():
         arrays["corrections"] = arrays["corrections"][:, :0]
     return Combiners(arrays, held)
@@ -93,114 +95,72 @@ def fit_subsets(given: Seen, y: NDArray[np.integer[Any]], subsets: Bools, parts:
 
 @dataclass(frozen=True)
 class _Fitted:
+    """A pool, and corrections ``[F, k]`` of it at each penalty tried (0 for None)."""
+
     weights: Floats
     biases: Floats
-    kept: NDArray[np.intp]
-    corrections: Floats | None
+    corrections: list[Floats]
 
     @classmethod
     def on(
-        cls,
-        some: Seen,
-        y: NDArray[np.integer[Any]],
-        members: Bools,
-        x: Floats | None,
-        penalty: float | None,
-        start: Floats | None = None,
+        cls, some: Seen, y: Ints, members: Bools, x: Floats | None, tried: Tried, start: _Fitted | None = None
     ) -> _Fitted:
+        """Fitted on all of these rows; at each penalty from where ``start``, or the penalty before it, came to."""
         weights = np.zeros(len(members))
         weights[members], biases = fit_pool(np.ascontiguousarray(some.logs[:, members]), y)
-        if x is None or penalty is None:
-            return cls(weights, biases, np.zeros(0, np.intp), None)
-        kept = np.flatnonzero(x.any(axis=0))
-        offset = _pooled(some, weights, biases)
-        if start is not None:
-            start = start[kept]
-        return cls(weights, biases, kept, fit_corrections(np.ascontiguousarray(x[:, kept]), y, offset, penalty, start))
+        nothing = np.zeros((0 if x is None else x.shape[1], len(biases)))
+        found = cls(weights, biases, [])
+        kept = np.zeros(0, np.intp) if x is None else np.flatnonzero(x.any(axis=0))
+        columns = None if x is None else np.ascontiguousarray(x[:, kept])
+        for at, penalty in enumerate(tried):
+            full = nothing.copy()
+            if penalty is not None and columns is not None:
+                known = start.corrections[at] if start is not None else [nothing, *found.corrections][-1]
+                full[kept] = fit_corrections(columns, y, found.pooled(some), penalty, known[kept])
+            found.corrections.append(full)
+        return found
 
-    def full(self, f: int, k: int) -> Floats:
-        v = np.zeros((f, k))
-        if self.corrections is not None:
-            v[self.kept] = self.corrections
-        return v
-
-    def into(self, arrays: dict[str, NDArray[Any]], number: int) -> None:
-        arrays["weights"][number], arrays["biases"][number] = self.weights, self.biases
-        if self.corrections is not None:
-            arrays["corrections"][number, self.kept] = self.corrections
-
-    def predict(self, some: Seen, x: Floats | None) -> Floats:
-        logits = _pooled(some, self.weights, self.biases)
-        if x is not None and self.corrections is not None:
-            logits += x[:, self.kept] @ self.corrections
-        return softmax(logits)
-
-
-def _pooled(some: Seen, weights: Floats, biases: Floats) -> Floats:
-    logits: Floats = np.einsum("nmk,m->nk", some.logs, weights) + biases
-    return logits
+    def pooled(self, some: Seen) -> Floats:
+        """Logits ``[n, k]`` without corrections."""
+        logits: Floats = np.einsum("nmk,m->nk", some.logs, self.weights) + self.biases
+        return logits
 
 
 def _held(
     some: Seen,
-    y: NDArray[np.integer[Any]],
+    y: Ints,
     members: Bools,
     x: Floats | None,
-    penalty: float | None,
-    parts: Parts,
-    whole: _Fitted | None = None,
-) -> Floats:
-    """Probabilities ``[n, k]`` to each row by what was fitted on the other folds."""
-    n, k = len(y), some.logs.shape[2]
-    found = np.empty((n, k))
-    start = None if whole is None or x is None else whole.full(x.shape[1], k)
-    for part in parts:
-        found[part] = _said_of(some, y, members, x, penalty, part, start)
-    return found
-
-
-def _said_of(
-    some: Seen,
-    y: NDArray[np.integer[Any]],
-    members: Bools,
-    x: Floats | None,
-    penalty: float | None,
+    tried: Tried,
     part: NDArray[np.intp],
-    start: Floats | None = None,
+    start: _Fitted | None = None,
 ) -> Floats:
-    """Probabilities of the rows of one fold by what was fitted on the others."""
+    """Probabilities ``[t, r, k]`` of the rows of one fold by what was fitted on the others, at each penalty tried."""
     rows = np.setdiff1d(np.arange(len(y)), part)
-    cut = None if x is None else x[rows]
-    fitted = _Fitted.on(some.take(rows), y[rows], members, cut, penalty, start)
-    return fitted.predict(some.take(part), None if x is None else x[part])
+    fitted = _Fitted.on(some.take(rows), y[rows], members, None if x is None else x[rows], tried, start)
+    pooled = fitted.pooled(some.take(part))
+    return np.stack([softmax(pooled.copy() if x is None else pooled + x[part] @ v) for v in fitted.corrections])
 
 
-def _alone(given: Seen, y: NDArray[np.integer[Any]], parts: Parts) -> tuple[Floats, float]:
+def _lost(some: Seen, y: Ints, members: Bools, x: Floats, parts: Parts) -> Floats:
+    """Log loss at each of :data:`PENALTIES` on the first folds, held out."""
+    lost = np.zeros(len(PENALTIES))
+    for part in parts[:_TRIED]:
+        lost += [log_loss(p, y[part]) for p in _held(some, y, members, x, PENALTIES, part)]
+    return lost
+
+
+def _alone(given: Seen, y: Ints, parts: Parts) -> tuple[Floats, float]:
     """Knots and penalty with which members alone have the lowest log loss on rows held out, all taken together."""
     members = np.eye(given.ok.shape[1], dtype=bool)
-    losses = dict.fromkeys(product(KNOTS, PENALTIES), 0.0)
+    lost = np.zeros((len(KNOTS), len(PENALTIES)))
     for alone in members:
         some = given.of(alone)
-        for count in KNOTS:
-            x = columns(some, knots_of(given, count))
-            for penalty in PENALTIES:
-                for part in parts[:_TRIED]:
-                    losses[count, penalty] += log_loss(_said_of(some, y, alone, x, penalty, part), y[part])
-    count, penalty = min(losses, key=lambda tried: losses[tried])
-    return knots_of(given, count), penalty
+        lost += [_lost(some, y, alone, columns(some, knots_of(given, count)), parts) for count in KNOTS]
+    count, penalty = np.unravel_index(lost.argmin(), lost.shape)
+    return knots_of(given, KNOTS[count]), PENALTIES[penalty]
 
 
-def _penalty(given: Seen, y: NDArray[np.integer[Any]], x: Floats, parts: Parts) -> float:
+def _penalty(given: Seen, y: Ints, x: Floats, parts: Parts) -> float:
     """The penalty with the lowest log loss on rows held out, all members together."""
-    everyone = np.ones(given.ok.shape[1], bool)
-    losses = dict.fromkeys(PENALTIES, 0.0)
-    for part in parts[:_TRIED]:
-        rest = np.ones(len(y), bool)
-        rest[part] = False
-        rows = np.flatnonzero(rest)
-        start = None
-        for penalty in PENALTIES:
-            fitted = _Fitted.on(given.take(rows), y[rows], everyone, x[rows], penalty, start)
-            losses[penalty] += log_loss(fitted.predict(given.take(part), x[part]), y[part]) * len(part)
-            start = fitted.full(x.shape[1], given.logs.shape[2])
-    return min(losses, key=lambda penalty: losses[penalty])
+    return PENALTIES[int(_lost(given, y, np.ones(given.ok.shape[1], bool), x, parts).argmin())]

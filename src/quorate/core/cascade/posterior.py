@@ -29,7 +29,8 @@ Arrays = Mapping[str, NDArray[Any]]
 
 def which(ok: Bools, subsets: Bools) -> NDArray[np.intp]:
     """For rows of ``ok`` ``[n, m]`` the first of ``subsets`` ``[s, m]``, largest first, that is in it; -1 for none."""
-    inside = ~(subsets[None] & ~ok[:, None]).any(axis=2)
+    missing: Bools = subsets[None] & ~ok[:, None]
+    inside = ~missing.any(axis=2)
     return np.where(inside.any(axis=1), inside.argmax(axis=1), -1)
 
 

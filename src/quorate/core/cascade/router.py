@@ -58,6 +58,7 @@ def heard(given: Seen, p: Floats, knots: Floats) -> Floats:
 
 def larger(subsets: Bools) -> Bools:
     """Whether set t has all of set s and more: bool ``[s, t]``."""
-    within = ~(subsets[:, None] & ~subsets[None]).any(axis=2)
+    lacking: Bools = subsets[:, None] & ~subsets[None]
+    within: Bools = ~lacking.any(axis=2)
     found: Bools = within & ~within.T
     return found
