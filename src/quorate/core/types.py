@@ -156,6 +156,8 @@ class Decision(NamedTuple):
     does.
     ``capture`` says what became of the input (:mod:`quorate.core.capture`); None where it was not to be kept.
     ``unit`` is the key of sticky assignment. ``error`` is the code of the error that was answered instead.
+    ``abstained`` says that an answer was withheld, though it is on record: of the rows ``withheld``, or of all where
+    these are not named.
     """
 
     id: str
@@ -189,6 +191,11 @@ class Decision(NamedTuple):
     traceparent: str | None = None
     facts: Mapping[str, Scalar] = NOTHING
     features: FloatArray | None = None
+    withheld: tuple[int, ...] = ()
+
+    def withholds(self, row: int) -> bool:
+        """Whether a row was told no answer."""
+        return self.abstained and (not self.withheld or row in self.withheld)
 
 
 class Outcome(NamedTuple):

@@ -124,7 +124,8 @@ def play(where: Scene, router: Router) -> Played:
 
     def net(s: int, others: Ints) -> Floats:
         gains = router.gains[:, s][:, :, others]  # [L, G + 1, T]
-        return np.einsum("ng,lgt->nlt", where.columns[s], gains[:, :-1]) + gains[:, -1][None]
+        found: Floats = np.einsum("ng,lgt->nlt", where.columns[s], gains[:, :-1]) + gains[:, -1][None]
+        return found
 
     outcomes = _Outcomes(where, router.prices)
     for s in _order(where.sets):
@@ -192,7 +193,8 @@ class _Outcomes:
 
 
 def _order(sets: Bools) -> list[int]:
-    return np.argsort(-sets.sum(axis=1), kind="stable").tolist()
+    order: list[int] = np.argsort(-sets.sum(axis=1), kind="stable").tolist()
+    return order
 
 
 def ridge(x: Floats, targets: Floats, parts: Parts, penalty: float) -> tuple[Floats, Floats]:

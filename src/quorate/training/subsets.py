@@ -40,12 +40,11 @@ def subsets_of(m: int, units: Bools, most: int) -> Bools:
     """All sets of ``m`` members, bool ``[s, m]``, the largest first; beyond ``most`` members each alone and the unions
     of ``units`` ``[u, m]``."""
     groups = np.eye(m, dtype=bool) if m <= most else units
-    found = {
-        tuple(groups[list(some)].any(axis=0).tolist())
-        for size in range(1, len(groups) + 1)
-        for some in combinations(range(len(groups)), size)
-    }
-    found |= {tuple(row) for row in np.eye(m, dtype=bool).tolist()}
+    found: set[tuple[bool, ...]] = {tuple(row) for row in np.eye(m, dtype=bool).tolist()}
+    for size in range(1, len(groups) + 1):
+        for some in combinations(range(len(groups)), size):
+            union: list[bool] = np.logical_or.reduce(groups[list(some)], axis=0).tolist()
+            found.add(tuple(union))
     return np.array(sorted(found, key=lambda some: (-sum(some), [not there for there in some])), bool)
 
 

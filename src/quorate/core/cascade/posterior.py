@@ -29,8 +29,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 def which(ok: Bools, subsets: Bools) -> NDArray[np.intp]:
     """For rows of ``ok`` ``[n, m]`` the first of ``subsets`` ``[s, m]``, largest first, that is in it; -1 for none."""
-    missing: Bools = subsets[None] & ~ok[:, None]
-    inside = ~missing.any(axis=2)
+    inside: Bools = ~np.logical_or.reduce(np.logical_and(subsets[None], ~ok[:, None]), axis=2)
     return np.where(inside.any(axis=1), inside.argmax(axis=1), -1)
 
 

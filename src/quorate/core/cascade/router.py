@@ -58,7 +58,7 @@ def heard(given: Seen, p: Floats, knots: Floats) -> Floats:
 
 def larger(subsets: Bools) -> Bools:
     """Whether set t has all of set s and more: bool ``[s, t]``."""
-    lacking: Bools = subsets[:, None] & ~subsets[None]
-    within: Bools = ~lacking.any(axis=2)
-    found: Bools = within & ~within.T
+    lacking: Bools = np.logical_and(subsets[:, None], ~subsets[None])
+    within = ~lacking.any(axis=2)
+    found: Bools = np.logical_and(within, ~within.T)
     return found

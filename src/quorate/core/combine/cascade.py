@@ -104,9 +104,7 @@ def _wrong(state: State, members: Sequence[str], k: int) -> str | None:
     costs = meta.get("costs")
     if not isinstance(costs, dict) or sorted(costs) != sorted(members) or meta.get("unit") not in ("ms", "cost"):
         return "'costs'"
-    subsets, routed, knots, coarse, fine = (
-        arrays.get(name) for name in ("subsets", "routed", "knots", "coarse", "fine")
-    )
+    subsets, routed = (arrays.get(name) for name in ("subsets", "routed"))
     if subsets is None or subsets.ndim != 2 or subsets.shape[1] != m or not subsets.any(axis=1).all():
         return "array 'subsets'"
     s, sizes = len(subsets), subsets.sum(axis=1)
@@ -114,9 +112,11 @@ def _wrong(state: State, members: Sequence[str], k: int) -> str | None:
         return "array 'subsets'"
     if routed is None or routed.shape != (s,) or routed.dtype != np.bool_ or not routed.any():
         return "array 'routed'"
-    for name, some in (("knots", knots), ("coarse", coarse), ("fine", fine)):
+    for name in ("knots", "coarse", "fine"):
+        some = arrays.get(name)
         if some is None or some.ndim != 2 or len(some) != m or some.shape[1] < 2 or not (np.diff(some) > 0).all():
             return f"array '{name}'"
+    knots, coarse, fine = (arrays[name] for name in ("knots", "coarse", "fine"))
     r, corrections = int(routed.sum()), arrays.get("corrections")
     allowed = (0, *(evidence.width(m, k, knots.shape[1], crossed) for crossed in (0, coarse.shape[1])))
     if corrections is None or corrections.ndim != 3 or corrections.shape[1] not in allowed:
@@ -129,6 +129,6 @@ def _wrong(state: State, members: Sequence[str], k: int) -> str | None:
         found = arrays.get(name)
         if found is None or found.shape != shape or not np.isfinite(found).all():
             return f"array '{name}'"
-    if (arrays["asks"] & ~router.larger(subsets[routed])).any():
+    if arrays["asks"].dtype != np.bool_ or (arrays["asks"] & ~router.larger(subsets[routed])).any():
         return "array 'asks'"
     return None

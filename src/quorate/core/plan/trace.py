@@ -14,7 +14,7 @@ import numpy as np
 from quorate.core.plan.base import Plan
 from quorate.core.types import BoolArray, FloatArray, Status, StatusArray
 
-FAILED, SKIPPED = int(Status.FAILED), int(Status.SKIPPED)
+OK, FAILED, SKIPPED = int(Status.OK), int(Status.FAILED), int(Status.SKIPPED)
 
 
 class Traced(NamedTuple):
@@ -47,3 +47,11 @@ def trace(plan: Plan, outputs: FloatArray, status: StatusArray, budget_ms: float
         asked |= wanted
         seen = np.where(asked, status, np.int8(SKIPPED))
     return Traced(asked, known)
+
+
+def enough(status: StatusArray, quorum: int) -> BoolArray:
+    """Whether so many members answered each row of ``status`` ``[n, m]`` well as must; all that were asked are enough
+    where a plan asked fewer."""
+    asked = (status != SKIPPED).sum(axis=1)
+    met: BoolArray = (status == OK).sum(axis=1) >= np.minimum(quorum, np.maximum(asked, 1))
+    return met
