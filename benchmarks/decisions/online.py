@@ -6,10 +6,11 @@
 - *switching*: nine members over ten classes; one is right 9 times in 10, the others 5 to 7 times, and which one that is
   changes every 400 outcomes. Errors are independent, or 6 in 10 are common to all. The clairvoyant always asks the
   best one. All outcomes are known at once, or each 200 requests later, or one in ten is ever known, in stretches of 400
-  requests and of 400 known outcomes.
+  requests and of 400 known outcomes. The limits are what Bayes' rule comes to that knows how such a pool is made and
+  learns only who is the best (:mod:`.ideal`), from outcomes, or from outcomes and from what members say in requests.
 - *random pools*: how much of the stated bound is used up, at most, against the best fixed member.
 - *numbers*: nine forecasts of one number, whose best changes every 400 outcomes.
-- *one row*: processor time of ``combine``.
+- *one row*: processor time of ``combine``, and of learning from a row among many.
 
 Peers, all told the same: weighted majority (Littlestone and Warmuth 1994) with the penalty that is best in hindsight,
 plain Bayesian counts (Dawid and Skene's model, supervised, add-one), and river's softmax regression on the members'
@@ -35,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from benchmarks.decisions import forecasts
+from benchmarks.decisions import forecasts, ideal
 from benchmarks.harness.table import FOLDER, LIMIT, QUORATE, Row
 from quorate.core.combine.online import Online
 from quorate.core.experts import layer
@@ -46,18 +47,21 @@ PYTHON = Path(".venvs/bench-decisions/bin/python")
 SHUFFLES, POOLS, STRETCH = 10, 200, 400
 PENALTIES = (0.5, 0.8, 0.9, 0.97)
 LIMIT_US = 100.0
+TOP = 0.9
 Labels = NDArray[np.intp]
 
 
 class Stream(NamedTuple):
     """What members said ``[n, m]`` and what was true ``[n]``, class indices below k; ``best`` is the clairvoyant's
-    member by row. Row i's outcome is known when row ``known[i]`` comes, or never where that is negative."""
+    member by row, ``own`` the members' accuracies while they are not. Row i's outcome is known when row ``known[i]``
+    comes, or never where that is negative."""
 
     said: Labels
     truth: Labels
     k: int
     known: Labels
     best: Labels | None = None
+    own: NDArray[np.float64] | None = None
 
 
 def rows(*, quick: bool = False) -> list[Row]:
@@ -76,7 +80,7 @@ def rows(*, quick: bool = False) -> list[Row]:
     found += _switching(quick)
     found += _random_pools(10 if quick else POOLS)
     found += forecasts.rows(PYTHON, quick=quick)
-    found.append(_one_row(quick))
+    found += _one_row(quick)
     found.append(Row("one row of 10 members, 10 classes", LIMIT, "combine", "us", (LIMIT_US,), "promised"))
     return found
 
@@ -86,12 +90,16 @@ def served(stream: Stream) -> tuple[NDArray[np.bool_], State | None]:
     n, m = stream.said.shape
     outputs = np.eye(stream.k, dtype=np.float32)[stream.said]
     status, output = np.zeros((1, m), np.int8), OutputSpec("scores", tuple(map(str, range(stream.k))))
-    combiner, state, right = Online(), None, np.zeros(n, bool)
-    due = _due(stream.known, n)
+    combiner, right = Online(), np.zeros(n, bool)
+    state: State | None = None
+    due, at, truth = _due(stream.known, n), np.arange(n, dtype=float), stream.truth.astype(float)
     for i in range(n):
-        right[i] = combiner.combine(outputs[i : i + 1], status, state).argmax() == stream.truth[i]
+        row = slice(i, i + 1)
+        right[i] = combiner.combine(outputs[row], status, state).argmax() == stream.truth[i]
+        state = combiner.watch(state, outputs[row], status, output, at[row])
         for j in due[i]:
-            state = combiner.learn(state, outputs[j : j + 1], status, stream.truth[j : j + 1].astype(float), output)
+            row = slice(j, j + 1)
+            state = combiner.learn(state, outputs[row], status, truth[row], output, at=at[row])
     return right, state
 
 
@@ -194,6 +202,9 @@ def _switching(quick: bool) -> Iterator[Row]:
             note = f"of the clairvoyant's: {interval(right / clairvoyant, sign='')}"
             yield _row(workload, QUORATE, right, note)
             yield _row(workload, LIMIT, clairvoyant, "the clairvoyant switcher")
+            for who, looks in (("limit, outcomes only", False), ("limit, and agreement", True)):
+                most = np.array([_ideal(each, common, stretch, looks=looks) for each in streams])
+                yield _row(workload, who, most, f"of the clairvoyant's: {interval(most / clairvoyant, sign='')}")
             yield _row(workload, "voting", np.array([(_votes(s.said, s.k) == s.truth).mean() for s in streams]))
             yield _row(
                 workload,
@@ -210,14 +221,23 @@ def switching(seed: int, n: int, common: float, stretch: int, late: int, share: 
     truth = rng.integers(0, k, n)
     turns = np.cumsum(rng.integers(1, m, math.ceil(n / stretch))) % m
     best = turns[np.arange(n) // stretch]
-    accuracy = np.tile(rng.uniform(0.5, 0.7, m), (n, 1))
-    accuracy[np.arange(n), best] = 0.9
+    own = rng.uniform(0.5, 0.7, m)
+    accuracy = np.tile(own, (n, 1))
+    accuracy[np.arange(n), best] = TOP
     together = rng.random((n, 1)) < common
     luck = np.where(together, rng.random((n, 1)), rng.random((n, m)))
     other = np.where(together, rng.integers(1, k, (n, 1)), rng.integers(1, k, (n, m)))
     said = np.where(luck < accuracy, truth[:, None], (truth[:, None] + other) % k)
     known = np.where(rng.random(n) < share, np.arange(n) + late, -1)
-    return Stream(said, truth, k, known, best)
+    return Stream(said, truth, k, known, best, own)
+
+
+def _ideal(stream: Stream, common: float, stretch: int, *, looks: bool) -> float:
+    assert stream.own is not None
+    return ideal.accuracy(
+        stream.said, stream.truth, stream.known, stream.own,
+        top=TOP, common=common, k=stream.k, stretch=stretch, looks=looks,
+    )  # fmt: skip
 
 
 def random_pool(seed: int, n: int = 600) -> Stream:
@@ -258,19 +278,27 @@ def _random_pools(pools: int) -> list[Row]:
     ]
 
 
-def _one_row(quick: bool) -> Row:
+def _one_row(quick: bool) -> list[Row]:
     rng, members, k = np.random.default_rng(0), 10, 10
     outputs = rng.dirichlet(np.ones(k), (100, members)).astype(np.float32)
     status = np.zeros((100, members), np.int8)
     combiner, output = Online(), OutputSpec("scores", tuple(map(str, range(k))))
-    state = combiner.learn(None, outputs, status, rng.integers(0, k, 100).astype(float), output)
-    found = []
+    truths = rng.integers(0, k, 100).astype(float)
+    state = combiner.learn(None, outputs, status, truths, output)
+    found: dict[str, list[float]] = {"combine": [], "learn, 100 rows at once": [], "learn, one by one": []}
     for _ in range(3 if quick else 30):
         started = time.process_time()
         for i in range(100):
             combiner.combine(outputs[i : i + 1], status[:1], state)
-        found.append((time.process_time() - started) * 1e4)
-    return Row("one row of 10 members, 10 classes", QUORATE, "combine", "us", tuple(found))
+        found["combine"].append((time.process_time() - started) * 1e4)
+        started = time.process_time()
+        combiner.learn(state, outputs, status, truths, output)
+        found["learn, 100 rows at once"].append((time.process_time() - started) * 1e4)
+        started = time.process_time()
+        for i in range(100):
+            combiner.learn(state, outputs[i : i + 1], status[:1], truths[i : i + 1], output)
+        found["learn, one by one"].append((time.process_time() - started) * 1e4)
+    return [Row("one row of 10 members, 10 classes", QUORATE, name, "us", tuple(each)) for name, each in found.items()]
 
 
 @cache

@@ -151,6 +151,7 @@ def _declares(cls: type[Combiner], output: OutputSpec) -> None:
     frozen = dataclasses.is_dataclass(params) and params.__dataclass_params__.frozen  # type: ignore[attr-defined]
     _that(frozen, f"{cls.__name__}.Params must be a frozen dataclass")
     _that(output.kind in cls.output_kinds, f"{cls.__name__} does not declare that it combines {output.kind}")
+    _that(cls.learns or not cls.watches, f"{cls.__name__} watches decisions, so it must learn")
 
 
 def _checks(combiner: Combiner, members: Sequence[str], output: OutputSpec, state: State | None) -> None:

@@ -62,6 +62,7 @@ class Project:
         self.database = Database(self.home.store_url)
         self.database.migrate()
         self.version = self.sequence = 0
+        self.bodies: dict[str, bytes] = {}
         self.serve(FIXED)
         self.learner = Learner(self.home, self.database, lambda digest: b"", FakeClock(now=5000.0))
 
@@ -92,8 +93,17 @@ class Project:
             "rows": 1, "input_digest": b"", "classes": ("no", "yes"),
         }  # fmt: skip
         decision = Decision(**(fields | changes))
+        self.bodies[decision.id] = decision_codec.encode(decision)
         known = StoredOutcome(decision.id, 0, "truth", "user", ("no", "yes")[truth], None, 1.0, 1.0, JOINED)
         return Joined(decision_codec.pack(decision), {0: known}, {}, {0: frozenset({"truth"})}, {}, {})
+
+    def show(self, *joined: Joined) -> None:
+        """Ingest sees decisions, before anything is known of them."""
+        watcher = self.learner.watcher()
+        for each in joined:
+            watcher.see(decision_codec.summary(self.bodies[each.decision.id]))
+        with self.database.begin() as connection:
+            watcher.keep(connection)
 
     def learn(self, *joined: Joined) -> None:
         with self.database.begin() as connection:
@@ -143,6 +153,47 @@ def test_rows_teach_in_the_order_in_which_their_requests_came(project: Project, 
     other.learn(*told)
     one, two = (learned.unpack(each.stored.state).combiners["both"].state for each in (project, other))
     assert all(np.array_equal(array, two.arrays[name]) for name, array in one.arrays.items())
+
+
+def test_decisions_teach_when_they_are_made_how_members_agree(project: Project) -> None:
+    project.serve(FIXED, [STRATEGIES[0], StrategyRoute("both", "online", ("b", "a", "c"), 1)])
+    told = [project.told(1, 1, 0, 1) for _ in range(5)]
+    project.show(*told)
+    with project.database.read() as connection:
+        assert learners.learner(connection, "e") is None  # there is nothing before the first outcome
+    project.learn(*told[:2])
+    version = project.stored.version
+    project.show(*told[:1])
+    project.show(project.told(0, 0, 1, 0, source="caller", assigned="a", propensities=()), *told[2:])
+
+    def arrays() -> Any:
+        return learned.unpack(project.stored.state).combiners["both"].state.arrays
+
+    assert project.stored.version == version + 2
+    assert arrays()["apart_who"][:, -1].tolist() == [2, 2]  # c, which is the third of the strategy
+    assert arrays()["rows"].tolist() == [2]
+    moment = told[-1].decision.arrived
+    assert arrays()["apart_since"].max() == told[0].decision.arrived < moment
+    project.learn(told[-1])
+    assert arrays()["cells"][0].sum() == pytest.approx(2 * 3 * (1 + 0.998 + 0.998**2))
+    bare = project.told(0, 1, 1, 1, outputs=np.zeros((1, 3, 0), np.float32))
+    version = project.stored.version
+    project.show(bare)
+    assert project.stored.version == version  # its outputs were not recorded
+
+
+def test_of_many_decisions_at_once_some_are_looked_at(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quorate.control.learning.combining.WATCHED", 10)
+    learning = served(project.routing, "e")
+    assert learning is not None
+    told = [project.told(0, 1, 1, 1) for _ in range(95)]
+    with project.database.read() as connection:
+        found = project.learner._revision(connection, "e", project.revision)
+    assert found is not None
+    sights = learning.sights(found[1], [decision_codec.summary(project.bodies[each.decision.id]) for each in told])
+    assert {name: len(sight.at) for name, sight in sights.items()} == {"both": 10, "one": 10}
+    assert sights["both"].outputs.shape == (10, 2, 2)
+    assert (np.diff(sights["one"].at) == 10).all()
 
 
 def test_a_new_policy_keeps_what_combiners_know_and_a_new_member_does_not(project: Project) -> None:

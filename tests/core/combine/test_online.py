@@ -8,6 +8,7 @@ from quorate.core.combine.mean import Mean
 from quorate.core.combine.online import Online, OnlineParams
 from quorate.core.experts import layer
 from quorate.core.experts.layer import Layer
+from quorate.core.online import dissent
 from quorate.core.types import OutputSpec, State, Status
 from quorate.errors import ConfigError
 
@@ -118,6 +119,80 @@ def test_outcomes_may_come_late_in_any_order_or_never() -> None:
     assert state.arrays["counts"][0].sum() == 3 * 150
     answers = Online().combine(outputs, ok(outputs), state).argmax(axis=1)
     assert (answers == truths).mean() > 0.85
+
+
+def test_late_outcomes_of_a_pool_that_errs_together() -> None:
+    """Four members share one error; the fifth stands alone and is right, and every 200 requests it is another one. All
+    outcomes are 100 requests late, so that in half of the time none tells who it is; how members agree does."""
+    n, late, m = 1000, 100, 5
+    rng = np.random.default_rng(11)
+    truth = rng.integers(0, K, n)
+    best = (np.arange(n) // 200 * 2) % m
+    said = np.tile(np.where(rng.random(n) < 0.5, truth, (truth + 1) % K)[:, None], m)
+    said[np.arange(n), best] = np.where(rng.random(n) < 0.9, truth, (truth + 2) % K)
+    outputs, at = np.eye(K, dtype=np.float32)[said], np.arange(n, dtype=float)
+
+    def share(*, watches: bool) -> float:
+        combiner, state = Online(), None
+        right = np.zeros(n, bool)
+        for i in range(n):
+            row = slice(i, i + 1)
+            right[i] = combiner.combine(outputs[row], ok(outputs[row]), state).argmax() == truth[i]
+            if watches:
+                state = combiner.watch(state, outputs[row], ok(outputs[row]), SPEC, at[row])
+            if i >= late:
+                row = slice(i - late, i - late + 1)
+                known = truth[row].astype(float)
+                times = at[row] if watches else None
+                state = combiner.learn(state, outputs[row], ok(outputs[row]), known, SPEC, at=times)
+        return float(right[300:].mean())
+
+    assert share(watches=True) >= 0.95 * 0.9
+    assert share(watches=True) > share(watches=False) + 0.05
+
+
+def test_decisions_without_an_outcome_change_nothing_but_who_is_apart() -> None:
+    outputs, truths = pool(12, 50, np.full((50, 4), 0.7))
+    combiner, at = Online(), np.arange(50.0)
+    assert combiner.watch(None, outputs, ok(outputs), SPEC, at) is None  # the prior strategy still answers
+    state = combiner.learn(None, outputs, ok(outputs), truths, SPEC)
+    assert state is not None
+    seen = combiner.watch(state, outputs, ok(outputs), SPEC, at + 100)
+    assert seen is not None
+    changed = {name for name, array in state.arrays.items() if not np.array_equal(array, seen.arrays[name])}
+    assert "apart" in changed <= {"apart", "apart_since", "apart_who"}
+    nobody = np.full((50, 4), int(Status.FAILED), np.int8)
+    assert combiner.watch(state, outputs, nobody, SPEC, at) is state
+    numbers = combiner.learn(None, outputs[:, :, :1], ok(outputs), truths, NUMBER)
+    assert combiner.watch(numbers, outputs[:, :, :1], ok(outputs), NUMBER, at) is numbers
+
+
+def test_a_state_of_the_version_before_goes_on() -> None:
+    outputs, truths = pool(13, 120, np.tile([0.9, 0.5, 0.5], (120, 1)))
+    state = Online().learn(None, outputs, ok(outputs), truths, SPEC)
+    assert state is not None
+    views = dissent.views()
+    arrays = {name: array for name, array in state.arrays.items() if not name.startswith(("apart", "cells"))}
+    for name in ("expert_prior", "expert_losses", "expert_shares", "runs", "weights"):
+        arrays[name] = np.delete(arrays[name], np.s_[-1 - views : -1], axis=-1)
+        if name != "expert_losses":
+            arrays[name] = arrays[name] / arrays[name].sum(axis=-1, keepdims=True)
+    arrays["trust"] = arrays["trust"][:-views]
+    old = State(state.kind, 1, state.meta, arrays)
+    answers = Online().combine(outputs, ok(outputs), old)
+    assert (answers.argmax(axis=1) == truths).mean() > 0.85
+    told = Online().told(("a", "b", "c"), old)
+    assert (told.rows, len(told.trust)) == (120, len(state.arrays["weights"]))
+    assert told.certificate <= layer.certificate(Layer.of(state.arrays)) + 1e-9
+    assert sum(told.trust.values()) == pytest.approx(1)
+    after = Online().learn(old, outputs, ok(outputs), truths, SPEC)
+    assert after is not None
+    assert after.version == state.version
+    assert {name: array.shape for name, array in after.arrays.items()} == {
+        name: array.shape for name, array in state.arrays.items()
+    }
+    assert after.arrays["rows"][0] == 240
+    assert Online().watch(old, outputs, ok(outputs), SPEC, np.arange(120.0)) is not None
 
 
 def test_a_member_that_is_missing_is_as_if_it_were_not_there() -> None:

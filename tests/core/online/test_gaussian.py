@@ -9,9 +9,8 @@ from quorate.core.online.confusion import RATES
 
 def after(errors: np.ndarray, ok: np.ndarray | None = None) -> dict[str, np.ndarray]:
     arrays = gaussian.start(errors.shape[1])
-    for i, error in enumerate(errors):
-        present = np.ones(len(error), bool) if ok is None else ok[i]
-        gaussian.count(arrays, 5.0 + error, present, 5.0)
+    present = np.ones(errors.shape, bool) if ok is None else ok
+    gaussian.count(arrays, 5.0 + errors, present, np.full(len(errors), 5.0))
     return arrays
 
 
@@ -28,6 +27,19 @@ def test_an_outcome_shrinks_by_the_rate() -> None:
     arrays = after(np.array([[1.0, 2.0], [0.0, 0.0], [0.0, 0.0]]))
     assert arrays["errors"][:, 1] == pytest.approx(2 * RATES**2)
     assert arrays["pairs"][:, 0, 1] == pytest.approx(RATES**2 + RATES + 1)
+
+
+def test_each_row_is_predicted_by_the_sums_before_it() -> None:
+    rng = np.random.default_rng(4)
+    values, ok, truths = rng.normal(size=(20, 3)), rng.random((20, 3)) < 0.8, rng.normal(size=20)
+    ok[:, 0] = True
+    before = gaussian.count(gaussian.start(3), values, ok, truths)
+    together = gaussian.combined(*gaussian.moments(before), values, ok)
+    arrays = gaussian.start(3)
+    for i in range(20):
+        row = slice(i, i + 1)
+        assert gaussian.combined(*gaussian.moments(arrays), values[row], ok[row])[0] == pytest.approx(together[i])
+        gaussian.count(arrays, values[row], ok[row], truths[row])
 
 
 def test_independent_members_weigh_by_inverse_variance_and_copies_share_one_weight() -> None:
@@ -50,6 +62,20 @@ def test_a_member_that_did_not_answer_is_left_out() -> None:
     assert found[0] == pytest.approx(alone[0])
     weights = gaussian.shares(covariances[1, 2])
     assert found[1, 1 * 3 + 2] == pytest.approx(weights @ (values[1] - bias[1]))
+
+
+def test_what_is_definite_enough_stays_as_it_is() -> None:
+    """The quick way to know that comes to what the eigenvalues say."""
+    rng = np.random.default_rng(5)
+    wide = rng.normal(size=(50, 4, 4))
+    wide = wide @ wide.swapaxes(1, 2) + rng.choice([0.0, 1.0], 50)[:, None, None] * np.eye(4)
+    floor = 1e-3 * np.trace(wide, axis1=1, axis2=2) / 4
+    low = np.linalg.eigvalsh(wide)[:, 0] < floor
+    assert 0 < low.sum() < 50
+    found = gaussian._definite(wide)
+    assert np.array_equal(found[~low], wide[~low])
+    assert np.array_equal(gaussian._definite(wide[~low]), wide[~low])
+    assert np.linalg.eigvalsh(found)[low, 0] == pytest.approx(floor[low])
 
 
 def test_members_never_seen_together_still_have_weights() -> None:

@@ -2,6 +2,7 @@
 
 A row teaches when its truth has become known: what the members said is on record, so it teaches the same whichever
 strategy answered and whoever chose it. It counts under every revision in which the strategy's members were the same.
+Combiners that watch are shown every decision too, when its journal is read: how members agree needs no truth.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from quorate import plugins
 from quorate.codecs import learned
+from quorate.codecs.decision import Summary
 from quorate.codecs.learned import Known
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute, StrategyRoute
 from quorate.control.learning.answering import LoggedRevision
@@ -36,6 +39,23 @@ class Lesson(NamedTuple):
     truth: float
 
 
+WATCHED = 2000
+"""Decisions that a combiner looks at of those that come together; of more it sees as many, evenly."""
+
+
+class Sight(NamedTuple):
+    """Decisions that were seen, whatever comes of them: what members said ``[n, m, k]`` under ``[n, m]`` to requests at
+    the times ``at`` ``[n]``."""
+
+    at: NDArray[np.float64]
+    outputs: FloatArray
+    status: StatusArray
+
+
+_shape = msgspec.msgpack.Decoder(tuple[int, int, int]).decode
+_bytes = msgspec.msgpack.Decoder(bytes).decode
+
+
 class Combining:
     """One strategy whose combiner learns."""
 
@@ -55,10 +75,9 @@ class Combining:
 
     def lessons(self, revision: LoggedRevision, joined: Sequence[Joined]) -> list[Lesson]:
         """What decisions made under ``revision`` teach it; nothing where other members were on record."""
-        digests = {member.name: member.digest for member in revision.pool.members}
-        if [digests.get(name) for name in self.members] != self._digests:
+        columns = self._columns(revision)
+        if columns is None:
             return []
-        columns = [revision.members.index(name) for name in self.members]
         found = []
         for each in joined:
             d = each.decision
@@ -74,15 +93,51 @@ class Combining:
                     found.append(Lesson(d.arrived, outputs[at], status[at], truth))
         return found
 
-    def learn(self, state: State | None, lessons: Iterable[Lesson]) -> State | None:
-        """The state after lessons, by the time their requests arrived; None while there is nothing to know."""
+    def learn(self, state: State | None, lessons: Iterable[Lesson], *, shown: bool) -> State | None:
+        """The state after lessons, by the time their requests arrived; None while there is nothing to know.
+
+        ``shown`` says that the decisions were shown when they were made (:meth:`watch`); where they were not, they are
+        what there is to watch.
+        """
         some = sorted(lessons, key=lambda each: each.at)
         if not some:
             return state
         truths: NDArray[np.float64] = np.array([each.truth for each in some])
         outputs = np.concatenate([each.outputs for each in some])
         status = np.concatenate([each.status for each in some])
-        return self.combiner.learn(state, outputs, status, truths, self._output)
+        if not shown or not self.combiner.watches:
+            return self.combiner.learn(state, outputs, status, truths, self._output)
+        at = np.array([each.at for each in some])
+        return self.combiner.learn(state, outputs, status, truths, self._output, at=at)
+
+    def sight(self, revision: LoggedRevision, decided: Sequence[Summary]) -> Sight | None:
+        """What there is to see of decisions made under ``revision``; None where other members were on record."""
+        columns = self._columns(revision)
+        if columns is None or not self.combiner.watches:
+            return None
+        found = []
+        for d in decided[:: max(1, -(-len(decided) // WATCHED))]:
+            n, m, width = _shape(d.shape)
+            if width and m == len(revision.members):
+                outputs = np.frombuffer(_bytes(d.outputs), "<f4").reshape(n, m, width)[:, columns]
+                status = np.frombuffer(_bytes(d.status), "i1").reshape(n, m)[:, columns]
+                found.append(Sight(np.full(n, d.arrived), outputs, status))
+        if not found:
+            return None
+        at, outputs, status = (np.concatenate(column) for column in zip(*found, strict=True))
+        order = np.argsort(at, kind="stable")
+        return Sight(at[order], outputs[order], status[order])
+
+    def watch(self, state: State | None, sight: Sight) -> State | None:
+        """The state after decisions were seen."""
+        return self.combiner.watch(state, sight.outputs, sight.status, self._output, sight.at)
+
+    def _columns(self, revision: LoggedRevision) -> list[int] | None:
+        """Where its members are in the revision's pool; None where they are not, or others by the same names."""
+        digests = {member.name: member.digest for member in revision.pool.members}
+        if [digests.get(name) for name in self.members] != self._digests:
+            return None
+        return [revision.members.index(name) for name in self.members]
 
 
 def combining(endpoint: EndpointRoute, pool: PoolRoute) -> tuple[Combining, ...]:

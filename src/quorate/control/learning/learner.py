@@ -23,7 +23,7 @@ from quorate.codecs.decision import Summary
 from quorate.codecs.learned import Known, Learned
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute, Routing
 from quorate.control.learning.answering import LoggedRevision, ReadBlob
-from quorate.control.learning.combining import Lesson, combining, learned_rows
+from quorate.control.learning.combining import Lesson, Sight, combining, learned_rows
 from quorate.control.learning.feedback import FAILED, LEARNED, OTHER_POLICY, feedback, watched
 from quorate.control.outcomes.joined import LOOKS_AWAY, Joined, Listener, Watcher
 from quorate.core.select.base import Feedback, Policy
@@ -54,6 +54,7 @@ class Learning:
         self.arms = learned.arms(endpoint, pool)
         names = tuple(strategy.name for strategy in endpoint.strategies)
         self.policy: Policy = plugins.build("policies", endpoint.policy.kind, endpoint.policy.params, names)
+        self.watches = self.policy.watches or any(each.combiner.watches for each in self.combining)
 
     def begin(self, before: StoredLearner | None, now: float) -> StoredLearner:
         """The learner to go on with: the stored one; where that learned for another policy, a new one, whose combiners
@@ -83,9 +84,32 @@ class Learning:
         """What decisions made under a revision teach the combiners, by strategy."""
         return {each.name: each.lessons(revision, joined) for each in self.combining}
 
-    def taught(self, known: Mapping[str, Known], lessons: Mapping[str, Sequence[Lesson]]) -> dict[str, Known]:
-        """What the combiners know after lessons, by strategy."""
-        states = {each.name: each.learn(each.state(known), lessons.get(each.name, ())) for each in self.combining}
+    def taught(
+        self, known: Mapping[str, Known], lessons: Mapping[str, Sequence[Lesson]], *, shown: bool = True
+    ) -> dict[str, Known]:
+        """What the combiners know after lessons, by strategy; ``shown`` is as in :meth:`Combining.learn`."""
+        combining = self.combining
+        after = {
+            each.name: each.learn(each.state(known), lessons.get(each.name, ()), shown=shown) for each in combining
+        }
+        return self._knowing(after)
+
+    def sights(self, revision: LoggedRevision, decided: Sequence[Summary]) -> dict[str, Sight]:
+        """What combiners that watch see of decisions made under a revision, by strategy."""
+        found = {each.name: each.sight(revision, decided) for each in self.combining}
+        return {name: sight for name, sight in found.items() if sight is not None}
+
+    def shown(self, known: Mapping[str, Known], sights: Mapping[str, Sight]) -> dict[str, Known]:
+        """What the combiners know after they have seen decisions, by strategy."""
+        states = {each.name: each.state(known) for each in self.combining}
+        seen = {
+            each.name: each.watch(states[each.name], sights[each.name])
+            for each in self.combining
+            if each.name in sights
+        }
+        return self._knowing(states | seen)
+
+    def _knowing(self, states: Mapping[str, State | None]) -> dict[str, Known]:
         keys = {each.name: each.key for each in self.combining}
         return {name: Known(keys[name], state) for name, state in states.items() if state is not None}
 
@@ -147,23 +171,29 @@ class Learner(Listener):
             self._advance(connection, served[name], columns, counts[name], lessons[name])
 
     def watcher(self) -> Watcher:
-        """Of the endpoints whose policy also learns from latency and errors."""
-        watching = {name for name, learning in self._learning().items() if learning.policy.watches}
+        """Of the endpoints whose policy also learns from latency and errors, or whose combiners watch."""
+        watching = {name for name, learning in self._learning().items() if learning.watches}
         return _Watching(self, watching) if watching else LOOKS_AWAY
 
     def watch(self, connection: sa.Connection, decided: Sequence[Summary]) -> None:
         """Learn from decisions of which no reward is known yet."""
         served = self._learning()
-        told: dict[str, list[Feedback]] = defaultdict(list)
+        by: dict[tuple[str, int], list[Summary]] = defaultdict(list)
         for each in decided:
-            learning = served.get(each.endpoint)
-            if learning is None or each.source == "caller":
+            if each.endpoint in served:
+                by[each.endpoint, each.revision].append(each)
+        told: dict[str, list[Feedback]] = defaultdict(list)
+        for (name, number), some in by.items():
+            learning, found = served[name], self._revision(connection, name, number)
+            if found is None:
                 continue
-            found = self._revision(connection, each.endpoint, each.revision)
-            if found is not None and found[0] == learning.key:
-                told[each.endpoint] += watched(each, learning.policy.strategies)
-        for name, some in told.items():
-            self._advance(connection, served[name], sorted(some, key=lambda each: each.at), Counter())
+            self._show(connection, learning, learning.sights(found[1], some))
+            if learning.policy.watches and found[0] == learning.key:
+                for each in some:
+                    if each.source != "caller":
+                        told[name] += watched(each, learning.policy.strategies)
+        for name, rows in told.items():
+            self._advance(connection, served[name], sorted(rows, key=lambda each: each.at), Counter())
 
     def publish(self) -> None:
         """Let the workers have what the store has and they do not; call it again and again, by the ingest lock.
@@ -238,6 +268,20 @@ class Learner(Listener):
                 log.exception("Endpoint '%s' could not learn from %d rows", learning.name, failed)
                 counts = Counter({**counts, LEARNED: 0, FAILED: failed})
         learners.put(connection, stored.counting(counts))
+
+    def _show(self, connection: sa.Connection, learning: Learning, sights: Mapping[str, Sight]) -> None:
+        """Show decisions to combiners that know something already."""
+        before = learners.learner(connection, learning.name) if sights else None
+        if before is None or before.key != learning.key:
+            return
+        known = learning.known(before)
+        try:
+            after = learning.shown(known, sights)
+        except Exception:  # a plugin's code must not hold up the journals
+            log.exception("Endpoint '%s' could not learn from decisions that were shown", learning.name)
+            return
+        if any(after[name].state is not each.state for name, each in known.items()):
+            learners.put(connection, learning.after(before, learning.state(before), self._clock.now(), after))
 
 
 class _Watching(Watcher):

@@ -109,7 +109,7 @@ def learned_from(
         told, lessons = past.told(connection, [_all_new(each) for each in counting(connection, mine)], counts, known)
         if any(told):
             state = learning.policy.learn(state, joined_columns(told).by_time()) or state
-        known = learning.taught(known, lessons)
+        known = learning.taught(known, lessons, shown=False)
         rest()
     return learning.after(fresh, state, now, known).counting(counts)
 

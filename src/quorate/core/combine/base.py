@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from quorate.core.types import FloatArray, OutputKind, OutputSpec, State, StatusArray
 
 Truths = NDArray[np.float64]
+Times = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,8 @@ class Combiner(ABC):
 
     Class attributes declare what a subclass is: ``kind`` (its name in ``quorate.yaml``), ``Params`` (a frozen
     dataclass of its own settings), ``output_kinds`` it can combine, ``needs_state`` (fitted state from the
-    registry), ``learns`` (its state comes from outcomes, while it serves), ``missing`` (its rule for members that
-    failed or were skipped, in words).
+    registry), ``learns`` (its state comes from outcomes, while it serves), ``watches`` (decisions without an outcome
+    teach it too), ``missing`` (its rule for members that failed or were skipped, in words).
     """
 
     kind: ClassVar[str]
@@ -43,6 +44,7 @@ class Combiner(ABC):
     output_kinds: ClassVar[frozenset[OutputKind]] = frozenset({"scores"})
     needs_state: ClassVar[bool] = False
     learns: ClassVar[bool] = False
+    watches: ClassVar[bool] = False
     missing: ClassVar[str]
 
     def __init__(self, params: Any = None) -> None:
@@ -77,14 +79,28 @@ class Combiner(ABC):
         """
 
     def learn(
-        self, state: State | None, outputs: FloatArray, status: StatusArray, truths: Truths, output: OutputSpec
+        self,
+        state: State | None,
+        outputs: FloatArray,
+        status: StatusArray,
+        truths: Truths,
+        output: OutputSpec,
+        at: Times | None = None,
     ) -> State | None:
         """The state after outcomes in their order: rows ``[n, m, k]`` under ``status`` ``[n, m]`` and their ``truths``.
 
         ``truths`` float64 ``[n]`` are class indices or numbers, all known. All at once and one by one come to the same.
-        None as a state is that before any outcome, with which :meth:`combine` answers too. Combiners that do not learn
-        return the state unchanged.
+        None as a state is that before any outcome, with which :meth:`combine` answers too. ``at`` are the times of the
+        rows' requests, given where :meth:`watch` is told of all decisions; without them the rows are what is watched.
+        Combiners that do not learn return the state unchanged.
         """
+        return state
+
+    def watch(
+        self, state: State | None, outputs: FloatArray, status: StatusArray, output: OutputSpec, at: Times
+    ) -> State | None:
+        """The state after decisions, whatever comes of them: rows ``[n, m, k]`` under ``status`` ``[n, m]`` of requests
+        at the times ``at`` ``[n]``, Unix seconds, the oldest first. Asked only where ``watches`` is set."""
         return state
 
     def told(self, members: Sequence[str], state: State | None) -> Told:

@@ -2,7 +2,8 @@
 
 Two layers. Below, the members' outputs are combined by what has been learned of each member: confusion counts and an
 exponent for classes (:mod:`quorate.core.online.confusion`, :mod:`~quorate.core.online.exponents`), bias and covariance
-for numbers (:mod:`~quorate.core.online.gaussian`), at several rates of forgetting. Above, an expert layer
+for numbers (:mod:`~quorate.core.online.gaussian`), at several rates of forgetting; and by how their votes fall, and who
+stands apart lately, which every decision shows (:mod:`~quorate.core.online.dissent`). Above, an expert layer
 (:mod:`quorate.core.experts.layer`, where the bounds are) weighs every member, the prior strategy and every one of these
 combinations by how they have done. Before the first outcome the prior strategy answers.
 
@@ -20,21 +21,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quorate.core.combine.average import OK
-from quorate.core.combine.base import Combiner, Told, Truths
+from quorate.core.combine.base import Combiner, Times, Told, Truths
 from quorate.core.combine.checks import check_no_state, check_output, check_weights
 from quorate.core.combine.mean import Mean
 from quorate.core.combine.vote import Vote, VoteParams
 from quorate.core.combine.weighted import Weighted, WeightedParams
 from quorate.core.experts import layer
 from quorate.core.experts.layer import Layer
-from quorate.core.online import scores, values
+from quorate.core.online import dissent, scores, teaching, values
 from quorate.core.types import FloatArray, OutputSpec, State, StatusArray
 from quorate.errors import ConfigError
 
-VERSION = 1
-"""Format of the learned state. Meta: ``output`` (``scores`` or ``values``). Arrays: those of the modules above,
-``rows`` (outcomes learned from), and what is published for answering: ``weights`` of the experts ``[e]``,
-``runs`` ``[h, e]`` and ``top`` ``[h]``; for numbers ``bias`` and ``shares`` too."""
+VERSION = 2
+"""Format of the learned state; 1 did not watch decisions, and is read as well. Meta: ``output`` (``scores`` or
+``values``). Arrays: those of the modules above, ``rows`` (outcomes learned from), and what is published for answering:
+``weights`` of the experts ``[e]``, ``runs`` ``[h, e]`` and ``top`` ``[h]``; for numbers ``bias`` and ``shares`` too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +71,14 @@ class Online(Combiner):
     Params = OnlineParams
     output_kinds = frozenset({"scores", "values"})
     learns = True
+    watches = True
     missing = "one that did not answer adds no evidence, and as an expert its weight goes to the others"
 
     def __init__(self, params: Any = None) -> None:
         super().__init__(params)
         weighted = WeightedParams(self.params.weights)
         made: dict[str, Combiner] = {"mean": Mean(), "vote": Vote(VoteParams("hard")), "weighted": Weighted(weighted)}
-        self._known: tuple[State, scores.Tables] | None = None
+        self._known: tuple[State, dict[str, NDArray[Any]], scores.Tables] | None = None
         """What answers to one state have in common: nothing but time depends on it."""
         self._prior = made.get(self.params.prior, made["mean"])
 
@@ -110,9 +112,9 @@ class Online(Combiner):
         prior = self._prior.combine(outputs, status)
         if state is None or not len(outputs):
             return prior
-        if not np.count_nonzero(status):
-            return self._answer(state, outputs, status == OK, prior)
         ok = status == OK
+        if not np.count_nonzero(status):
+            return self._answer(state, outputs, ok, prior)
         some = ok.any(axis=1)
         found = prior.copy()
         if some.any():
@@ -120,39 +122,51 @@ class Online(Combiner):
         return found
 
     def learn(
-        self, state: State | None, outputs: FloatArray, status: StatusArray, truths: Truths, output: OutputSpec
+        self,
+        state: State | None,
+        outputs: FloatArray,
+        status: StatusArray,
+        truths: Truths,
+        output: OutputSpec,
+        at: Times | None = None,
     ) -> State | None:
         """See :meth:`Combiner.learn`; rows without a member that answered teach nothing."""
         ok = status == OK
-        rows = np.flatnonzero(ok.any(axis=1) & np.isfinite(truths)).tolist()
-        if not rows:
+        rows = ok.any(axis=1) & np.isfinite(truths)
+        if not rows.any():
             return state
-        _, m, k = outputs.shape
-        classes = output.kind == "scores"
-        if state is None:
-            arrays = scores.start(m, k) if classes else values.start(m)
+        outputs, ok, truths = outputs[rows], ok[rows], truths[rows]
+        prior = self._prior.combine(outputs, status[rows]).astype(np.float64)
+        if output.kind == "scores":
+            arrays = scores.start(*outputs.shape[1:]) if state is None else _current(state)
+            teaching.learn(arrays, outputs, ok, prior, truths.astype(np.intp), None if at is None else at[rows])
         else:
-            arrays = dict(state.arrays)
-            arrays.pop("shares", None)  # of what was known before
-        prior = self._prior.combine(outputs, status).astype(np.float64)
-        for i in rows:
-            at = slice(i, i + 1)
-            if classes:
-                scores.learn(arrays, outputs[at], ok[at], prior[at], int(truths[i]))
-            else:
-                numbers = outputs[at, :, 0].astype(np.float64)
-                values.learn(arrays, numbers, ok[at], prior[at, 0], float(truths[i]))
-        if not classes:
+            arrays = values.start(outputs.shape[1]) if state is None else _current(state)
+            values.learn(arrays, outputs[:, :, 0].astype(np.float64), ok, prior[:, 0], truths)
             values.publish(arrays)
         return State(self.kind, VERSION, {"output": output.kind}, arrays | _published(arrays))
+
+    def watch(
+        self, state: State | None, outputs: FloatArray, status: StatusArray, output: OutputSpec, at: Times
+    ) -> State | None:
+        """See :meth:`Combiner.watch`; not before the first outcome, and numbers are learned from outcomes only."""
+        ok = status == OK
+        rows = ok.any(axis=1)
+        if state is None or output.kind != "scores" or not rows.any():
+            return state
+        arrays = _current(state)
+        labels, _ = teaching.said(outputs[rows], ok[rows])
+        dissent.watch(arrays, labels, ok[rows], at[rows])
+        return State(self.kind, VERSION, {"output": output.kind}, arrays)
 
     def told(self, members: Sequence[str], state: State | None) -> Told:
         """See :meth:`Combiner.told`; experts are named by :func:`scores.names` and :func:`values.names`."""
         if state is None:
             return Told(0, {}, 0.0)
         names = (scores if state.meta["output"] == "scores" else values).names(tuple(members))
-        trust = dict(zip(names, state.arrays["weights"].tolist(), strict=True))
-        return Told(int(state.arrays["rows"][0]), trust, layer.certificate(Layer.of(state.arrays)))
+        arrays = _current(state)
+        trust = dict(zip(names, arrays["weights"].tolist(), strict=True))
+        return Told(int(arrays["rows"][0]), trust, layer.certificate(Layer.of(arrays)))
 
     def _answer(self, state: State, outputs: FloatArray, ok: NDArray[np.bool_], prior: FloatArray) -> FloatArray:
         if state.meta["output"] == "values":
@@ -160,8 +174,16 @@ class Online(Combiner):
             return values.answer(state.arrays, numbers, ok, prior[:, 0].astype(np.float64)).astype(np.float32)[:, None]
         known = self._known
         if known is None or known[0] is not state:
-            self._known = known = (state, scores.Tables.of(state.arrays, whole=True))
-        return scores.answer(state.arrays, known[1], outputs, ok, prior.astype(np.float64)).astype(np.float32)
+            arrays = _current(state)
+            self._known = known = (state, arrays, scores.Tables.of(arrays))
+        return scores.answer(known[1], known[2], outputs, ok, prior.astype(np.float64)).astype(np.float32)
+
+
+def _current(state: State) -> dict[str, NDArray[Any]]:
+    """A state's arrays in this version's format."""
+    if state.version == VERSION or state.meta["output"] != "scores":
+        return dict(state.arrays)
+    return teaching.upgraded(state.arrays)
 
 
 def _published(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -27,7 +27,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from quorate.core.experts import adahedge, fixed_share
+from quorate.core.experts import adahedge, fixed_share, rounds
+from quorate.core.experts.rounds import Sums
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -109,6 +110,18 @@ def learn(layer: Layer, losses: Floats, awake: Bools) -> Layer:
     own = _awake_only(runs(layer), awake) @ losses
     eta, alpha = fixed_share.tuned(HORIZONS, adahedge.cost(layer.prior))
     return _after(layer, losses, awake, own, float(top(layer) @ own), eta, alpha)
+
+
+def learn_all(layer: Layer, losses: Floats, awake: Bools) -> Layer:
+    """The same after rounds ``[t, n]``, one after the other, with losses that are 0 or 1."""
+    if not awake.all():
+        for lost, who in zip(losses, awake, strict=True):
+            layer = learn_all(layer, lost[None], who[None]) if who.all() else learn(layer, lost, who)
+        return layer
+    eta, alpha = fixed_share.tuned(HORIZONS, adahedge.cost(layer.prior))
+    before = Sums(layer.losses, layer.gap, layer.shares, layer.top_losses, layer.top_gap)
+    after = rounds.learn(layer.prior, before, losses, eta, alpha)
+    return layer._replace(**after._asdict(), rounds=layer.rounds + len(losses))
 
 
 def learn_square(layer: Layer, predictions: Floats, truth: float, awake: Bools) -> Layer:

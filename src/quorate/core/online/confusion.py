@@ -39,6 +39,7 @@ STRENGTHS = (5.0, 50.0)
 """Outcomes that the prior of a member's row is worth; a third source is the prior alone."""
 TEMPERS = np.array([1.0, 0.5, 0.25])
 SHARPNESS = np.array([1.0, 0.5, 0.25])
+"""Powers of two."""
 FULL = 24
 """Classes up to which whole confusion matrices are counted."""
 MEMORY = 0.995
@@ -46,8 +47,6 @@ MEMORY = 0.995
 CLIP = 1e-3
 """The least score that is taken from a member: what one that says "impossible" can do is limited."""
 _LEAST = 1e-9
-_MID = 1
-"""The strength whose evidence weighs members one by one (:mod:`.exponents`): the second."""
 
 
 def sources(k: int) -> int:
@@ -67,25 +66,9 @@ def start(m: int, k: int) -> dict[str, NDArray[Any]]:
     }
 
 
-def count(arrays: dict[str, NDArray[Any]], labels: Ints, ok: Bools, truth: int) -> None:
-    """Put new counts in the place of those in ``arrays``, after members ``[m]`` said ``labels`` and ``truth`` came."""
-    j = np.flatnonzero(ok)
-    rates = RATES[:, None]
-    if arrays["counts"].size:
-        counts = arrays["counts"] * RATES[:, None, None, None]
-        counts[:, j, truth, labels[j]] += 1.0
-        arrays["counts"] = counts
-    arrays["right"] = arrays["right"] * rates + (ok & (labels == truth))
-    arrays["seen"] = arrays["seen"] * rates + ok
-    classes = arrays["classes"] * rates
-    classes[:, truth] += 1.0
-    arrays["classes"] = classes
-
-
-def priors(arrays: Arrays) -> Floats:
-    """Log-probabilities of the classes, float64 ``[r, k]``."""
-    classes = arrays["classes"]
-    found: Floats = np.log((classes + 1.0) / (np.add.reduce(classes, axis=1, keepdims=True) + classes.shape[1]))
+def priors(classes: Floats) -> Floats:
+    """Log-probabilities of the classes, float64 ``[..., k]``, of their counts."""
+    found: Floats = np.log((classes + 1.0) / (np.add.reduce(classes, axis=-1, keepdims=True) + classes.shape[-1]))
     return found
 
 
@@ -94,15 +77,28 @@ def evidence(arrays: Arrays, labels: Ints) -> Floats:
 
     ``labels`` ``[n, m]`` are class indices; the member's axis is in their order.
     """
-    n, m = labels.shape
-    k = arrays["classes"].shape[1]
+    m, k = labels.shape[1], arrays["classes"].shape[1]
+    base = alone(labels, arrays["right"].T, arrays["seen"].T, k)
+    if not arrays["counts"].size:
+        return smoothed(base)
+    counts = arrays["counts"][:, np.arange(m), :, labels]
+    return smoothed(base, counts, np.add.reduce(arrays["counts"], axis=3).transpose(1, 0, 2))
+
+
+def alone(labels: Ints, right: Floats, seen: Floats, k: int) -> Floats:
+    """What a member's accuracy alone says, float64 ``[n, m, r, k]``; ``right`` and ``seen`` ``[..., m, r]``."""
     said = (labels[:, :, None] == np.arange(k))[:, :, None]
-    right = ((arrays["right"] + 8.0) / (arrays["seen"] + 10.0)).T[:, :, None]
-    base = np.where(said, right, (1.0 - right) / max(k - 1, 1))
-    found = np.empty((n, m, len(RATES), sources(k) - 1, k))
-    if arrays["counts"].size:
-        counts = arrays["counts"][:, np.arange(m), :, labels]
-        total = np.add.reduce(arrays["counts"], axis=3).transpose(1, 0, 2)
+    accuracy = ((right + 8.0) / (seen + 10.0))[..., None]
+    found: Floats = np.where(said, accuracy, (1.0 - accuracy) / max(k - 1, 1))
+    return found
+
+
+def smoothed(base: Floats, counts: Floats | None = None, total: Floats | None = None) -> Floats:
+    """The evidence ``[n, m, r, s, k]`` of ``base`` alone and around it, where ``counts`` of what was said, of ``total``
+    ``[..., m, r, k]``, are kept."""
+    n, m, r, k = base.shape
+    found = np.empty((n, m, r, 1 if counts is None else 1 + len(STRENGTHS), k))
+    if counts is not None:
         for i, strength in enumerate(STRENGTHS):
             np.divide(counts + strength * base, total + strength, out=found[:, :, :, i])
     found[:, :, :, -1] = base
@@ -111,14 +107,10 @@ def evidence(arrays: Arrays, labels: Ints) -> Floats:
 
 
 def tables(arrays: Arrays) -> Floats:
-    """The evidence of everything that members can say, float64 ``[x, m, r, s, k]``."""
+    """The evidence of everything that members can say, float64 ``[m, x, k, r, s]``."""
     m, k = arrays["right"].shape[1], arrays["classes"].shape[1]
-    return evidence(arrays, np.repeat(np.arange(k)[:, None], m, axis=1))
-
-
-def member_evidence(found: Floats) -> Floats:
-    """Of :func:`evidence`, that of one strength: float64 ``[n, m, r, k]``."""
-    return found[:, :, :, min(_MID, found.shape[3] - 1)]
+    found = evidence(arrays, np.repeat(np.arange(k)[:, None], m, axis=1))
+    return np.ascontiguousarray(found.transpose(1, 0, 4, 2, 3))
 
 
 def log_scores(outputs: NDArray[Any]) -> Floats:
@@ -127,28 +119,44 @@ def log_scores(outputs: NDArray[Any]) -> Floats:
     return found
 
 
-def grid(prior: Floats, found: Floats, scores: Floats) -> Floats:
-    """Probabilities of the classes for every source, t and b, float64 ``[n, k, r, g]``."""
-    n, _, r, s, k = found.shape
+def grid(prior: Floats, summed: Floats, scores: Floats) -> Floats:
+    """Probabilities of the classes for every source, t and b, float64 ``[n, k, r, g]``.
+
+    ``prior`` ``[r, k]``, or ``[n, r, k]`` by row; ``summed`` ``[n, k, r, s]`` is the evidence of all members together,
+    ``scores`` ``[n, m, k]`` their log-scores.
+    """
+    n, k, r, s = summed.shape
     spoken = np.empty((n, k, r, s + 1))
-    spoken[:, :, :, :-1] = np.add.reduce(found, axis=1).transpose(0, 3, 1, 2)
-    spoken[:, :, :, -1] = np.add.reduce(scores, axis=1)[:, :, None]
+    spoken[..., :-1] = summed
+    spoken[..., -1] = np.add.reduce(scores, axis=1)[:, :, None]
     logits = spoken[..., None] * TEMPERS
-    logits[:, :, :, :-1] += prior.T[:, :, None, None]
-    # Classes come second, so that sums over them run along memory.
-    return softmax((logits[..., None] * SHARPNESS).reshape(n, k, r, -1), 1)
+    logits[:, :, :, :-1] += prior.swapaxes(-1, -2)[..., None, None]
+    # Powers of two scale exactly, so the greatest may be taken away first. Classes come second, so that sums over them
+    # run along memory.
+    logits -= np.maximum.reduce(logits, axis=1, keepdims=True)
+    found: Floats = (logits[..., None] * SHARPNESS).reshape(n, k, r, -1)
+    np.exp(found, out=found)
+    found /= np.add.reduce(found, axis=1, keepdims=True)
+    return found
 
 
 def averaged(weights: Floats, probabilities: Floats) -> Floats:
-    """The classes' probabilities for every rate, float64 ``[n, r, k]``: the grid by ``weights`` ``[r, g]``."""
-    found: Floats = np.einsum("nkrg,rg->nrk", probabilities, weights)
+    """The classes' probabilities for every rate, float64 ``[n, r, k]``: the grid by ``weights`` ``[r, g]``, or
+    ``[n, r, g]`` by row."""
+    by = "rg" if weights.ndim == 2 else "nrg"
+    found: Floats = np.einsum(f"nkrg,{by}->nrk", probabilities, weights)
     return found
 
 
-def fit(before: Floats, probabilities: Floats) -> Floats:
-    """Log-likelihoods after one more outcome, of which ``probabilities`` were predicted."""
-    found: Floats = MEMORY * before + np.log(np.maximum(probabilities, _LEAST))
-    return found
+def before(start: Floats, probabilities: Floats) -> tuple[Floats, Floats]:
+    """Log-likelihoods ``[n, ...]`` before each of n outcomes, of which ``probabilities`` were predicted, and after."""
+    found = np.empty(probabilities.shape)
+    logs = np.log(np.maximum(probabilities, _LEAST))
+    now = start
+    for i in range(len(logs)):
+        found[i] = now
+        now = MEMORY * now + logs[i]
+    return found, now
 
 
 def softmax(logits: Floats, axis: int = -1) -> Floats:

@@ -19,12 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quorate.core.online.confusion import RATES, Arrays, Floats, member_evidence, softmax
+from quorate.core.online.confusion import RATES, Arrays, Floats, Ints, softmax
 
 KEEPS = np.array([0, 2])
 """Of :data:`~quorate.core.online.confusion.RATES`, those with exponents."""
 SPREAD = 0.3
 """Standard deviation of an exponent before anything was seen."""
+_MID = 1
+"""Of the strengths, that whose evidence is weighed: the second."""
 
 
 def start(m: int) -> dict[str, NDArray[Any]]:
@@ -38,12 +40,18 @@ def start(m: int) -> dict[str, NDArray[Any]]:
     }
 
 
-def features(prior: Floats, found: Floats, scores: Floats) -> Floats:
-    """What exponents apply to, float64 ``[n, r, d, k]``: of the classes ``[r, k]``, the evidence and the log-scores."""
-    n, m, *_, k = found.shape
-    made = np.empty((n, len(KEEPS), 1 + 2 * m, k))
-    made[:, :, 0] = prior[KEEPS]
-    made[:, :, 1 : 1 + m] = member_evidence(found)[:, :, KEEPS].transpose(0, 2, 1, 3)
+def own(found: Floats) -> Floats:
+    """Of :func:`~quorate.core.online.confusion.evidence`, what exponents apply to: float64 ``[n, m, r, k]``."""
+    return found[:, :, KEEPS, min(_MID, found.shape[3] - 1)]
+
+
+def features(prior: Floats, said: Floats, scores: Floats) -> Floats:
+    """What exponents apply to, float64 ``[n, r, d, k]``: of the classes ``[..., r, k]`` (all rates), of members
+    ``[n, m, r, k]`` (:func:`own`) and the log-scores ``[n, m, k]``."""
+    n, m, r, k = said.shape
+    made = np.empty((n, r, 1 + 2 * m, k))
+    made[:, :, 0] = prior[..., KEEPS, :]
+    made[:, :, 1 : 1 + m] = said.swapaxes(1, 2)
     made[:, :, 1 + m :] = scores[:, None]
     return made
 
@@ -53,13 +61,24 @@ def pooled(arrays: Arrays, made: Floats) -> Floats:
     return softmax((arrays["exponents"][:, None, :] @ made)[:, :, 0])
 
 
-def learn(arrays: dict[str, NDArray[Any]], made: Floats, predicted: Floats, truth: int) -> None:
-    """Put new exponents in the place of those in ``arrays``; ``made`` ``[r, d, k]`` and ``predicted`` ``[r, k]``."""
+def learn(arrays: dict[str, NDArray[Any]], made: Floats, truths: Ints) -> Floats:
+    """Put new exponents in the place of those in ``arrays`` after each of n rows ``[n, r, d, k]`` and its class; what
+    was predicted before each, ``[n, r, k]``."""
+    n, r, d, k = made.shape
     keep = RATES[KEEPS][:, None, None]
-    centred = made - (made @ predicted[:, :, None])
-    begin = np.eye(made.shape[1]) / SPREAD**2
-    precision = keep * arrays["precision"] + (1.0 - keep) * begin
-    precision += (centred * predicted[:, None, :]) @ centred.transpose(0, 2, 1)
-    step = np.linalg.solve(precision, centred[:, :, truth, None])[:, :, 0]
-    arrays["precision"] = precision
-    arrays["exponents"] = arrays["exponents"] + step
+    begin = (1.0 - keep) * (np.eye(d) / SPREAD**2)
+    exponents, precision = arrays["exponents"][:, None, :].copy(), arrays["precision"].copy()
+    predicted = np.empty((n, r, 1, k))
+    for i, truth in enumerate(truths.tolist()):
+        row, q = made[i], predicted[i]
+        np.matmul(exponents, row, out=q)
+        q -= np.maximum.reduce(q, axis=2, keepdims=True)
+        np.exp(q, out=q)
+        q /= np.add.reduce(q, axis=2, keepdims=True)
+        centred = row - row @ q.swapaxes(1, 2)
+        precision *= keep
+        precision += begin
+        precision += (centred * q) @ centred.swapaxes(1, 2)
+        exponents += np.linalg.solve(precision, centred[:, :, truth, None]).swapaxes(1, 2)
+    arrays["exponents"], arrays["precision"] = exponents[:, 0], precision
+    return predicted[:, :, 0]

@@ -27,42 +27,56 @@ def start(m: int) -> dict[str, NDArray[Any]]:
     return {"errors": np.zeros((r, m)), "products": np.zeros((r, m, m)), "pairs": np.zeros((r, m, m))}
 
 
-def count(arrays: dict[str, NDArray[Any]], values: Floats, ok: Bools, truth: float) -> None:
-    """Put new sums in the place of those in ``arrays``, after members ``[m]`` said ``values`` and ``truth`` came."""
-    error = np.where(ok, values - truth, 0.0)
-    rates = RATES[:, None, None]
-    arrays["errors"] = arrays["errors"] * RATES[:, None] + error
-    arrays["products"] = arrays["products"] * rates + np.outer(error, error)
-    arrays["pairs"] = arrays["pairs"] * rates + np.outer(ok, ok)
+def count(arrays: dict[str, NDArray[Any]], values: Floats, ok: Bools, truths: Floats) -> dict[str, NDArray[Any]]:
+    """Put new sums in the place of those in ``arrays`` after each of n rows, of which members ``ok`` ``[n, m]`` said
+    ``values`` and ``truths`` came; the sums before each, with n in front."""
+    error = np.where(ok, values - truths[:, None], 0.0)
+    new = {
+        "errors": error[:, None],
+        "products": (error[:, :, None] * error[:, None, :])[:, None],
+        "pairs": (ok[:, :, None] & ok[:, None, :])[:, None],
+    }
+    before = {}
+    for name, more in new.items():
+        now = arrays[name]
+        rates, found = RATES.reshape(-1, *(1,) * (now.ndim - 1)), np.empty((len(more), *now.shape))
+        for i, each in enumerate(more):
+            found[i] = now
+            now = now * rates + each
+        arrays[name], before[name] = now, found
+    return before
 
 
 def moments(arrays: Arrays) -> tuple[Floats, Floats]:
-    """Biases float64 ``[r, m]`` and covariances ``[r, p, m, m]``, positive definite, for every rate and p."""
+    """Biases float64 ``[..., r, m]`` and covariances ``[..., r, p, m, m]``, positive definite, for every rate and p."""
     products, pairs = arrays["products"], arrays["pairs"]
-    m = products.shape[1]
-    own, seen = (np.diagonal(each, axis1=1, axis2=2) for each in (products, pairs))
+    own, seen = (np.diagonal(each, axis1=-2, axis2=-1) for each in (products, pairs))
     bias = arrays["errors"] / (seen + 1.0)
-    total = seen.sum(axis=1)
-    scale = np.where(total > 0.0, own.sum(axis=1) / np.maximum(total, 1e-300), 0.0)
+    total = seen.sum(axis=-1)
+    scale = np.where(total > 0.0, own.sum(axis=-1) / np.maximum(total, 1e-300), 0.0)
     scale = np.where(scale > 0.0, scale, 1.0)
-    each = np.eye(m)
-    raw = (products + scale[:, None, None] * each) / (pairs + 1.0) - bias[:, :, None] * bias[:, None, :]
-    diagonal = np.maximum(np.diagonal(raw, axis1=1, axis2=2), 1e-6 * scale[:, None])
+    each = np.eye(products.shape[-1])
+    raw = (products + scale[..., None, None] * each) / (pairs + 1.0) - bias[..., :, None] * bias[..., None, :]
+    diagonal = np.maximum(np.diagonal(raw, axis1=-2, axis2=-1), 1e-6 * scale[..., None])
     p = INDEPENDENCE[:, None, None]
-    apart = diagonal[:, None, :, None] * each
-    mixed = (1.0 - p) * raw[:, None] * (1.0 - each) + apart
+    apart = diagonal[..., None, :, None] * each
+    mixed = (1.0 - p) * raw[..., None, :, :] * (1.0 - each) + apart
     return bias, _definite(mixed)
 
 
 def combined(bias: Floats, covariances: Floats, values: Floats, ok: Bools) -> Floats:
-    """Answers float64 ``[n, r * p]`` to ``values`` ``[n, m]`` of members ``ok`` ``[n, m]``, at least one a row."""
-    found = np.empty((len(values), covariances.shape[0] * covariances.shape[1]))
+    """Answers float64 ``[n, r * p]`` to ``values`` ``[n, m]`` of members ``ok`` ``[n, m]``, at least one a row.
+
+    ``bias`` and ``covariances`` are as in :func:`moments`, with n in front where each row has its own.
+    """
+    found = np.empty((len(values), covariances.shape[-4] * covariances.shape[-3]))
     patterns, which = np.unique(ok, axis=0, return_inverse=True)
     for i, pattern in enumerate(patterns):
         rows, some = which.reshape(-1) == i, np.flatnonzero(pattern)
-        weights = shares(covariances[:, :, some[:, None], some])
-        apart = values[rows][:, None, some] - bias[:, some]
-        found[rows] = np.einsum("rpm,nrm->nrp", weights, apart).reshape(int(rows.sum()), -1)
+        own = bias.ndim == 3
+        theirs = (covariances[rows] if own else covariances)[..., some[:, None], some]
+        apart = values[rows][:, None, some] - (bias[rows] if own else bias)[..., some]
+        found[rows] = np.einsum("...rpm,...rm->...rp", shares(theirs), apart).reshape(int(rows.sum()), -1)
     return found
 
 
@@ -80,8 +94,12 @@ def shares(covariances: Floats) -> Floats:
 def _definite(matrices: Floats) -> Floats:
     """The same with a ridge where members have never been seen apart: a thousandth of the mean variance."""
     m = matrices.shape[-1]
-    least = np.linalg.eigvalsh(matrices)[..., 0]
     floor = 1e-3 * np.trace(matrices, axis1=-2, axis2=-1) / m
-    ridge = np.maximum(floor - least, 0.0)
+    try:
+        np.linalg.cholesky(matrices - floor[..., None, None] * np.eye(m))
+    except np.linalg.LinAlgError:
+        ridge = np.maximum(floor - np.linalg.eigvalsh(matrices)[..., 0], 0.0)
+    else:
+        return matrices  # no eigenvalue is below the floor, at a tenth of the cost of finding them
     found: Floats = matrices + ridge[..., None, None] * np.eye(m)
     return found

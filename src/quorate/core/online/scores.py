@@ -1,9 +1,9 @@
-"""Classes: the experts of the online combiner, their answers to a row, and what an outcome teaches.
+"""Classes: the experts of the online combiner, and their answers to rows.
 
 Experts, in order: the members; the prior strategy; the Bayesian combination at each forgetting rate; the log-linear
-pool at two; and all these distributions together, weighed by their likelihoods. The expert layer's losses are 0 where
-an expert's label is right and 1 where it is wrong. Outcomes teach in the order in which they are given; each is
-predicted by what was known before it.
+pool at two; what votes mean by how many there are, with nobody apart and with who is by two memories; and all these
+distributions together, weighed by their likelihoods. The expert layer's losses are 0 where an expert's label is right
+and 1 where it is wrong. What outcomes teach is in :mod:`.teaching`.
 """
 
 from __future__ import annotations
@@ -14,39 +14,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quorate.core.experts import layer
-from quorate.core.online import confusion, exponents
+from quorate.core.online import confusion, dissent, exponents, teaching
 from quorate.core.online.confusion import Arrays, Bools, Floats, Ints
 
 PRIOR, MEMBERS = 0.5, 0.25
 """Prior weight of the prior strategy, and of all members together; the learned combinations have the rest."""
-
-
-class Said(NamedTuple):
-    """Answers to n rows: ``labels`` int ``[n, e]`` of all experts, ``together`` ``[n, k]``; the others are what they
-    were made of."""
-
-    labels: Ints
-    together: Floats
-    parts: Floats
-    grid: Floats
-    features: Floats
+_TIE = 1e-9
 
 
 def names(members: tuple[str, ...]) -> tuple[str, ...]:
     """The experts, as reports call them."""
     bayes = tuple(f"bayes {rate:g}" for rate in confusion.RATES)
     pools = tuple(f"pool {rate:g}" for rate in confusion.RATES[exponents.KEEPS])
-    return (*members, "prior", *bayes, *pools, "together")
+    apart = tuple(f"apart {memory:g}" for memory in dissent.MEMORIES)
+    return (*members, "prior", *bayes, *pools, "votes", *apart, "together")
 
 
 def start(m: int, k: int) -> dict[str, NDArray[Any]]:
     """Nothing seen of ``m`` members over ``k`` classes."""
-    parts = 1 + len(confusion.RATES) + len(exponents.KEEPS)
+    parts = 1 + len(confusion.RATES) + len(exponents.KEEPS) + dissent.views()
     prior = np.r_[np.full(m, MEMBERS / m), PRIOR, np.full(parts, (1.0 - PRIOR - MEMBERS) / parts)]
     trust = np.log(np.r_[PRIOR, np.full(parts - 1, (1.0 - PRIOR) / (parts - 1))])
     return (
         confusion.start(m, k)
         | exponents.start(m)
+        | dissent.start(m)
         | {"trust": trust}
         | layer.start(prior / prior.sum()).arrays()
         | {"rows": np.zeros(1)}
@@ -54,48 +46,65 @@ def start(m: int, k: int) -> dict[str, NDArray[Any]]:
 
 
 class Tables(NamedTuple):
-    """What all rows have in common, computed once for a state: :func:`confusion.tables` and :func:`confusion.priors`,
-    the weights of the grid ``[r, g]`` and of the distributions ``[d]``. ``evidence`` is None while learning, where no
-    two rows have the same."""
+    """What all rows have in common, computed once for a state: the evidence of all that members can say
+    (:func:`confusion.tables`, ``own`` of it what exponents apply to ``[m, x, r, k]``; None where only accuracies are
+    counted), the classes' log-probabilities ``[r, k]``, the weights of the grid ``[r, g]`` and of the distributions
+    ``[d]``, what an outcome is by how votes fall ``[views * places]``, and who is apart ``[memories]``."""
 
     evidence: Floats | None
+    own: Floats | None
     classes: Floats
     fit: Floats
     trust: Floats
+    shares: Floats
+    apart: Ints
 
     @classmethod
-    def of(cls, arrays: Arrays, *, whole: bool) -> Tables:
+    def of(cls, arrays: Arrays) -> Tables:
         """Of a state's arrays."""
         fit, trust = confusion.softmax(arrays["fit"]), confusion.softmax(arrays["trust"])
-        wide = whole and bool(arrays["counts"].size)
-        return cls(confusion.tables(arrays) if wide else None, confusion.priors(arrays), fit, trust)
+        every = confusion.tables(arrays) if arrays["counts"].size else None
+        own = None if every is None else exponents.own(every.transpose(0, 1, 3, 4, 2))
+        shares = dissent.shares(arrays, arrays["classes"].shape[1])
+        return cls(every, own, confusion.priors(arrays["classes"]), fit, trust, shares, dissent.now(arrays))
+
+
+class Said(NamedTuple):
+    """Answers to n rows: ``labels`` int ``[n, e]`` of all experts, the distributions ``parts`` ``[n, d, k]`` and
+    ``together`` ``[n, k]``."""
+
+    labels: Ints
+    parts: Floats
+    together: Floats
 
 
 def said(arrays: Arrays, tables: Tables, outputs: NDArray[Any], ok: Bools, prior: Floats) -> Said:
     """What the experts answer to ``outputs`` ``[n, m, k]`` of members ``ok`` ``[n, m]``; ``prior`` ``[n, k]`` is the
     prior strategy's answer."""
-    m, whole = outputs.shape[1], bool(ok.all())
-    clean = outputs if whole else np.where(ok[:, :, None], outputs, 1.0)
-    chosen = clean.argmax(axis=2)
+    n, m, k = outputs.shape
+    labels, clean = teaching.said(outputs, ok)
     scores = confusion.log_scores(clean)
-    every = tables.evidence
-    found = confusion.evidence(arrays, chosen) if every is None else every[chosen, np.arange(m)]
-    if not whole:
-        found = found * ok[:, :, None, None, None]
-    grid = confusion.grid(tables.classes, found, scores)
-    made = exponents.features(tables.classes, found, scores)
-    pool = exponents.pooled(arrays, made)
-    parts = np.concatenate([prior[:, None], confusion.averaged(tables.fit, grid), pool], axis=1)
-    together = (tables.trust @ parts) if len(parts) == 1 else np.einsum("d,ndk->nk", tables.trust, parts)
-    labels = np.concatenate([chosen, parts.argmax(axis=2), together.argmax(axis=1)[:, None]], axis=1)
-    return Said(labels, together, parts, grid, made)
-
-
-def awake(ok: Bools, experts: int) -> Bools:
-    """Which experts have something to say, ``[n, e]``: the members that answered, and all others."""
-    found = np.ones((len(ok), experts), bool)
-    found[:, : ok.shape[1]] = ok
-    return found
+    if tables.evidence is None or tables.own is None:
+        found = confusion.evidence(arrays, labels) * ok[:, :, None, None, None]
+        summed, own = np.add.reduce(found, axis=1).transpose(0, 3, 1, 2), exponents.own(found)
+    else:
+        every, own = tables.evidence[np.arange(m), labels], tables.own[np.arange(m), labels]
+        if not ok.all():
+            every, own = every * ok[:, :, None, None, None], own * ok[:, :, None, None]
+        summed = np.add.reduce(every, axis=1)
+    grid = confusion.grid(tables.classes, summed, scores)
+    first, width = 1 + len(confusion.RATES), 1 + len(confusion.RATES) + len(exponents.KEEPS)
+    every = np.empty((n, width + dissent.views() + 1, k))
+    every[:, 0] = prior
+    every[:, 1:first] = confusion.averaged(tables.fit, grid)
+    every[:, first:width] = exponents.pooled(arrays, exponents.features(tables.classes, own, scores))
+    places = dissent.place(labels[0], tables.apart, k)[None] if n == 1 and ok.all() else None
+    if places is None:
+        places = dissent.cells(labels, ok, tables.apart, k)
+    every[:, width:-1] = dissent.normal(tables.shares.take(places))
+    parts, together = every[:, :-1], every[:, -1]
+    together[:] = (tables.trust @ parts) if n == 1 else np.einsum("d,ndk->nk", tables.trust, parts)
+    return Said(np.concatenate([labels, every.argmax(axis=2)], axis=1), parts, together)
 
 
 def answer(arrays: Arrays, tables: Tables, outputs: NDArray[Any], ok: Bools, prior: Floats) -> Floats:
@@ -103,12 +112,18 @@ def answer(arrays: Arrays, tables: Tables, outputs: NDArray[Any], ok: Bools, pri
 
     Where that is another label, its probability is raised until it is just the greatest.
     """
-    told = said(arrays, tables, outputs, ok, prior)
+    told, k = said(arrays, tables, outputs, ok, prior), outputs.shape[2]
+    if len(outputs) == 1 and ok.all():
+        votes = np.bincount(told.labels[0], arrays["weights"], k)
+        elected = int((votes + _TIE * told.together[0]).argmax())
+        if elected == told.labels[0, -1]:
+            return told.together
+        return lifted(told.together, np.array([elected]))
     weights = arrays["weights"][None]
     if not ok.all():
-        weights = layer.weights(arrays["runs"], arrays["top"], awake(ok, told.labels.shape[1]))
-    votes = np.add.reduce((told.labels[:, :, None] == np.arange(outputs.shape[2])) * weights[:, :, None], axis=1)
-    return lifted(told.together, (votes + 1e-9 * told.together).argmax(axis=1))
+        weights = layer.weights(arrays["runs"], arrays["top"], teaching.awake(ok, told.labels.shape[1]))
+    votes = np.add.reduce((told.labels[:, :, None] == np.arange(k)) * weights[:, :, None], axis=1)
+    return lifted(told.together, (votes + _TIE * told.together).argmax(axis=1))
 
 
 def lifted(probabilities: Floats, labels: Ints) -> Floats:
@@ -125,18 +140,3 @@ def lifted(probabilities: Floats, labels: Ints) -> Floats:
     found = probabilities * (1.0 - t)[:, None]
     found[rows, labels] += t
     return found
-
-
-def learn(arrays: dict[str, NDArray[Any]], outputs: NDArray[Any], ok: Bools, prior: Floats, truth: int) -> None:
-    """Put what one outcome teaches in the place of what is in ``arrays``: a row ``[1, m, k]`` and its class."""
-    told = said(arrays, Tables.of(arrays, whole=False), outputs, ok, prior)
-    lost = (told.labels[0] != truth).astype(np.float64)
-    state = layer.learn(layer.Layer.of(arrays), lost, awake(ok, len(lost))[0])
-    arrays["fit"] = confusion.fit(arrays["fit"], told.grid[0, truth])
-    arrays["trust"] = confusion.fit(arrays["trust"], told.parts[0, :, truth])
-    pools = told.parts[0, -len(exponents.KEEPS) :]
-    exponents.learn(arrays, told.features[0], pools, truth)
-    m = outputs.shape[1]
-    confusion.count(arrays, told.labels[0, :m], ok[0], truth)
-    arrays |= state.arrays()
-    arrays["rows"] = arrays["rows"] + 1.0

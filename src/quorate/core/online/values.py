@@ -18,6 +18,8 @@ from quorate.core.online.confusion import RATES, Arrays, Bools, Floats
 
 PRIOR, MEMBERS = 0.5, 0.25
 """Prior weight of the prior strategy, and of all members together; the others have the rest."""
+_ROWS, _NUMBERS = 64, 1 << 16
+"""Outcomes that are learned from at once at most, and numbers in a covariance of each of them."""
 
 
 def names(members: tuple[str, ...]) -> tuple[str, ...]:
@@ -35,15 +37,14 @@ def start(m: int) -> dict[str, NDArray[Any]]:
 
 def said(arrays: Arrays, values: Floats, ok: Bools, prior: Floats) -> Floats:
     """What the experts answer to ``values`` ``[n, m]`` of members ``ok`` ``[n, m]``, float64 ``[n, e]``; ``prior``
-    ``[n]`` is the prior strategy's answer."""
+    ``[n]`` is the prior strategy's answer. ``arrays`` may be those before each row, with n in front."""
     whole = ok.all()
     median = np.median(values, axis=1) if whole else np.nanmedian(np.where(ok, values, np.nan), axis=1)
     if whole and "shares" in arrays:
         least = ((values[:, None, :] - arrays["bias"])[:, :, None, :] * arrays["shares"]).sum(axis=3)
         least = least.reshape(len(values), -1)
     else:
-        bias, covariances = gaussian.moments(arrays)
-        least = gaussian.combined(bias, covariances, values, ok)
+        least = gaussian.combined(*gaussian.moments(arrays), values, ok)
     return np.concatenate([np.where(ok, values, 0.0), prior[:, None], median[:, None], least], axis=1)
 
 
@@ -64,14 +65,20 @@ def answer(arrays: Arrays, values: Floats, ok: Bools, prior: Floats) -> Floats:
     return found
 
 
-def learn(arrays: dict[str, NDArray[Any]], values: Floats, ok: Bools, prior: Floats, truth: float) -> None:
-    """Put what one outcome teaches in the place of what is in ``arrays``: a row ``[1, m]`` and its number."""
-    told = said(arrays, values, ok, prior)
-    who = awake(ok, told.shape[1])[0]
-    state = layer.learn_square(layer.Layer.of(arrays), told[0], truth, who)
-    gaussian.count(arrays, values[0], ok[0], truth)
-    arrays |= state.arrays()
-    arrays["rows"] = arrays["rows"] + 1.0
+def learn(arrays: dict[str, NDArray[Any]], values: Floats, ok: Bools, prior: Floats, truths: Floats) -> None:
+    """Put what outcomes teach in the place of what is in ``arrays``: rows ``[n, m]`` and their numbers ``[n]``."""
+    arrays.pop("shares", None)  # of what was known before
+    m = values.shape[1]
+    step = max(1, min(_ROWS, _NUMBERS // (m * m)))
+    for first in range(0, len(values), step):
+        rows = slice(first, first + step)
+        before = gaussian.count(arrays, values[rows], ok[rows], truths[rows])
+        told = said(before, values[rows], ok[rows], prior[rows])
+        who, now = awake(ok[rows], told.shape[1]), layer.Layer.of(arrays)
+        for each, truth, some in zip(told, truths[rows].tolist(), who, strict=True):
+            now = layer.learn_square(now, each, truth, some)
+        arrays |= now.arrays()
+    arrays["rows"] = arrays["rows"] + len(values)
 
 
 def publish(arrays: dict[str, NDArray[Any]]) -> None:

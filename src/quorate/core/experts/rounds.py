@@ -1,0 +1,77 @@
+"""Many rounds of the expert layer at a time, where every expert has something to say and is right or wrong.
+
+The same as one round after the other by :mod:`.adahedge` and :mod:`.fixed_share`, with fewer numpy calls each: with
+losses 0 and 1 the mix loss of weights w is ``-ln(1 - (w . l) (1 - exp(-eta))) / eta``, and a share only scales those
+that were wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quorate.core.experts import adahedge
+
+Floats = NDArray[np.float64]
+
+
+class Sums(NamedTuple):
+    """What of a layer changes with a round, see :class:`~quorate.core.experts.layer.Layer`."""
+
+    losses: Floats
+    gap: float
+    shares: Floats
+    top_losses: Floats
+    top_gap: float
+
+
+def learn(prior: Floats, before: Sums, losses: Floats, eta: Floats, alpha: Floats) -> Sums:
+    """After rounds with ``losses`` ``[t, n]``, 0 or 1; ``eta`` and ``alpha`` ``[j]`` are the shares' own."""
+    cost, top_cost = adahedge.cost(prior), math.log(len(before.top_losses))
+    total, gap, shares, top_gap = before.losses.copy(), before.gap, before.shares, before.top_gap
+    above = before.top_losses.tolist()
+    decay, stay = np.exp(-eta)[:, None], (1.0 - alpha)[:, None]
+    dealt, wrong = alpha[:, None] * prior, losses > 0.0
+    for i, lost in enumerate(losses):
+        own, gap = _hedged(prior, total, lost, gap, cost)
+        each = [own, *(shares @ lost).tolist()]
+        total += lost
+        top_gap = _above(above, each, top_gap, top_cost)
+        above = [x + y for x, y in zip(above, each, strict=True)]
+        shares = np.where(wrong[i], shares * decay, shares)
+        shares *= stay / np.add.reduce(shares, axis=1, keepdims=True)
+        shares += dealt
+        shares /= np.add.reduce(shares, axis=1, keepdims=True)
+    return Sums(total, gap, shares, np.array(above), top_gap)
+
+
+def _hedged(prior: Floats, total: Floats, lost: Floats, gap: float, cost: float) -> tuple[float, float]:
+    """What AdaHedge lost in a round, and its gap after it."""
+    behind = total - np.minimum.reduce(total)
+    if gap <= 0.0:
+        weights = prior * (behind == 0.0)
+        own = float(weights @ lost) / float(np.add.reduce(weights))
+        return own, gap + max(own - float(np.minimum.reduce(behind + lost)), 0.0)
+    eta = cost / gap
+    behind *= -eta
+    weights = prior * np.exp(behind, out=behind)
+    own = float(weights @ lost) / float(np.add.reduce(weights))
+    return own, gap + max(own + math.log1p(own * math.expm1(-eta)) / eta, 0.0)
+
+
+def _above(total: list[float], lost: list[float], gap: float, cost: float) -> float:
+    """The gap of the AdaHedge over equally likely runs after a round."""
+    least = min(total)
+    if gap <= 0.0:
+        some = [y for x, y in zip(total, lost, strict=True) if x == least]
+        after = min(x + y for x, y in zip(total, lost, strict=True))
+        return gap + max(sum(some) / len(some) - (after - least), 0.0)
+    eta = cost / gap
+    weights = [math.exp(eta * (least - x)) for x in total]
+    whole = sum(weights)
+    own = sum(w * y for w, y in zip(weights, lost, strict=True)) / whole
+    mixed = sum(w * math.exp(-eta * y) for w, y in zip(weights, lost, strict=True)) / whole
+    return gap + max(own + math.log(mixed) / eta, 0.0)
