@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.decisions import ideal
 from benchmarks.decisions.online import switching
+from quorate.core.online import dissent
 
 OWN = np.array([0.5, 0.6, 0.7])
 
@@ -33,3 +34,22 @@ def test_with_all_outcomes_it_beats_the_clairvoyant_and_sight_helps_where_they_a
 
     assert share(0, looks=False) > 1
     assert share(200, looks=True) > share(200, looks=False) + 0.01
+
+
+def test_how_members_agree_tells_who_is_the_best_where_no_outcome_does() -> None:
+    """What votes mean beside the member apart is learned in two stretches, and holds in the three after them."""
+    n = 2000
+    s = switching(60, n, 0.6, 400, 0, 1.0)
+    assert s.best is not None
+    arrays, at, ok = dissent.start(9), np.arange(n, dtype=float), np.ones((n, 9), bool)
+    dissent.watch(arrays, s.said, ok, at)
+    who = dissent.who(arrays, at)
+    assert (who[:, 0] == s.best).mean() > 0.85
+    places = dissent.cells(s.said, ok, who, s.k)
+    dissent.learn(arrays, places[:800], s.truth[:800])
+    found = dissent.Votes.of(arrays, s.k).shares.take(places[800:])[:, 0].argmax(axis=1)
+    later = slice(800, n)
+    clairvoyant = (s.said[np.arange(n), s.best] == s.truth)[later].mean()
+    assert (found == s.truth[later]).mean() >= 0.97 * clairvoyant
+    sizes = (s.said[later, :, None] == np.arange(s.k)).sum(axis=1)
+    assert (sizes.argmax(axis=1) == s.truth[later]).mean() < 0.9 * clairvoyant

@@ -121,36 +121,6 @@ def test_outcomes_may_come_late_in_any_order_or_never() -> None:
     assert (answers == truths).mean() > 0.85
 
 
-def test_late_outcomes_of_a_pool_that_errs_together() -> None:
-    """Four members share one error; the fifth stands alone and is right, and every 200 requests it is another one. All
-    outcomes are 100 requests late, so that in half of the time none tells who it is; how members agree does."""
-    n, late, m = 1000, 100, 5
-    rng = np.random.default_rng(11)
-    truth = rng.integers(0, K, n)
-    best = (np.arange(n) // 200 * 2) % m
-    said = np.tile(np.where(rng.random(n) < 0.5, truth, (truth + 1) % K)[:, None], m)
-    said[np.arange(n), best] = np.where(rng.random(n) < 0.9, truth, (truth + 2) % K)
-    outputs, at = np.eye(K, dtype=np.float32)[said], np.arange(n, dtype=float)
-
-    def share(*, watches: bool) -> float:
-        combiner, state = Online(), None
-        right = np.zeros(n, bool)
-        for i in range(n):
-            row = slice(i, i + 1)
-            right[i] = combiner.combine(outputs[row], ok(outputs[row]), state).argmax() == truth[i]
-            if watches:
-                state = combiner.watch(state, outputs[row], ok(outputs[row]), SPEC, at[row])
-            if i >= late:
-                row = slice(i - late, i - late + 1)
-                known = truth[row].astype(float)
-                times = at[row] if watches else None
-                state = combiner.learn(state, outputs[row], ok(outputs[row]), known, SPEC, at=times)
-        return float(right[300:].mean())
-
-    assert share(watches=True) >= 0.95 * 0.9
-    assert share(watches=True) > share(watches=False) + 0.05
-
-
 def test_decisions_without_an_outcome_change_nothing_but_who_is_apart() -> None:
     outputs, truths = pool(12, 50, np.full((50, 4), 0.7))
     combiner, at = Online(), np.arange(50.0)
@@ -177,7 +147,6 @@ def test_a_state_of_the_version_before_goes_on() -> None:
         arrays[name] = np.delete(arrays[name], np.s_[-1 - views : -1], axis=-1)
         if name != "expert_losses":
             arrays[name] = arrays[name] / arrays[name].sum(axis=-1, keepdims=True)
-    arrays["trust"] = arrays["trust"][:-views]
     old = State(state.kind, 1, state.meta, arrays)
     answers = Online().combine(outputs, ok(outputs), old)
     assert (answers.argmax(axis=1) == truths).mean() > 0.85

@@ -29,6 +29,7 @@ from quorate.core.combine.weighted import Weighted, WeightedParams
 from quorate.core.experts import layer
 from quorate.core.experts.layer import Layer
 from quorate.core.online import dissent, scores, teaching, values
+from quorate.core.online.confusion import Bools
 from quorate.core.types import FloatArray, OutputSpec, State, StatusArray
 from quorate.errors import ConfigError
 
@@ -112,9 +113,9 @@ class Online(Combiner):
         prior = self._prior.combine(outputs, status)
         if state is None or not len(outputs):
             return prior
-        ok = status == OK
         if not np.count_nonzero(status):
-            return self._answer(state, outputs, ok, prior)
+            return self._answer(state, outputs, None, prior)
+        ok = status == OK
         some = ok.any(axis=1)
         found = prior.copy()
         if some.any():
@@ -168,9 +169,10 @@ class Online(Combiner):
         trust = dict(zip(names, arrays["weights"].tolist(), strict=True))
         return Told(int(arrays["rows"][0]), trust, layer.certificate(Layer.of(arrays)))
 
-    def _answer(self, state: State, outputs: FloatArray, ok: NDArray[np.bool_], prior: FloatArray) -> FloatArray:
+    def _answer(self, state: State, outputs: FloatArray, ok: Bools | None, prior: FloatArray) -> FloatArray:
         if state.meta["output"] == "values":
             numbers = outputs[:, :, 0].astype(np.float64)
+            ok = np.ones(numbers.shape, bool) if ok is None else ok
             return values.answer(state.arrays, numbers, ok, prior[:, 0].astype(np.float64)).astype(np.float32)[:, None]
         known = self._known
         if known is None or known[0] is not state:

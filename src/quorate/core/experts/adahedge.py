@@ -25,6 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+NOISE = 1e-12
+"""Of the greatest loss: what differs by less is equal, or rounding would choose among leaders."""
 
 
 def weights(prior: Floats, losses: Floats, gap: float) -> Floats:
@@ -33,8 +35,8 @@ def weights(prior: Floats, losses: Floats, gap: float) -> Floats:
     >>> weights(np.array([0.5, 0.5]), np.array([3.0, 1.0]), 0.0).tolist()
     [0.0, 1.0]
     """
-    behind = losses - losses.min()
-    found: Floats = prior * ((behind == 0.0) if gap <= 0.0 else np.exp(-rate(prior, gap) * behind))
+    behind, noise = losses - losses.min(), NOISE * float(losses.max())
+    found: Floats = prior * ((behind <= noise) if gap <= noise else np.exp(-rate(prior, gap) * behind))
     found /= np.add.reduce(found)
     return found
 
@@ -52,7 +54,7 @@ def cost(prior: Floats) -> float:
 def after(prior: Floats, before: Floats, losses: Floats, own: float, gap: float) -> float:
     """The gap after a round in which experts with cumulative losses ``before`` ``[n]`` lost ``losses`` ``[n]`` and the
     mixture ``own``."""
-    eta, then = rate(prior, gap), before + losses
+    eta, then = rate(prior, gap if gap > NOISE * float(before.max()) else 0.0), before + losses
     mixed = _mixed(prior, then, eta) - _mixed(prior, before, eta)
     return gap + max(own - mixed, 0.0)
 

@@ -50,28 +50,32 @@ def learn(prior: Floats, before: Sums, losses: Floats, eta: Floats, alpha: Float
 
 def _hedged(prior: Floats, total: Floats, lost: Floats, gap: float, cost: float) -> tuple[float, float]:
     """What AdaHedge lost in a round, and its gap after it."""
-    behind = total - np.minimum.reduce(total)
-    if gap <= 0.0:
-        weights = prior * (behind == 0.0)
+    behind, noise = total - np.minimum.reduce(total), adahedge.NOISE * float(np.maximum.reduce(total))
+    if gap <= noise:
+        weights = prior * (behind <= noise)
         own = float(weights @ lost) / float(np.add.reduce(weights))
         return own, gap + max(own - float(np.minimum.reduce(behind + lost)), 0.0)
     eta = cost / gap
     behind *= -eta
     weights = prior * np.exp(behind, out=behind)
     own = float(weights @ lost) / float(np.add.reduce(weights))
+    if own >= 1.0:  # all were wrong, and nothing is mixed
+        return own, gap
     return own, gap + max(own + math.log1p(own * math.expm1(-eta)) / eta, 0.0)
 
 
 def _above(total: list[float], lost: list[float], gap: float, cost: float) -> float:
     """The gap of the AdaHedge over equally likely runs after a round."""
-    least = min(total)
-    if gap <= 0.0:
-        some = [y for x, y in zip(total, lost, strict=True) if x == least]
+    least, noise = min(total), adahedge.NOISE * max(total)
+    if gap <= noise:
+        some = [y for x, y in zip(total, lost, strict=True) if x - least <= noise]
         after = min(x + y for x, y in zip(total, lost, strict=True))
         return gap + max(sum(some) / len(some) - (after - least), 0.0)
     eta = cost / gap
     weights = [math.exp(eta * (least - x)) for x in total]
     whole = sum(weights)
     own = sum(w * y for w, y in zip(weights, lost, strict=True)) / whole
-    mixed = sum(w * math.exp(-eta * y) for w, y in zip(weights, lost, strict=True)) / whole
-    return gap + max(own + math.log(mixed) / eta, 0.0)
+    then = [x + y for x, y in zip(total, lost, strict=True)]
+    furthest = min(then)
+    after = sum(math.exp(eta * (furthest - x)) for x in then)
+    return gap + max(own - (furthest - least) + math.log(after / whole) / eta, 0.0)

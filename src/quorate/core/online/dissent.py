@@ -4,7 +4,7 @@ Members that err together outvote the one that does not. Which one that is may c
 late or few tell too late; but that *somebody else* now stands alone shows at once, in what members say. So with each
 decision, known or not, member j gets
 
-    D_j <- rho D_j + (max(g - s_j, 0) / n)^4
+    D_j <- rho D_j + (max(g - s_j, 0) / n)^6
 
 with s_j the number of those that say what j says, g the largest number that says something else, of n that answered;
 the one with the greatest D_j is apart. Whether it is the only one that is right, or a broken one, outcomes tell: for
@@ -21,16 +21,16 @@ space); A. P. Dawid, A. M. Skene, Applied Statistics 28, 1979 (agreement without
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quorate.core.online.confusion import Arrays, Bools, Floats, Ints
 
-MEMORIES = np.array([0.97, 0.997])
-"""The rho above: half is forgotten after 23 or 230 decisions. A third view knows nobody who is apart."""
-FORCE = 4
+MEMORIES = np.array([0.97])
+"""The rho above: half is forgotten after 23 decisions."""
+FORCE = 6
 """The exponent above."""
 FORGET = 0.998
 """What an outcome still counts when the next one comes."""
@@ -48,8 +48,8 @@ _LEAST = 1e-12
 
 
 def views() -> int:
-    """How many distributions: without anybody apart, and for each memory."""
-    return 1 + len(MEMORIES)
+    """How many distributions: one for each memory."""
+    return len(MEMORIES)
 
 
 def start(m: int) -> dict[str, NDArray[Any]]:
@@ -74,13 +74,14 @@ def watch(arrays: dict[str, NDArray[Any]], labels: Ints, ok: Bools, at: Floats) 
     arrays["apart"] = np.where(now > _LEAST, now, 0.0)
     who = np.where(scores.max(axis=2) > _LEAST, scores.argmax(axis=2), _NOBODY)
     last, since = arrays["apart_who"][:, -1:], arrays["apart_since"]
-    changed = np.hstack([last, who.T[:, :-1]]) != who.T
-    whom, times = [], []
+    changed = np.concatenate([last, who.T[:, :-1]], axis=1) != who.T
+    if not changed.any():
+        return
+    times, whom = since.copy(), arrays["apart_who"].copy()
     for t, new in enumerate(changed):
-        later = np.maximum.accumulate(np.r_[since[t], at[new]])
-        times.append(later[-KEPT:])
-        whom.append(np.r_[arrays["apart_who"][t], who[new, t]][-KEPT:])
-    arrays["apart_since"], arrays["apart_who"] = np.stack(times), np.stack(whom)
+        times[t] = np.maximum.accumulate(np.concatenate([since[t], at[new]]))[-KEPT:]
+        whom[t] = np.concatenate([arrays["apart_who"][t], who[new, t]])[-KEPT:]
+    arrays["apart_since"], arrays["apart_who"] = times, whom
 
 
 def who(arrays: Arrays, at: Floats) -> Ints:
@@ -99,47 +100,63 @@ def now(arrays: Arrays) -> Ints:
 
 
 def cells(labels: Ints, ok: Bools, apart: Ints, k: int) -> Ints:
-    """Where each class stands, places in a row of ``cells``, ``[n, views, k]``; ``apart`` ``[n, memories]``, or
-    ``[memories]`` for all."""
+    """Where each class stands, places in a row of ``cells``, ``[n, views, k]``; ``apart`` is ``[n, memories]``."""
     n, m = labels.shape
     wide, level = _wide(m), _level(m)
     said = (labels[:, :, None] == np.arange(k)) & ok[:, :, None]
     sizes = np.add.reduce(said, axis=1, dtype=np.intp)
     top = np.maximum.reduce(sizes, axis=1, keepdims=True)
-    second = np.partition(sizes, k - 2, axis=1)[:, k - 2, None] if k > 1 else np.zeros_like(top)
+    second = np.partition(sizes, k - 2, axis=1)[:, k - 2, None]
     plain = level[sizes] * (2 * wide) + level[np.where(sizes == top, second, top)]
     found = plain[:, None] + _offsets(wide)
-    apart = np.broadcast_to(apart, (n, len(MEMORIES)))
     for t in range(len(MEMORIES)):
         rows = np.flatnonzero((apart[:, t] >= 0) & ok[np.arange(n), apart[:, t]])
-        found[rows, 1 + t, labels[rows, apart[rows, t]]] += wide
+        found[rows, t, labels[rows, apart[rows, t]]] += wide
     return found
 
 
-def place(labels: Ints, apart: Ints, k: int) -> Ints:
-    """The same of one row in which all members answered, ``[views, k]``, at a fifth of the time."""
-    m = len(labels)
-    wide, level = _wide(m), _level(m)
-    sizes = np.bincount(labels, minlength=k)
-    voices = sorted(sizes.tolist())
-    top, second = voices[-1], voices[-2] if k > 1 else 0
-    found = np.empty((views(), k), np.intp)
-    found[:] = (level * (2 * wide) + level[top])[sizes]
-    if top != second:
-        most = int(labels.take(sizes.take(labels).argmax()))
-        found[:, most] += level[second] - level[top]
-    found += _offsets(wide)
-    for t, j in enumerate(apart.tolist(), 1):
-        if j >= 0:
-            found[t, labels[j]] += wide
-    return found
+class Votes(NamedTuple):
+    """What votes mean now, computed once for a state: ``shares`` ``[views, places]``, before they are made to sum to 1;
+    ``places`` ``[m + 1, m + 1]`` by the largest other number and the class's own; who is ``apart``, by view."""
 
+    shares: Floats
+    places: Ints
+    apart: tuple[tuple[int, int], ...]
+    wide: int
+    k: int
 
-def shares(arrays: Arrays, k: int) -> Floats:
-    """What an outcome is at each place of ``cells``, before they are made to sum to 1."""
-    seen, right = arrays["cells"]
-    found: Floats = (right + STRENGTH * _voices(arrays["apart"].shape[1], k)) / (seen + STRENGTH)
-    return found
+    @classmethod
+    def of(cls, arrays: Arrays, k: int) -> Votes:
+        """Of a state's arrays."""
+        seen, right = arrays["cells"]
+        m = arrays["apart"].shape[1]
+        wide, level = _wide(m), _level(m)
+        shares = (right + STRENGTH * _voices(np.arange(len(seen)), m, k)) / (seen + STRENGTH)
+        apart = tuple((t, j) for t, j in enumerate(now(arrays).tolist()) if j >= 0)
+        return cls(shares.reshape(views(), -1), level * (2 * wide) + level[:, None], apart, wide, k)
+
+    def of_rows(self, labels: Ints, ok: Bools | None) -> Floats:
+        """The classes' probabilities, float64 ``[n, views, k]``; None: all members answered."""
+        n, m, k = *labels.shape, self.k
+        apart = np.full((n, views()), _NOBODY)
+        for t, j in self.apart:
+            apart[:, t] = j
+        places = cells(labels, np.ones((n, m), bool) if ok is None else ok, apart, k)
+        return normal(self.shares.take(places))
+
+    def one(self, labels: Ints) -> Floats:
+        """The same of one row, ``labels`` ``[m]``, in which all members answered, ``[views, k]``."""
+        sizes = np.bincount(labels, minlength=self.k)
+        voices = sorted(sizes.tolist())
+        top, second = voices[-1], voices[-2]
+        places = self.places[top].take(sizes)
+        if top != second:
+            places[sizes.argmax()] = self.places[second, top]
+        found = self.shares.take(places, axis=1)
+        for t, j in self.apart:
+            label = labels[j]
+            found[t, label] = self.shares[t, places[label] + self.wide]
+        return normal(found)
 
 
 def learn(arrays: dict[str, NDArray[Any]], places: Ints, truths: Ints) -> Floats:
@@ -156,7 +173,7 @@ def learn(arrays: dict[str, NDArray[Any]], places: Ints, truths: Ints) -> Floats
         seen += np.bincount(at.ravel(), minlength=len(seen))
         right[at[:, truth]] += 1.0
     arrays["cells"] = counts
-    mean = _voices(arrays["apart"].shape[1], k)[places]
+    mean = _voices(places, arrays["apart"].shape[1], k)
     return normal((found[1] + STRENGTH * mean) / (found[0] + STRENGTH))
 
 
@@ -194,9 +211,9 @@ def _level(m: int) -> Ints:
     return -(-np.arange(m + 1) * (_wide(m) - 1) // m)
 
 
-def _voices(m: int, k: int) -> Floats:
-    """A class's share of voices at each place."""
+def _voices(places: Ints, m: int, k: int) -> Floats:
+    """A class's share of voices at places."""
     wide = _wide(m)
-    sizes = np.arange(wide) * m / (wide - 1)
-    share = (sizes + _VOICE) / (m + _VOICE * k)
-    return np.tile(np.repeat(share, 2 * wide), views())
+    sizes = places // (2 * wide) % wide * (m / (wide - 1))
+    found: Floats = (sizes + _VOICE) / (m + _VOICE * k)
+    return found

@@ -46,9 +46,9 @@ def learn(
         _block(arrays, outputs[rows], ok[rows], prior[rows], truths[rows], None if at is None else at[rows])
 
 
-def said(outputs: NDArray[Any], ok: Bools) -> tuple[Ints, NDArray[Any]]:
-    """The members' classes ``[n, m]``, and their outputs with nothing in them that is not ok."""
-    clean = outputs if ok.all() else np.where(ok[:, :, None], outputs, 1.0)
+def said(outputs: NDArray[Any], ok: Bools | None) -> tuple[Ints, NDArray[Any]]:
+    """The members' classes ``[n, m]``, and their outputs with nothing in them that is not ok; None: all are."""
+    clean = outputs if ok is None else np.where(ok[:, :, None], outputs, 1.0)
     return clean.argmax(axis=2), clean
 
 
@@ -71,10 +71,11 @@ def _block(
     fit, arrays["fit"] = confusion.before(arrays["fit"], grid[rows, truths])
     bayes = confusion.averaged(confusion.softmax(fit), grid)
     pools = exponents.learn(arrays, exponents.features(classes, exponents.own(found), scores), truths)
-    parts = np.concatenate([prior[:, None], bayes, pools, apart], axis=1)
+    parts = np.concatenate([prior[:, None], bayes, pools], axis=1)
     trust, arrays["trust"] = confusion.before(arrays["trust"], parts[rows, :, truths])
     together = np.einsum("nd,ndk->nk", confusion.softmax(trust), parts)
-    every = np.concatenate([labels, parts.argmax(axis=2), together.argmax(axis=1)[:, None]], axis=1)
+    every = np.concatenate([parts, apart, together[:, None]], axis=1).argmax(axis=2)
+    every = np.concatenate([labels, every], axis=1)
     lost = (every != truths[:, None]).astype(np.float64)
     arrays |= layer.learn_all(layer.Layer.of(arrays), lost, awake(ok, every.shape[1])).arrays()
     arrays["rows"] = arrays["rows"] + n
@@ -124,7 +125,7 @@ def upgraded(arrays: Arrays) -> dict[str, NDArray[Any]]:
     m, views = arrays["right"].shape[1], dissent.views()
     spent = np.full(views, float(arrays["expert_runs"][0]))
     old = arrays["expert_prior"]
-    prior, even = old[m + 1] * np.ones(views), float(arrays["trust"].min())
+    prior = old[m + 1] * np.ones(views)
     shares = arrays["expert_shares"]
     new = {
         "expert_prior": _before_last(old, prior),
@@ -135,8 +136,7 @@ def upgraded(arrays: Arrays) -> dict[str, NDArray[Any]]:
         new[name] = new[name] / new[name].sum(axis=-1, keepdims=True)
     made = layer.Layer.of({**arrays, **new})
     runs, top = layer.runs(made), layer.top(made)
-    trust = np.r_[arrays["trust"], np.full(views, even)]
-    return {**arrays, **dissent.start(m), **new, "trust": trust, "runs": runs, "top": top, "weights": top @ runs}
+    return {**arrays, **dissent.start(m), **new, "runs": runs, "top": top, "weights": top @ runs}
 
 
 def _before_last(array: Floats, more: Floats) -> Floats:
