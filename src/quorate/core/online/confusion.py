@@ -98,7 +98,7 @@ def smoothed(base: Floats, counts: Floats | None = None, total: Floats | None = 
     ``[..., m, r, k]``, are kept."""
     n, m, r, k = base.shape
     found = np.empty((n, m, r, 1 if counts is None else 1 + len(STRENGTHS), k))
-    if counts is not None:
+    if counts is not None and total is not None:
         for i, strength in enumerate(STRENGTHS):
             np.divide(counts + strength * base, total + strength, out=found[:, :, :, i])
     found[:, :, :, -1] = base

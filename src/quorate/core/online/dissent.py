@@ -215,5 +215,4 @@ def _voices(places: Ints, m: int, k: int) -> Floats:
     """A class's share of voices at places."""
     wide = _wide(m)
     sizes = places // (2 * wide) % wide * (m / (wide - 1))
-    found: Floats = (sizes + _VOICE) / (m + _VOICE * k)
-    return found
+    return np.asarray((sizes + _VOICE) / (m + _VOICE * k), np.float64)
