@@ -58,7 +58,6 @@ class Site:
         self.documents = {port: self.http.get(f"{base}/openapi.json").json() for port, base in self.bases.items()}
         answer = self.http.post(f"{server.url}/v1/endpoints/digits/predict", json=BODIES["predict"])
         self.values = {
-            "strategy": "bagging",
             "endpoint": "digits",
             "model": "digits",
             "version": "1",

@@ -26,8 +26,6 @@ from quorate.console.pages.overview import Watch
 from quorate.console.pages.try_it import Desk
 from quorate.console.parts.frame import frame
 from quorate.console.policies.routes import policy_pages
-from quorate.console.selection.audit_route import audit_page
-from quorate.console.selection.reliability_route import reliability_page
 from quorate.console.selection.routes import selection_pages
 from quorate.console.session import Session, Sessions
 from quorate.console.settings import ConsoleSettings
@@ -146,9 +144,7 @@ def create_app(settings: ConsoleSettings, *, on_ready: Callable[[], None]) -> Ga
 
     policy_pages(apis, open_page, reloading, _nothing)
     selection_pages(app, apis, open_page, reloading, _nothing)
-    audit_page(apis, open_page, reloading, _nothing)
     experiment_pages(app, apis, sessions, open_page, reloading, PAGE_TIMEOUT_S)
-    reliability_page(apis, open_page, reloading, _nothing)
     evidence_pages(app, apis, sessions, open_page, reloading, _nothing)
     ui.run_with(
         app,

@@ -1,1 +1,1 @@
-"""Pages of selection: who is trusted where, regret over time, the frontier of a cascade."""
+"""Pages of selection: who is trusted where, regret, the frontier of a cascade, reliability, pool audits."""
