@@ -85,7 +85,7 @@ check-api: $(VENV)/.dev .venvs/schemathesis/.made  ## Hold both ports against th
 
 lock: $(VENV)/.made  ## Pin all dependencies anew.
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile $(LOCK) pyproject.toml $(EXTRAS) --extra vw --group dev --output-file requirements/dev.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml $(EXTRAS) --extra vw --extra tflite --group dev --output-file requirements/dev.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml $(EXTRAS) --constraints requirements/dev.txt --output-file requirements/serve.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --constraints requirements/dev.txt --output-file requirements/core.txt
 	@# PyTorch pins its own CUDA parts exactly, and its CPU build has none.
