@@ -32,7 +32,7 @@ from quorate.core.combine.weighted import Weighted
 from quorate.training.greedy import METRICS, fit_greedy
 
 PYTHON = Path(".venvs/bench-autogluon/bin/python")
-AUTOGLUON = "AutoGluon"
+AUTOGLUON, EACH = "AutoGluon", "each member"
 SPLITS, FOLDS, MOST_ROWS = 5, 5, 3000
 SETS = ("breast cancer", "digits", "wine", "adult", "churn", "california housing")
 JUDGING, DEVELOPMENT = "greedy selection, fresh sets", "greedy selection, known sets"
@@ -57,10 +57,11 @@ def _judged(part: str, sets: tuple[str, ...], splits: int) -> list[Row]:
             found.append(Row(f"{part}: {name}", QUORATE, "accuracy", "share", (), "set QUORATE_DATA"))
         for metric, by in scores.items():
             workload, unit = f"{part}: {name}, {metric}", "share" if metric == "accuracy" else "score"
-            found += [Row(workload, system, metric, unit, tuple(values)) for system, values in by.items()]
+            shown = {system: values for system, values in by.items() if system != EACH}
+            found += [Row(workload, system, metric, unit, tuple(values)) for system, values in shown.items()]
             difference = np.array(by[QUORATE]) - np.array(by[AUTOGLUON])
             found.append(_difference(workload, difference, unit))
-            relative.append(difference / max(float(np.std(by["each member"])), 1e-12))
+            relative.append(difference / max(float(np.std(by[EACH])), 1e-12))
     if relative:
         together = np.mean([each[: min(map(len, relative))] for each in relative], axis=0)
         found.append(_difference(f"{part}: all, in spreads of the members' scores", together, "spreads"))
@@ -74,7 +75,7 @@ def _difference(workload: str, values: NDArray[np.float64], unit: str) -> Row:
 
 
 def _scores(part: str, name: str, splits: int) -> dict[str, dict[str, list[float]]]:
-    """By metric and system one score a split; ``each member`` has them all."""
+    """By metric and system one score a split; that of :data:`EACH` has them all."""
     found_table = fresh.table(name) if part == JUDGING else _table(name)
     parts = [] if found_table is None else list(_parts(*found_table, FIRST_SEED[part], splits))
     folder = FOLDER / "run"
@@ -97,13 +98,13 @@ def _scores(part: str, name: str, splits: int) -> dict[str, dict[str, list[float
         for metric in _metrics(truth):
             judge = METRICS[metric]
             weights = fit_greedy(outputs, truth, names, metric=metric, seed=seed).arrays["weights"]
-            by = found.setdefault(metric, {QUORATE: [], AUTOGLUON: [], "best member": [], "each member": []})
+            by = found.setdefault(metric, {QUORATE: [], AUTOGLUON: [], "best member": [], EACH: []})
             by[QUORATE].append(judge(test_truth, _averaged(test, weights)))
             by[AUTOGLUON].append(judge(test_truth, _averaged(test, theirs[f"{seed}.{metric}"])))
             alone = [judge(test_truth, test[:, j].astype(np.float64)) for j in range(len(names))]
             known = [judge(truth, outputs[:, j].astype(np.float64)) for j in range(len(names))]
             by["best member"].append(alone[int(np.argmax(known))])
-            by["each member"] += alone
+            by[EACH] += alone
     return found
 
 
