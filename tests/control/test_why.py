@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from quorate.codecs.snapshot import EndpointRoute, PolicyRoute, RecordRoute, StrategyRoute
-from quorate.control.why import route_of, why
+from quorate.control.why import made_by, why
 from quorate.core.types import Decision, MemberRun, Status
 
 NAMES = ("average", "best")
@@ -158,8 +158,8 @@ def test_a_learners_choice_names_what_it_knew(monkeypatch: pytest.MonkeyPatch) -
 def test_the_revision_that_decided_is_looked_up(project: Any) -> None:
     project.apply()
     with project.database.read() as connection:
-        found = route_of(connection, decision())
+        found, _ = made_by(connection, decision())
         assert found is not None
         assert found.policy.kind == "split"
-        assert route_of(connection, decision(revision=7)) is None
-        assert route_of(connection, decision(endpoint="other")) is None
+        assert made_by(connection, decision(revision=7)) == (None, None)
+        assert made_by(connection, decision(endpoint="other")) == (None, None)

@@ -144,7 +144,7 @@ def test_a_recipe_names_a_strategy_that_there_is(states: dict[str, Fit], match: 
 def test_only_calibrations_are_of_a_strategy() -> None:
     with pytest.raises(ConfigError, match="needs the strategy"):
         Fit("temperature")
-    with pytest.raises(ConfigError, match="calibrates nothing"):
+    with pytest.raises(ConfigError, match="is about no strategy"):
         Fit("stack", of="mean")
 
 

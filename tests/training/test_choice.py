@@ -125,11 +125,14 @@ def test_accuracy_decides_then_log_loss() -> None:
 def test_what_is_chosen_on_validation_is_judged_on_the_test_rows() -> None:
     """Here the validation part prefers what the test part does not."""
     both = ("tree", "line")
-    validation = _Scored((score("tree", 80), score("line", 85)), (score("mean", 88, both), score("vote", 86, both)), {})
+    validation = _Scored(
+        (score("tree", 80), score("line", 85)), (score("mean", 88, both), score("vote", 86, both)), {}, ()
+    )
     test = _Scored(
         (score("tree", 95), score("line", 90)),
         (score("mean", 92, both), score("vote", 97, both)),
         {"mean": CONFUSION, "vote": CONFUSION.T},
+        (),
     )
     found = _choice(validation, test, 100)
     assert (found.strategy, found.member) == ("mean", "line")

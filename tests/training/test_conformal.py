@@ -187,7 +187,10 @@ def test_a_recipe_calibrates_its_strategies_on_the_validation_part(tmp_path: Pat
         ({"c": Fit("conformal", of="stack")}, "which has a state of its own"),
         ({"c": Fit("conformal", of="single")}, "exactly one member"),
         ({"c": Fit("conformal", of="w"), "w": Fit("log-odds")}, "come from the validation part"),
-        ({"c": Fit("conformal", of="d"), "d": Fit("conformal", of="mean")}, "which is no combiner's state"),
+        (
+            {"c": Fit("conformal", of="d"), "d": Fit("conformal", of="mean")},
+            "is about 'conformal'; expected a combiner",
+        ),
         ({"c": Fit("conformal", of=Of("vote", {"voting": 3}))}, "cannot be made from these params"),
     ],
 )
@@ -201,7 +204,7 @@ def test_a_recipe_that_cannot_be_calibrated_is_refused_before_anything_is_fitted
 
 
 def test_of_belongs_to_conformal_alone() -> None:
-    with pytest.raises(ConfigError, match="name it with of"):
+    with pytest.raises(ConfigError, match="needs the strategy it is about"):
         Fit("conformal")
-    with pytest.raises(ConfigError, match="for no other fitter"):
+    with pytest.raises(ConfigError, match="is about no strategy"):
         Fit("stack", of="mean")

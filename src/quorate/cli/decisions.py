@@ -9,9 +9,11 @@ import typer
 from quorate.cli._config import HERE, Json, Project, home_of, store_of
 from quorate.cli._output import note, print_json, print_table
 from quorate.codecs.lookup import JournalReader
+from quorate.control.coverage import shown as promises
 from quorate.control.decisions import describe
-from quorate.control.why import route_of, why
+from quorate.control.why import made_by, why
 from quorate.errors import NotFound
+from quorate.registry.blobs import BlobStore
 from quorate.store.ledger import outcomes_of
 
 app = typer.Typer(help="Look decisions up.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -60,8 +62,10 @@ def show(
                 f"Decision '{decision_id}' is not in the journal below {home.journal}; is it of this project?"
             )
         with database.read() as connection:
-            route = route_of(connection, decision)
+            route, pool = made_by(connection, decision)
             shown = describe(decision, outcomes_of(connection, [decision.id]), why(decision, route), route)
+        promised = promises.shown(decision, route, pool, BlobStore(home.registry).read)
+        shown["coverage"] = None if promised is None else promised.model_dump(mode="json")
     if json:
         print_json(shown)
         return

@@ -19,13 +19,9 @@ from quorate.errors import NotFound, QuorateError
 from quorate.store.revisions import revision
 
 
-def route_of(connection: sa.Connection, decision: Decision) -> EndpointRoute | None:
-    """The revision of the endpoint that made a decision; None where it is not known, or of a format from before."""
-    return made_by(connection, decision)[0]
-
-
 def made_by(connection: sa.Connection, decision: Decision) -> tuple[EndpointRoute | None, PoolRoute | None]:
-    """The same, with its pool."""
+    """The revision of the endpoint that made a decision, with its pool; None where it is not known, or of a format from
+    before."""
     try:
         return routes_of(revision(connection, decision.endpoint, decision.revision))
     except (NotFound, msgspec.DecodeError):

@@ -122,7 +122,7 @@ def learn_all(layer: Layer, losses: Floats, awake: Bools) -> Layer:
             layer = learn_all(layer, lost[None], who[None]) if who.all() else learn(layer, lost, who)
         return layer
     eta, alpha = fixed_share.tuned(HORIZONS, adahedge.cost(layer.prior))
-    before = Sums(layer.losses, layer.gap, layer.shares, layer.top_losses, layer.top_gap)
+    before = Sums(layer.losses, layer.gap, layer.shares, layer.top_losses, layer.top_gap, layer.own)
     after = rounds.learn(layer.prior, before, losses, eta, alpha)
     return layer._replace(**after._asdict(), rounds=layer.rounds + len(losses))
 

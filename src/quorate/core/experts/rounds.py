@@ -26,26 +26,28 @@ class Sums(NamedTuple):
     shares: Floats
     top_losses: Floats
     top_gap: float
+    own: float
 
 
 def learn(prior: Floats, before: Sums, losses: Floats, eta: Floats, alpha: Floats) -> Sums:
     """After rounds with ``losses`` ``[t, n]``, 0 or 1; ``eta`` and ``alpha`` ``[j]`` are the shares' own."""
     cost, top_cost = adahedge.cost(prior), math.log(len(before.top_losses))
     total, gap, shares, top_gap = before.losses.copy(), before.gap, before.shares, before.top_gap
-    above = before.top_losses.tolist()
+    above, drawn = before.top_losses.tolist(), before.own
     decay, stay = np.exp(-eta)[:, None], (1.0 - alpha)[:, None]
     dealt, wrong = alpha[:, None] * prior, losses > 0.0
     for i, lost in enumerate(losses):
         own, gap = _hedged(prior, total, lost, gap, cost)
         each = [own, *(shares @ lost).tolist()]
         total += lost
-        top_gap = _above(above, each, top_gap, top_cost)
+        mine, top_gap = _above(above, each, top_gap, top_cost)
+        drawn += mine
         above = [x + y for x, y in zip(above, each, strict=True)]
         shares = np.where(wrong[i], shares * decay, shares)
         shares *= stay / np.add.reduce(shares, axis=1, keepdims=True)
         shares += dealt
         shares /= np.add.reduce(shares, axis=1, keepdims=True)
-    return Sums(total, gap, shares, np.array(above), top_gap)
+    return Sums(total, gap, shares, np.array(above), top_gap, drawn)
 
 
 def _hedged(prior: Floats, total: Floats, lost: Floats, gap: float, cost: float) -> tuple[float, float]:
@@ -64,13 +66,14 @@ def _hedged(prior: Floats, total: Floats, lost: Floats, gap: float, cost: float)
     return own, gap + max(own + math.log1p(own * math.expm1(-eta)) / eta, 0.0)
 
 
-def _above(total: list[float], lost: list[float], gap: float, cost: float) -> float:
-    """The gap of the AdaHedge over equally likely runs after a round."""
+def _above(total: list[float], lost: list[float], gap: float, cost: float) -> tuple[float, float]:
+    """What the AdaHedge over equally likely runs lost in a round, and its gap after it."""
     least, noise = min(total), adahedge.NOISE * max(total)
     if gap <= noise:
         some = [y for x, y in zip(total, lost, strict=True) if x - least <= noise]
         after = min(x + y for x, y in zip(total, lost, strict=True))
-        return gap + max(sum(some) / len(some) - (after - least), 0.0)
+        own = sum(some) / len(some)
+        return own, gap + max(own - (after - least), 0.0)
     eta = cost / gap
     weights = [math.exp(eta * (least - x)) for x in total]
     whole = sum(weights)
@@ -78,4 +81,4 @@ def _above(total: list[float], lost: list[float], gap: float, cost: float) -> fl
     then = [x + y for x, y in zip(total, lost, strict=True)]
     furthest = min(then)
     after = sum(math.exp(eta * (furthest - x)) for x in then)
-    return gap + max(own - (furthest - least) + math.log(after / whole) / eta, 0.0)
+    return own, gap + max(own - (furthest - least) + math.log(after / whole) / eta, 0.0)

@@ -12,6 +12,7 @@ class AllAtOnce(Plan):
     """Runs every member that has not run, then stops.
 
     >>> import numpy as np
+    >>> import numpy as np
     >>> AllAtOnce().next(np.full((1, 2, 3), np.nan, np.float32), np.full((1, 2), 2, np.int8), 50.0).tolist()
     [[True, True]]
     """

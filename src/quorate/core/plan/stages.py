@@ -32,6 +32,7 @@ def reached(stages: Stages, asked: BoolArray) -> list[int]:
     """How many rows of ``asked`` bool ``[n, m]`` have asked somebody of each stage.
 
     >>> import numpy as np
+    >>> import numpy as np
     >>> reached(((0,), (1, 2)), np.array([[True, False, False], [True, True, True]]))
     [2, 1]
     """
