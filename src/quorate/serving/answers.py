@@ -29,10 +29,12 @@ def shown(endpoint: LoadedEndpoint, decision: Decision, call: Call | None = None
     """The same as an endpoint answers a call.
 
     Where it depends on the request or on the row who answers, each has the ``members`` that did; where ``call`` says
-    how sure an answer must be, each says whether it ``abstained``, and why.
+    how sure an answer must be, each says whether it ``abstained``, and why; where a coverage holds, each has its set.
     """
     rows = predictions(decision, blind=endpoint.blind)
-    return rows if _plain(endpoint, decision, call) else _told(rows, endpoint, decision, call)
+    if not _plain(endpoint, decision, call):
+        rows = _told(rows, endpoint, decision, call)
+    return conformal.add(endpoint, decision, rows)
 
 
 def tells(endpoint: LoadedEndpoint, call: Call) -> bool:
@@ -136,13 +138,12 @@ def encode_all(
     bodies, start = [], 0
     for decision in decisions:
         stop = start + decision.rows
-        bodies.append(_body(endpoint, decision, rows[start:stop]))
+        bodies.append(_body(endpoint, decision, conformal.add(endpoint, decision, rows[start:stop])))
         start = stop
     return bodies
 
 
 def _body(endpoint: LoadedEndpoint, decision: Decision, rows: list[dict[str, Any]]) -> bytes:
-    rows = conformal.add(endpoint, decision, rows)
     body: dict[str, Any] = {"id": decision.id, "endpoint": decision.endpoint, "predictions": rows}
     if not endpoint.blind:
         body["strategy"] = decision.served
