@@ -115,7 +115,7 @@ def test_sets_cover_as_often_as_is_asked_and_the_report_says_so(server: Any) -> 
     server.until(lambda: promises() and promises()[0]["rows"] == 1700, within=30, what=server.log)
     (mean,) = promises()
     assert mean["asked"] == 0.9
-    # What 360 calibration rows cover by themselves is a draw from a Beta distribution: 3.3 standard deviations of it.
+    # What 270 calibration rows cover by themselves is a draw from a Beta distribution: three standard deviations of it.
     assert mean["low"] - 0.055 < 0.9 < mean["high"] + 0.055
     assert 1.0 <= mean["size"] < 3.0
     metrics = server.http.get(f"{server.control}/metrics").text
