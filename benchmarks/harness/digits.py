@@ -38,16 +38,18 @@ def _is_current() -> bool:
     return not different and not missing
 
 
-def project(name: str, **sections: Any) -> Path:
+def project(name: str, *, deadline_ms: float | None = None, **sections: Any) -> Path:
     """A fresh copy of the trained project that answers every request by soft vote, applied.
 
-    ``sections`` are added to its ``quorate.yaml``.
+    ``sections`` are added to its ``quorate.yaml``; ``deadline_ms`` replaces the endpoint's.
     """
     folder = FOLDER / "run" / name
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(trained(), folder)
     config = yaml.safe_load((folder / "quorate.yaml").read_text())
     config["endpoints"]["digits"]["policy"] = {"kind": "fixed", "strategy": STRATEGY}
+    if deadline_ms is not None:
+        config["endpoints"]["digits"]["deadline_ms"] = deadline_ms
     (folder / "quorate.yaml").write_text(yaml.safe_dump({**config, **sections}, sort_keys=False))
     subprocess.run([QUORATE, "apply", "--project", folder], check=True, stdout=subprocess.DEVNULL)
     return folder

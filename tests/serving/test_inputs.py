@@ -124,6 +124,34 @@ def test_images_come_as_base64_or_pixels():
     assert raw["image"][2].dtype == np.uint8
 
 
+def test_pictures_of_one_size_are_one_array():
+    rows = [[[0, 255, 7], [1, 2, 3]], [[9, 8, 7], [6, 5, 4]]]
+    _, raw, _ = read(IMAGE, rows)
+    assert raw["image"].dtype == np.uint8
+    assert raw["image"].tolist() == rows
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [[[0, 255]], [[1], [2]]],  # of different sizes
+        [[[0.0, 255.0]], [[1, 2]]],  # whole numbers with a point
+        [[[[1, 2, 3]]], [[[4, 5, 6]]]],  # with colours
+    ],
+)
+def test_other_pictures_come_one_by_one(rows):
+    _, raw, _ = read(IMAGE, rows)
+    assert [picture.tolist() for picture in raw["image"]] == rows
+    assert {picture.dtype for picture in raw["image"]} == {np.dtype(np.uint8)}
+
+
+@pytest.mark.parametrize("bad", [[[0, 256]], [[0, -1]], [[0.5, 1]], [[0, None]], [[0, "1"]], [[0], [1, 2]], [[]], []])
+def test_what_is_no_picture_is_refused_with_its_row(bad):
+    with pytest.raises(InvalidInput) as caught:
+        read(IMAGE, [[[0, 255]], bad])
+    assert caught.value.path == "instances[1]"
+
+
 def test_only_image_endpoints_take_encoded_images():
     assert IMAGE.encoded([b"x"]) == {"image": [b"x"]}
     with pytest.raises(UnsupportedMediaType):

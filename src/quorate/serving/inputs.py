@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Annotated, Any
 
 import msgspec
@@ -81,7 +82,8 @@ class InputReader:
         """Decoded JSON rows as raw input."""
         kind = self.signature.input_kind
         if kind == "image":
-            return {"image": [_image_row(row, i) for i, row in enumerate(instances)]}
+            grey = _grey(instances)
+            return {"image": [_image_row(row, i) for i, row in enumerate(instances)] if grey is None else grey}
         if kind == "array":
             return {"input": self._array(instances)}
         return self._columns(instances)
@@ -195,11 +197,9 @@ def unbase64(text: str, *, path: str) -> bytes:
 
 def pixels(row: Any, *, path: str) -> NDArray[np.uint8]:
     """A nested list as uint8 ``[h, w]`` or ``[h, w, c]``; whole numbers 0 to 255 only."""
-    if set(map(type, row)) == _LISTS and len(set(map(len, row))) == 1 and row[0] and type(row[0][0]) is int:
-        try:  # the usual kind, whole numbers, for a third of the time
-            return np.frombuffer(b"".join(map(bytes, row)), np.uint8).reshape(len(row), len(row[0]))
-        except (TypeError, ValueError):
-            pass  # numpy shows what it is
+    grey = _grey([row])
+    if grey is not None:
+        return grey[0]
     try:
         array = np.array(row)
     except (ValueError, OverflowError):
@@ -211,6 +211,25 @@ def pixels(row: Any, *, path: str) -> NDArray[np.uint8]:
             path=path,
         )
     return bytes_range(array, path=path)
+
+
+def _grey(rows: Sequence[Any]) -> NDArray[np.uint8] | None:
+    """Nested lists ``[h][w]`` of one size and of whole numbers as uint8 ``[n, h, w]``, all at once; None for others.
+
+    It is the usual kind of pixels, and takes a third of the time that numpy takes to find out what it is.
+    """
+    if set(map(type, rows)) != _LISTS or len(set(map(len, rows))) != 1:
+        return None
+    lines = list(chain.from_iterable(rows))
+    if set(map(type, lines)) != _LISTS or len(set(map(len, lines))) != 1:
+        return None
+    first = lines[0]
+    if not first or type(first[0]) is not int:
+        return None
+    try:
+        return np.frombuffer(b"".join(map(bytes, lines)), np.uint8).reshape(len(rows), len(rows[0]), len(first))
+    except (TypeError, ValueError):  # numbers of another kind, or beyond a byte
+        return None
 
 
 def bytes_range(array: NDArray[Any], *, path: str) -> NDArray[np.uint8]:
