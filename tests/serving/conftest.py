@@ -158,17 +158,15 @@ class FakeJournal:
         kept.set_result(True)
         return kept
 
-    def append_many(self, payloads: Sequence[bytes], *, on_full: str) -> asyncio.Future[int]:
-        kept: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    def append_group(self, payloads: Sequence[bytes], promise: Any, *, on_full: str) -> None:
         if self.blocked:
             lost = len(payloads)
             self.counters.shed += lost if on_full == "shed" else 0
             self.counters.dropped += lost if on_full == "drop" else 0
-            kept.set_result(0)
+            promise.set_result(0)
         else:
             self.records += payloads
-            kept.set_result(len(payloads))
-        return kept
+            promise.set_result(len(payloads))
 
 
 class _Selector(selectors.DefaultSelector):

@@ -102,6 +102,48 @@ def test_singles_and_many_share_the_sequence_and_the_write(tmp_path: Path) -> No
     run(test, tmp_path)
 
 
+class Told:
+    """Waits for a group, and notes what it is told and when."""
+
+    def __init__(self, notes: list[object], name: object) -> None:
+        self.notes, self.name = notes, name
+        self.over = False
+
+    def done(self) -> bool:
+        return self.over
+
+    def set_result(self, kept: int, /) -> None:
+        self.over = True
+        self.notes.append((self.name, kept))
+
+    def set_exception(self, error: Exception, /) -> None:
+        self.notes.append(error)
+
+
+def test_a_group_is_handed_over_and_told_without_a_turn_of_the_loop_between(tmp_path: Path) -> None:
+    async def test(bench: Bench) -> None:
+        journal, notes = bench.journal, list[object]()
+        for name, payloads in (("a", [b"0", b"1"]), ("b", [b"2"])):
+            journal.ids.take_many(len(payloads))
+            journal.append_group(payloads, Told(notes, name), on_full="shed")
+        await bench.until(lambda: len(notes) == 2)
+        assert notes == [("a", 2), ("b", 1)]
+        assert journal.counters.batches == 2  # the second gathered while the first was written
+
+    run(test, tmp_path)
+
+
+def test_a_group_is_told_at_once_where_nobody_waits_for_the_disk(tmp_path: Path) -> None:
+    async def test(bench: Bench) -> None:
+        notes = list[object]()
+        bench.journal.ids.take_many(2)
+        bench.journal.append_group([b"0", b"1"], Told(notes, "a"), on_full="shed")
+        assert notes == [("a", 2)]
+        await bench.until(lambda: bench.journal.counters.appended == 2)
+
+    run(test, tmp_path, JournalSettings(durability="none"))
+
+
 def test_ids_must_have_been_taken_and_none_twice(tmp_path: Path) -> None:
     async def test(bench: Bench) -> None:
         journal = bench.journal

@@ -157,7 +157,7 @@ def test_what_cannot_be_combined_or_recorded_goes_the_ordinary_way(
     def fails(*_: Any, **__: Any) -> Any:
         raise ValueError("no")
 
-    monkeypatch.setattr(bench.house.journal, "append_many", fails)
+    monkeypatch.setattr(bench.house.journal, "append_group", fails)
     bench.turn(lambda: [bench.ask(endpoint, number) for number in range(2)])
     assert bench.told == {0: None, 1: None}
 
@@ -254,12 +254,10 @@ def test_a_client_that_leaves_after_the_turn_leaves_a_decision(bench: Bench) -> 
 def test_what_the_journal_does_not_keep_is_shed_or_dropped_and_counted(bench: Bench, on_full: Any, kept: int) -> None:
     endpoint = bench.endpoint(on_full=on_full)
 
-    def append_many(payloads: Any, *, on_full: str) -> Any:
-        future = asyncio.get_running_loop().create_future()
-        future.set_result(kept)
-        return future
+    def append_group(payloads: Any, promise: Any, *, on_full: str) -> None:
+        promise.set_result(kept)
 
-    bench.house.journal.append_many = append_many
+    bench.house.journal.append_group = append_group
     bench.turn(lambda: [bench.ask(endpoint, number) for number in range(5)])
     shed = [number for number, told in bench.told.items() if isinstance(told, Overloaded)]
     assert shed == (list(range(kept, 5)) if on_full == "shed" else [])

@@ -450,7 +450,10 @@ def test_a_request_without_a_key_is_counted_also_where_its_client_leaves_at_the_
         kept = asyncio.get_running_loop().create_future()
         return kept
 
-    port.house.journal.append = port.house.journal.append_many = append
+    def append_group(payloads: Any, promise: Any, *, on_full: str) -> None:
+        append(payloads, on_full=on_full).add_done_callback(lambda written: promise.set_result(written.result()))
+
+    port.house.journal.append, port.house.journal.append_group = append, append_group
 
     async def main() -> None:
         task = asyncio.ensure_future(port.request(PREDICT, ROWS))

@@ -199,7 +199,7 @@ def pixels(row: Any, *, path: str) -> NDArray[np.uint8]:
     """A nested list as uint8 ``[h, w]`` or ``[h, w, c]``; whole numbers 0 to 255 only."""
     grey = _grey([row])
     if grey is not None:
-        return grey[0]
+        return grey.reshape(grey.shape[1:])
     try:
         array = np.array(row)
     except (ValueError, OverflowError):

@@ -1,8 +1,8 @@
 """The journal of one worker: a record is acknowledged only when the kernel has it (``durability: process``).
 
-The event loop never touches the disk. Records appended in one turn of the loop become one batch, which a daemon
-thread writes; while it is being written the next batch gathers. So a stalled disk holds nobody up: the journal is then
-*blocked*, as it is while the disk is full or failing, and recovers by itself.
+The event loop never touches the disk. A group of records, or the single ones that were appended in one turn of the
+loop, become one batch, which a daemon thread writes; while it is being written the next batch gathers. So a stalled
+disk holds nobody up: the journal is then *blocked*, as it is while the disk is full or failing, and recovers by itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from quorate.clock import Clock
 from quorate.codecs.journal import MAX_RECORD, OVERHEAD, RecordKind
@@ -38,14 +38,27 @@ class JournalCounters:
     errors: int = 0
 
 
-class _Entry:
-    """Records that were appended together; ``future`` is None when nobody waits for them.
+class Kept(Protocol):
+    """Whoever waits for records to be kept; a future is one. It must not raise."""
 
-    A ``many`` future gets the number of the first records that are kept; the other kind is for one record: it
-    fails when that is shed, and tells whether it is kept.
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+
+    def set_result(self, kept: int, /) -> None:
+        """How many of the records, from the first on, may be answered."""
+
+    def set_exception(self, error: Exception, /) -> None:
+        """The one record was shed."""
+
+
+class _Entry:
+    """Records that were appended together; ``promise`` is None when nobody waits for them.
+
+    That of ``many`` is told the number of the first records that are kept; the other kind is a future of one record:
+    it fails when that is shed, and tells whether it is kept.
     """
 
-    __slots__ = ("first", "future", "kind", "many", "on_full", "payloads", "size")
+    __slots__ = ("first", "kind", "many", "on_full", "payloads", "promise", "size")
 
     def __init__(
         self,
@@ -53,7 +66,7 @@ class _Entry:
         first: int,
         payloads: Sequence[bytes],
         size: int,
-        future: asyncio.Future[Any] | None,
+        promise: Kept | None,
         on_full: str,
         many: bool = False,
     ) -> None:
@@ -61,15 +74,15 @@ class _Entry:
         self.first = first
         self.payloads = payloads
         self.size = size  # bytes in the segment
-        self.future = future
+        self.promise = promise
         self.on_full = on_full
         self.many = many
 
     def done(self) -> None:
         """All its records are kept, or their answers may go anyway."""
-        future = self.future
-        if future is not None and not future.done():
-            future.set_result(len(self.payloads) if self.many else True)
+        promise = self.promise
+        if promise is not None and not promise.done():
+            promise.set_result(len(self.payloads) if self.many else True)
 
 
 class Journal:
@@ -165,32 +178,45 @@ class Journal:
     def append_many(
         self, payloads: Sequence[bytes], kind: RecordKind = RecordKind.DECISION, *, on_full: str = "drop"
     ) -> asyncio.Future[int]:
-        """Hand several records to the writer at once; before answering, wait for how many of them may be answered.
+        """As :meth:`append_group`, told by a future."""
+        future: asyncio.Future[int] = self._loop.create_future()
+        self.append_group(payloads, future, kind, on_full=on_full)
+        return future
+
+    def append_group(
+        self,
+        payloads: Sequence[bytes],
+        promise: Kept,
+        kind: RecordKind = RecordKind.DECISION,
+        *,
+        on_full: str = "drop",
+    ) -> None:
+        """Hand several records to the writer at once; ``promise`` is told how many of them may be answered, at once
+        where that is known, else when they are written.
 
         The payloads of decisions are those of the ids taken last, all of them in order, without an ``await`` between;
-        ``ids.take_many`` takes them together. The future gives a number ``kept``; it never fails. With ``shed`` the
-        first ``kept`` records are in the journal and the others were shed. With ``drop`` all may be answered, but
-        those after the first ``kept`` were dropped (records that a stalled disk takes later count as kept until they
-        turn out to be lost). Counters count records. :class:`TooLarge`, and nothing appended, when they make more
-        than ``MAX_RECORD`` bytes together: hand records so large over one by one.
+        ``ids.take_many`` takes them together. It is told a number ``kept``. With ``shed`` the first ``kept`` records
+        are in the journal and the others were shed. With ``drop`` all may be answered, but those after the first
+        ``kept`` were dropped (records that a stalled disk takes later count as kept until they turn out to be lost).
+        Counters count records. :class:`TooLarge`, and nothing appended, when they make more than ``MAX_RECORD`` bytes
+        together: hand records so large over one by one.
         """
         count = len(payloads)
         first = self._sequences(kind, count)
         size = OVERHEAD * count + sum(map(len, payloads))
         if size > MAX_RECORD:
             raise _too_large(size)
-        future: asyncio.Future[int] = self._loop.create_future()
         if self._blocked or self._pending + size > self._settings.pending_bytes:
             payloads, size = self._admit(payloads)
             if on_full == "shed":
                 self.counters.shed += count - len(payloads)
             else:
                 self.counters.dropped += count - len(payloads)
-        if self._settings.durability == "none" or not payloads:
-            future.set_result(len(payloads))
+        waits = self._settings.durability != "none" and bool(payloads)
         if payloads:
-            self._enqueue(_Entry(kind, first, payloads, size, None if future.done() else future, on_full, True))
-        return future
+            self._enqueue(_Entry(kind, first, payloads, size, promise if waits else None, on_full, True), at_once=True)
+        if not waits:
+            promise.set_result(len(payloads))
 
     def seal(self) -> None:
         """Have the open segment ended, so that it may be compacted or rewritten; what comes goes into another."""
@@ -245,10 +271,12 @@ class Journal:
             size = more
         return payloads, size
 
-    def _enqueue(self, entry: _Entry) -> None:
+    def _enqueue(self, entry: _Entry, *, at_once: bool = False) -> None:
         self._queue.append(entry)
         self._pending += entry.size
-        if not self._scheduled and not self._flight:
+        if at_once:
+            self._flush()
+        elif not self._scheduled and not self._flight:
             self._scheduled = True
             self._loop.call_soon(self._flush)
 
@@ -317,34 +345,34 @@ class Journal:
         """Nobody waits for a stalled disk: the answers of ``drop`` go, their records follow; those of ``shed`` fail."""
         queue, self._queue = self._queue, []
         for entry in self._flight + queue:
-            if entry.future is None:
+            if entry.promise is None:
                 continue
             if entry.on_full == "shed":
                 self._lose(entry)
-            elif not entry.future.done():
+            elif not entry.promise.done():
                 self.counters.late += len(entry.payloads)
                 entry.done()
-        self._queue = [entry for entry in queue if entry.on_full != "shed" or entry.future is None]
+        self._queue = [entry for entry in queue if entry.on_full != "shed" or entry.promise is None]
         self._pending = sum(entry.size for entry in self._flight + self._queue)
 
     def _lose(self, entry: _Entry, kept: int = 0) -> None:
         """All but the first ``kept`` records will not be written: fail their answers or, to ``drop``, let them go;
         count each once."""
-        future = entry.future
+        promise = entry.promise
         lost = len(entry.payloads) - kept
-        waiting = future is not None and not future.done()
-        if entry.on_full != "shed" or future is None:
+        waiting = promise is not None and not promise.done()
+        if entry.on_full != "shed" or promise is None:
             self.counters.dropped += lost
         elif waiting:
             self.counters.shed += lost
-        if future is None or not waiting:
+        if promise is None or not waiting:
             return
         if entry.many:
-            future.set_result(kept)
+            promise.set_result(kept)
         elif lost and entry.on_full == "shed":
-            future.set_exception(_overloaded())
+            promise.set_exception(_overloaded())
         else:
-            future.set_result(not lost)
+            promise.set_result(not lost)
 
 
 def _overloaded() -> Overloaded:

@@ -13,7 +13,7 @@ no harm.
 
 from __future__ import annotations
 
-import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -28,6 +28,8 @@ from quorate.serving.endpoint import Choice, LoadedEndpoint
 from quorate.serving.feed import Feed
 from quorate.serving.plane import Plane
 from quorate.serving.work import Work
+
+log = logging.getLogger("quorate.serving")
 
 Show = Callable[[LoadedEndpoint, Sequence[Decision], Sequence[Call] | None], list[bytes]]
 Told = tuple[Decision, bytes] | Overloaded | None
@@ -49,6 +51,29 @@ class _Kept:
 
 
 _KEPT = _Kept()
+
+
+class _Recorded:
+    """Waits for a group's records; the answers go the moment that they are written, not a turn of the loop later."""
+
+    __slots__ = ("_then", "_told")
+
+    def __init__(self, then: Callable[[int], None]) -> None:
+        self._then = then
+        self._told = False
+
+    def done(self) -> bool:
+        return self._told
+
+    def set_result(self, kept: int, /) -> None:
+        self._told = True
+        try:
+            self._then(kept)
+        except Exception:
+            log.exception("What follows a record failed")
+
+    def set_exception(self, error: Exception, /) -> None:
+        """Groups are never told an error."""
 
 
 class Asked(Work):
@@ -211,8 +236,8 @@ class PromptDesk:
             calls = [asked.call for asked in group]
         bodies = self._show(endpoint, decisions, calls)
         payloads = [plane.recorded(endpoint, asked.call, made) for asked, made in zip(group, decisions, strict=True)]
-        kept = plane.journal.append_many(payloads, on_full=endpoint.route.on_full)
-        kept.add_done_callback(partial(self._kept, endpoint, group, decisions, bodies))
+        promise = _Recorded(partial(self._kept, endpoint, group, decisions, bodies))
+        plane.journal.append_group(payloads, promise, on_full=endpoint.route.on_full)
 
     @staticmethod
     def _answer(asked: Asked) -> tuple[FloatArray, tuple[MemberRun, ...], Part]:
@@ -226,10 +251,9 @@ class PromptDesk:
         group: Sequence[Asked],
         decisions: Sequence[Decision],
         bodies: Sequence[bytes],
-        written: asyncio.Future[int],
+        kept: int,
     ) -> None:
-        """The first ``written`` decisions are in the journal; of the others the endpoint says what becomes."""
-        kept = written.result()
+        """The first ``kept`` decisions are in the journal; of the others the endpoint says what becomes."""
         plane, meters = self._plane, self._plane.meters
         shed = endpoint.route.on_full == "shed"
         for _ in decisions[kept:]:
