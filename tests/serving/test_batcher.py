@@ -89,6 +89,26 @@ def test_a_lone_request_runs_in_the_next_turn(bench):
     bench.house.run(main())
 
 
+def test_answers_just_given_go_before_the_next_run(bench):
+    batcher = bench.batcher(bench.house.inline)
+
+    async def main():
+        first = bench.submit(batcher, 1)
+        batcher.make_way()
+        await asyncio.sleep(0)
+        second = bench.submit(batcher, 2)  # what comes meanwhile shares the run
+        assert bench.echo.runs == []
+        await asyncio.sleep(0)
+        assert [numbers(work.future.result()) for work in (first, second)] == [[1], [2]]
+        batcher.make_way()  # no run is due: the next one does not wait
+        third = bench.submit(batcher, 3)
+        await asyncio.sleep(0)
+        assert numbers(third.future.result()) == [3]
+
+    bench.house.run(main())
+    assert bench.echo.runs == [[1, 2], [3]]
+
+
 def test_what_one_turn_brings_shares_one_run_and_everybody_gets_his_own(bench):
     batcher = bench.batcher(bench.house.inline)
 

@@ -72,6 +72,7 @@ class Batcher:
         self._inline: Line[Work] = Line()
         self._line: Line[Work] = Line()
         self._scheduled = False
+        self._makes_way = False
         self._afterwards: list[Callable[[], None]] = []
         self._runs: dict[asyncio.Task[None], Run] = {}
         self._prepare_ms = 0.0  # a row, where that is done here
@@ -130,6 +131,11 @@ class Batcher:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._turn)
 
+    def make_way(self) -> None:
+        """Answers were just given: they go before the next run. The loop sends at the end of its turn, and a run that
+        is due in the same one would hold them up."""
+        self._makes_way = self._scheduled
+
     def _take(self, line: Line[Work], limit: int) -> list[Work]:
         """The next works that are still wanted."""
         works = []
@@ -157,6 +163,10 @@ class Batcher:
     def _turn(self) -> None:
         """Run what this turn of the loop brought, as far as the loop should be held; the rest next turn."""
         assert isinstance(self.unit, InProcessUnit)  # noqa: S101 - others are never put in line here
+        if self._makes_way:
+            self._makes_way = False
+            asyncio.get_running_loop().call_soon(self._turn)
+            return
         until = self._clock.monotonic() + TURN_S
         while True:
             works = self._take(self._inline, self._at_once())
@@ -167,7 +177,7 @@ class Batcher:
                     results = [(work, error) for work in works]
                 self._deliver(results)
             if not self._inline.count:
-                self._scheduled = False
+                self._scheduled = self._makes_way = False
                 break
             if self._clock.monotonic() >= until:
                 asyncio.get_running_loop().call_soon(self._turn)

@@ -265,3 +265,4 @@ class PromptDesk:
         for index, asked in enumerate(group):
             recorded = index < kept or not shed
             asked.then((decisions[index], bodies[index]) if recorded else plane.not_recorded(endpoint))
+        group[0].batcher.make_way()
