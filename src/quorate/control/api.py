@@ -16,6 +16,7 @@ from quorate.codecs import snapshot
 from quorate.codecs.lookup import JournalReader
 from quorate.control import openapi, views
 from quorate.control.access import Access, Gate
+from quorate.control.authors import author_of
 from quorate.control.bodies import body_of, media_type_of
 from quorate.control.calibration.refitting import Refitter
 from quorate.control.calibration.routes import calibration_router
@@ -256,7 +257,7 @@ def _changing(services: Services) -> APIRouter:
         text = await _yaml(request)
         if dry_run:
             return views.applied(await run_in_threadpool(preview, *parts, text, expected=expected), dry_run=True)
-        author = f"key {request.state.key_id}" if request.state.key_id else "control port"
+        author = author_of(request)
         done = await run_in_threadpool(submit, *parts, text, author=author, clock=services.clock, expected=expected)
         return views.applied(done, dry_run=False)
 
