@@ -17,7 +17,7 @@ from quorate.codecs import sample
 from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.testing.clock import FakeClock
-from quorate.training.foreign import KEPT_PICTURES
+from quorate.training.foreign_common import KEPT_PICTURES
 
 SIZE = 16
 WEIGHTS = np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32)

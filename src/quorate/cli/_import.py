@@ -17,7 +17,8 @@ from quorate.errors import ConfigError
 from quorate.registry import formats
 from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
-from quorate.training.foreign import check_batches, chosen_options, import_onnx
+from quorate.training.foreign import check_batches, import_onnx
+from quorate.training.foreign_common import chosen_options
 from quorate.training.foreign_tflite import import_tflite
 from quorate.training.held import Held, read_held
 from quorate.training.labels import read_labels

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import yaml
 
+from quorate.cli import _mapping
 from quorate.cli._config import HERE, Json, Project, home_of, store_of
 from quorate.cli._moments import moment
 from quorate.cli._output import note, print_json, print_table
@@ -58,7 +57,7 @@ def command(
     """Say what each member is worth, which are alike, which can go, and what the pool without them comes to."""
     question = Question(
         name,
-        strategy=_strategy(strategy),
+        strategy=_mapping.strategy(strategy),
         metric=None if metric is None else metric.value,
         margin=margin,
         since=moment(since, "--since"),
@@ -72,17 +71,6 @@ def command(
         print_json(found)
     else:
         _print(found)
-
-
-def _strategy(given: str | None) -> str | Mapping[str, Any] | None:
-    if given is None or not given.lstrip().startswith("{"):
-        return given
-    try:
-        found = yaml.safe_load(given)
-    except yaml.YAMLError as error:
-        said = " ".join(str(error).split())
-        raise InvalidInput(f"--strategy is neither YAML nor JSON: {said}.", path="--strategy") from None
-    return dict(found)
 
 
 def _costs(given: list[str] | None) -> dict[str, float] | None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
+from quorate.cli import _mapping
 from quorate.cli._config import HERE, Json, Project, home_of, store_of
 from quorate.cli._moments import moment
 from quorate.cli._output import note, print_json, print_table
@@ -49,7 +49,7 @@ def command(
     """Say what another strategy or policy would have come to on logged decisions, compared with what was live."""
     question = Question(
         endpoint,
-        strategy=None if strategy is None else _strategy(strategy),
+        strategy=_mapping.strategy(strategy),
         policy=None if policy is None else _policy(policy),
         since=moment(since, "--since"),
         until=moment(until, "--until"),
@@ -66,30 +66,13 @@ def command(
         _print(found)
 
 
-def _strategy(given: str) -> str | Mapping[str, Any]:
-    return _mapping(given, "--strategy") if given.lstrip().startswith("{") else given
-
-
 def _policy(given: str) -> Mapping[str, Any]:
     file = Path(given) if "\n" not in given and len(given) < 4096 else None
     try:
         text = file.read_text() if file is not None and file.is_file() else given
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{given} cannot be read: {error}.", path="--policy") from None
-    return _mapping(text, "--policy")
-
-
-def _mapping(text: str, option: str) -> Mapping[str, Any]:
-    try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InvalidInput(f"{option} is neither YAML nor JSON: {' '.join(str(error).split())}.", path=option) from None
-    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
-        raise InvalidInput(
-            f'{option} is a mapping as in quorate.yaml, like {{"kind": …}}, or names a file; got {text[:80]!r}.',
-            path=option,
-        )
-    return found
+    return _mapping.mapping(text, "--policy")
 
 
 def _print(found: Answer) -> None:

@@ -8,10 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from quorate.client import answers
-from quorate.client.errors import of_reply
 from quorate.client.requests import Request
-from quorate.client.retries import Reply
 from quorate.errors import InvalidInput
 
 ACTIONS = ("start", "stop", "promote", "keep")
@@ -104,18 +101,6 @@ def plan(
 def self_test(registration: Mapping[str, Any], *, days: float | None, runs: int, looks: int, seed: int) -> Request:
     """Ask for an A/A self-test."""
     return _post("/v1/experiments/selftest", registration, days=days, runs=runs, looks=looks, seed=seed)
-
-
-def changed(reply: Reply) -> Experiment:
-    """The experiment after a change, or the error that says why there was none."""
-    return answers.parsed(good(reply).body, Experiment)
-
-
-def good(reply: Reply) -> Reply:
-    """A reply that is no error."""
-    if reply.status not in (200, 201):
-        raise of_reply(reply.status, reply.headers, reply.body)
-    return reply
 
 
 def _path(id: str) -> str:

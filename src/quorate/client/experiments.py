@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from types import TracebackType
+from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
-from quorate.client import answers, experiment_requests, job_requests, wire
+from quorate.client import experiment_requests
+from quorate.client.control import ControlClient
 from quorate.client.experiment_requests import Experiment
-from quorate.client.requests import Request
-from quorate.client.retries import Reply
-from quorate.client.sync import Client
-from quorate.client.wire import httpx
 
 
-class Experiments:
+class Experiments(ControlClient):
     """The experiments of a server, by its control port (``http://127.0.0.1:8001``); close it, or use ``with``.
 
     The key needs the role ``operate``. What changes anything is asked once; with ``version`` only if nobody has changed
@@ -25,74 +18,45 @@ class Experiments:
     :class:`~quorate.client.sync.Client`.
     """
 
-    def __init__(
-        self,
-        url: str,
-        api_key: str | None = None,
-        *,
-        timeout: float = 60.0,
-        transport: httpx.BaseTransport | None = None,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._client = Client(url, api_key, timeout=timeout, deadline=3 * timeout, transport=transport, sleep=sleep)
-        self._timeout = timeout
-        self._sleep = sleep
-        self.url = self._client.url
-
-    def _once(self, request: Request) -> Reply:
-        try:
-            response = self._client._http.request(
-                request.method,
-                self.url + request.path,
-                headers=dict(request.headers),
-                content=request.content,
-                timeout=self._timeout,
-            )
-        except httpx.RequestError as error:
-            raise job_requests.unreachable(error, self.url, self._timeout) from None
-        return experiment_requests.good(wire.reply(response))
-
     def register(self, registration: Mapping[str, Any]) -> Experiment:
         """Register an experiment; it does not start yet."""
-        return experiment_requests.changed(self._once(experiment_requests.register(registration)))
+        return self._ask_once(experiment_requests.register(registration), Experiment)
 
     def revise(self, id: str, registration: Mapping[str, Any], *, version: int | None = None) -> Experiment:
         """Put another registration in the place of one that has not started."""
-        return experiment_requests.changed(self._once(experiment_requests.revise(id, registration, version)))
+        return self._ask_once(experiment_requests.revise(id, registration, version), Experiment)
 
     def withdraw(self, id: str, *, version: int | None = None) -> Experiment:
         """Forget an experiment that has not started."""
-        return experiment_requests.changed(self._once(experiment_requests.withdraw(id, version)))
+        return self._ask_once(experiment_requests.withdraw(id, version), Experiment)
 
     def start(self, id: str, *, version: int | None = None) -> Experiment:
         """Split the endpoint's traffic as registered."""
-        return experiment_requests.changed(self._once(experiment_requests.change(id, "start", version)))
+        return self._ask_once(experiment_requests.change(id, "start", version), Experiment)
 
     def stop(self, id: str, *, version: int | None = None) -> Experiment:
         """End a running experiment; what was served before is served again."""
-        return experiment_requests.changed(self._once(experiment_requests.change(id, "stop", version)))
+        return self._ask_once(experiment_requests.change(id, "stop", version), Experiment)
 
     def promote(self, id: str, *, version: int | None = None) -> Experiment:
         """Serve the winner alone."""
-        return experiment_requests.changed(self._once(experiment_requests.change(id, "promote", version)))
+        return self._ask_once(experiment_requests.change(id, "promote", version), Experiment)
 
     def keep(self, id: str, *, version: int | None = None) -> Experiment:
         """After the verdict, serve what was served before."""
-        return experiment_requests.changed(self._once(experiment_requests.change(id, "keep", version)))
+        return self._ask_once(experiment_requests.change(id, "keep", version), Experiment)
 
     def get(self, id: str) -> Experiment:
         """An experiment and its newest look."""
-        return answers.parsed(self._client._exchange(experiment_requests.one(id)).body, Experiment)
+        return self._ask(experiment_requests.one(id), Experiment)
 
     def list(self, *, endpoint: str | None = None, limit: int = 100) -> tuple[Experiment, ...]:
         """The newest experiments, newest first."""
-        reply = self._client._exchange(experiment_requests.newest(endpoint, limit))
-        return answers.parsed(reply.body, tuple[Experiment, ...])
+        return self._ask(experiment_requests.newest(endpoint, limit), tuple[Experiment, ...])
 
     def looks(self, id: str) -> tuple[dict[str, Any], ...]:
         """Every look that was taken, in order."""
-        reply = self._client._exchange(experiment_requests.looks(id))
-        return answers.parsed(reply.body, tuple[dict[str, Any], ...])
+        return self._ask(experiment_requests.looks(id), tuple[dict[str, Any], ...])
 
     def wait(self, id: str, *, every: float = 1.0) -> Experiment:
         """Return when there is a verdict, looking ``every`` seconds."""
@@ -108,7 +72,7 @@ class Experiments:
     def report_data(self, id: str) -> dict[str, Any]:
         """Everything in the reports, as JSON values."""
         request = experiment_requests.report(id, "statistician", as_json=True)
-        return answers.parsed(self._client._exchange(request).body, dict[str, Any])
+        return self._ask(request, dict[str, Any])
 
     def plan(
         self,
@@ -124,8 +88,7 @@ class Experiments:
         whose outcome becomes known) take the place of what was seen.
         """
         request = experiment_requests.plan(registration, days=days, daily_units=daily_units, presence=presence)
-        found: dict[str, Any] = msgspec.json.decode(self._once(request).body)
-        return found
+        return self._ask_once(request, dict[str, Any])
 
     def self_test(
         self,
@@ -138,17 +101,4 @@ class Experiments:
     ) -> dict[str, Any]:
         """How often the method finds a difference on the endpoint's own units where there is none."""
         request = experiment_requests.self_test(registration, days=days, runs=runs, looks=looks, seed=seed)
-        found: dict[str, Any] = msgspec.json.decode(self._once(request).body)
-        return found
-
-    def close(self) -> None:
-        """Close its connections."""
-        self._client.close()
-
-    def __enter__(self) -> Experiments:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        return self._ask_once(request, dict[str, Any])

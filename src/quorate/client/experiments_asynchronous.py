@@ -2,97 +2,59 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from types import TracebackType
+from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
-from quorate.client import answers, experiment_requests, job_requests, wire
-from quorate.client.asynchronous import AsyncClient
+from quorate.client import experiment_requests
+from quorate.client.control_asynchronous import AsyncControlClient
 from quorate.client.experiment_requests import Experiment
-from quorate.client.requests import Request
-from quorate.client.retries import Reply
-from quorate.client.wire import httpx
 
 
-class AsyncExperiments:
+class AsyncExperiments(AsyncControlClient):
     """The experiments of a server, by its control port, for one event loop; ``aclose`` it, or use ``async with``.
 
     Parameters and errors are those of :class:`~quorate.client.experiments.Experiments`; ``sleep`` is awaited.
     """
 
-    def __init__(
-        self,
-        url: str,
-        api_key: str | None = None,
-        *,
-        timeout: float = 60.0,
-        transport: httpx.AsyncBaseTransport | None = None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        self._client = AsyncClient(
-            url, api_key, timeout=timeout, deadline=3 * timeout, transport=transport, sleep=sleep
-        )
-        self._timeout = timeout
-        self._sleep = sleep
-        self.url = self._client.url
-
-    async def _once(self, request: Request) -> Reply:
-        try:
-            response = await self._client._http.request(
-                request.method,
-                self.url + request.path,
-                headers=dict(request.headers),
-                content=request.content,
-                timeout=self._timeout,
-            )
-        except httpx.RequestError as error:
-            raise job_requests.unreachable(error, self.url, self._timeout) from None
-        return experiment_requests.good(wire.reply(response))
-
     async def register(self, registration: Mapping[str, Any]) -> Experiment:
         """See :meth:`quorate.client.experiments.Experiments.register`."""
-        return experiment_requests.changed(await self._once(experiment_requests.register(registration)))
+        return await self._ask_once(experiment_requests.register(registration), Experiment)
 
     async def revise(self, id: str, registration: Mapping[str, Any], *, version: int | None = None) -> Experiment:
         """See :meth:`quorate.client.experiments.Experiments.revise`."""
-        return experiment_requests.changed(await self._once(experiment_requests.revise(id, registration, version)))
+        return await self._ask_once(experiment_requests.revise(id, registration, version), Experiment)
 
     async def withdraw(self, id: str, *, version: int | None = None) -> Experiment:
         """See :meth:`quorate.client.experiments.Experiments.withdraw`."""
-        return experiment_requests.changed(await self._once(experiment_requests.withdraw(id, version)))
+        return await self._ask_once(experiment_requests.withdraw(id, version), Experiment)
 
     async def start(self, id: str, *, version: int | None = None) -> Experiment:
         """See :meth:`quorate.client.experiments.Experiments.start`."""
-        return experiment_requests.changed(await self._once(experiment_requests.change(id, "start", version)))
+        return await self._ask_once(experiment_requests.change(id, "start", version), Experiment)
 
     async def stop(self, id: str, *, version: int | None = None) -> Experiment:
         """See :meth:`quorate.client.experiments.Experiments.stop`."""
-        return experiment_requests.changed(await self._once(experiment_requests.change(id, "stop", version)))
+        return await self._ask_once(experiment_requests.change(id, "stop", version), Experiment)
 
     async def promote(self, id: str, *, version: int | None = None) -> Experiment:
         """See :meth:`quorate.client.experiments.Experiments.promote`."""
-        return experiment_requests.changed(await self._once(experiment_requests.change(id, "promote", version)))
+        return await self._ask_once(experiment_requests.change(id, "promote", version), Experiment)
 
     async def keep(self, id: str, *, version: int | None = None) -> Experiment:
         """See :meth:`quorate.client.experiments.Experiments.keep`."""
-        return experiment_requests.changed(await self._once(experiment_requests.change(id, "keep", version)))
+        return await self._ask_once(experiment_requests.change(id, "keep", version), Experiment)
 
     async def get(self, id: str) -> Experiment:
         """See :meth:`quorate.client.experiments.Experiments.get`."""
-        return answers.parsed((await self._client._exchange(experiment_requests.one(id))).body, Experiment)
+        return await self._ask(experiment_requests.one(id), Experiment)
 
     async def list(self, *, endpoint: str | None = None, limit: int = 100) -> tuple[Experiment, ...]:
         """See :meth:`quorate.client.experiments.Experiments.list`."""
-        reply = await self._client._exchange(experiment_requests.newest(endpoint, limit))
-        return answers.parsed(reply.body, tuple[Experiment, ...])
+        return await self._ask(experiment_requests.newest(endpoint, limit), tuple[Experiment, ...])
 
     async def looks(self, id: str) -> tuple[dict[str, Any], ...]:
         """See :meth:`quorate.client.experiments.Experiments.looks`."""
-        reply = await self._client._exchange(experiment_requests.looks(id))
-        return answers.parsed(reply.body, tuple[dict[str, Any], ...])
+        return await self._ask(experiment_requests.looks(id), tuple[dict[str, Any], ...])
 
     async def wait(self, id: str, *, every: float = 1.0) -> Experiment:
         """See :meth:`quorate.client.experiments.Experiments.wait`."""
@@ -108,7 +70,7 @@ class AsyncExperiments:
     async def report_data(self, id: str) -> dict[str, Any]:
         """See :meth:`quorate.client.experiments.Experiments.report_data`."""
         request = experiment_requests.report(id, "statistician", as_json=True)
-        return answers.parsed((await self._client._exchange(request)).body, dict[str, Any])
+        return await self._ask(request, dict[str, Any])
 
     async def plan(
         self,
@@ -120,8 +82,7 @@ class AsyncExperiments:
     ) -> dict[str, Any]:
         """See :meth:`quorate.client.experiments.Experiments.plan`."""
         request = experiment_requests.plan(registration, days=days, daily_units=daily_units, presence=presence)
-        found: dict[str, Any] = msgspec.json.decode((await self._once(request)).body)
-        return found
+        return await self._ask_once(request, dict[str, Any])
 
     async def self_test(
         self,
@@ -134,17 +95,4 @@ class AsyncExperiments:
     ) -> dict[str, Any]:
         """See :meth:`quorate.client.experiments.Experiments.self_test`."""
         request = experiment_requests.self_test(registration, days=days, runs=runs, looks=looks, seed=seed)
-        found: dict[str, Any] = msgspec.json.decode((await self._once(request)).body)
-        return found
-
-    async def aclose(self) -> None:
-        """Close its connections."""
-        await self._client.aclose()
-
-    async def __aenter__(self) -> AsyncExperiments:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
+        return await self._ask_once(request, dict[str, Any])

@@ -9,11 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from quorate.client import answers, wire
-from quorate.client.errors import ServerUnavailable, of_reply
 from quorate.client.requests import Request
-from quorate.client.retries import Reply
-from quorate.client.wire import httpx
 from quorate.errors import InvalidInput
 
 MEDIA_TYPES = {
@@ -58,11 +54,9 @@ class Job:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Submission:
-    """A request for a new job; its body is ``content``, or what ``file`` holds."""
+    """A request for a new job; its body is what ``file`` holds, if there is one."""
 
-    path: str
-    media_type: str
-    content: bytes = b""
+    request: Request
     file: Path | None = None
 
 
@@ -86,21 +80,15 @@ def submission(
         body: dict[str, Any] = {"endpoint": endpoint, "input": input, "output_format": output_format, **options}
         body |= {"input_format": input_format} if input_format else {}
         body |= {"context": dict(context)} if context else {}
-        return Submission("/v1/jobs", "application/json", json.dumps(body).encode())
+        headers = {"content-type": "application/json"}
+        return Submission(Request("POST", "/v1/jobs", headers, json.dumps(body).encode()))
     path = Path(file)
     form = input_format or SUFFIXES.get(path.suffix.lower())
     if form not in MEDIA_TYPES:
         raise InvalidInput(f"input_format is one of {', '.join(MEDIA_TYPES)}; got '{form}'.", path="input_format")
     query = {"endpoint": endpoint, "output_format": output_format, **options}
     query |= {f"context.{key}": value for key, value in (context or {}).items()}
-    return Submission(f"/v1/jobs?{urlencode(query)}", MEDIA_TYPES[form], file=path)
-
-
-def submitted(reply: Reply) -> Job:
-    """The job that was taken in, or the error that says why none was."""
-    if reply.status != 202:
-        raise of_reply(reply.status, reply.headers, reply.body)
-    return answers.parsed(reply.body, Job)
+    return Submission(Request("POST", f"/v1/jobs?{urlencode(query)}", {"content-type": MEDIA_TYPES[form]}), path)
 
 
 def one(id: str) -> Request:
@@ -126,8 +114,3 @@ def result_path(id: str) -> str:
 def unread(path: Path, error: OSError) -> InvalidInput:
     """A file to send that cannot be read."""
     return InvalidInput(f"'{path}' cannot be read: {error.strerror}.", path="file")
-
-
-def unreachable(error: httpx.RequestError, url: str, timeout: float) -> ServerUnavailable:
-    """A request that got no reply, or not all of it."""
-    return ServerUnavailable(wire.fault(error, url, timeout).message, code="unreachable")

@@ -5,17 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from quorate.client import answers, job_requests, wire
+from quorate.client import job_requests, wire
+from quorate.client.control import ControlClient
 from quorate.client.errors import of_reply
-from quorate.client.job_requests import Job, Submission
-from quorate.client.sync import Client
+from quorate.client.job_requests import Job
 from quorate.client.wire import httpx
 
 
-class Jobs:
+class Jobs(ControlClient):
     """The jobs of a server, by its control port (``http://127.0.0.1:8001``); close it, or use it in a ``with`` block.
 
     The key needs the role ``operate``. Errors are those of :class:`~quorate.client.sync.Client`.
@@ -30,10 +29,7 @@ class Jobs:
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._client = Client(url, api_key, timeout=timeout, deadline=3 * timeout, transport=transport, sleep=sleep)
-        self._timeout = timeout
-        self._sleep = sleep
-        self.url = self._client.url
+        super().__init__(url, api_key, timeout=timeout, transport=transport, sleep=sleep)
 
     def submit(
         self,
@@ -62,31 +58,20 @@ class Jobs:
             context=context,
         )
         if asked.file is None:
-            return self._send(asked, asked.content)
+            return self._ask_once(asked.request, Job)
         try:
             with asked.file.open("rb") as stream:
-                return self._send(asked, stream)
+                return self._ask_once(asked.request, Job, stream)
         except OSError as error:
             raise job_requests.unread(asked.file, error) from None
 
-    def _send(self, asked: Submission, content: Any) -> Job:
-        headers = {"content-type": asked.media_type}
-        try:
-            reply = wire.reply(
-                self._client._http.post(self.url + asked.path, content=content, headers=headers, timeout=self._timeout)
-            )
-        except httpx.RequestError as error:
-            raise job_requests.unreachable(error, self.url, self._timeout) from None
-        return job_requests.submitted(reply)
-
     def get(self, id: str) -> Job:
         """How far a job is."""
-        return answers.parsed(self._client._exchange(job_requests.one(id)).body, Job)
+        return self._ask(job_requests.one(id), Job)
 
     def list(self, *, limit: int = 100) -> tuple[Job, ...]:
         """The newest jobs, newest first."""
-        reply = self._client._exchange(job_requests.newest(limit))
-        return answers.parsed(reply.body, tuple[Job, ...])
+        return self._ask(job_requests.newest(limit), tuple[Job, ...])
 
     def wait(self, id: str, *, every: float = 0.5, told: Callable[[Job], None] = lambda job: None) -> Job:
         """Return when a job has ended; ``told`` is called with every look at it, ``every`` seconds apart."""
@@ -107,7 +92,7 @@ class Jobs:
                     raise of_reply(failed.status, failed.headers, failed.body)
                 yield from response.iter_bytes()
         except httpx.RequestError as error:
-            raise job_requests.unreachable(error, self.url, self._timeout) from None
+            raise wire.unreachable(error, self.url, self._timeout) from None
 
     def save(self, id: str, file: str | Path) -> None:
         """Write the result of a job to a file."""
@@ -117,16 +102,4 @@ class Jobs:
 
     def cancel(self, id: str) -> Job:
         """Stop a job; what it has written is removed."""
-        return answers.parsed(self._client._exchange(job_requests.cancel(id)).body, Job)
-
-    def close(self) -> None:
-        """Close its connections."""
-        self._client.close()
-
-    def __enter__(self) -> Jobs:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        return self._ask(job_requests.cancel(id), Job)

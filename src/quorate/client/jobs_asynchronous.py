@@ -6,20 +6,19 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
-from quorate.client import answers, job_requests, wire
-from quorate.client.asynchronous import AsyncClient
+from quorate.client import job_requests, wire
+from quorate.client.control_asynchronous import AsyncControlClient
 from quorate.client.errors import of_reply
-from quorate.client.job_requests import Job, Submission
+from quorate.client.job_requests import Job
 from quorate.client.wire import httpx
 
 PIECE = 1 << 18
 """Bytes of a file that are read at a time, in a thread."""
 
 
-class AsyncJobs:
+class AsyncJobs(AsyncControlClient):
     """The jobs of a server, by its control port, for one event loop; ``aclose`` it, or use ``async with``.
 
     Parameters and errors are those of :class:`~quorate.client.jobs.Jobs`; ``sleep`` is awaited.
@@ -34,12 +33,7 @@ class AsyncJobs:
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._client = AsyncClient(
-            url, api_key, timeout=timeout, deadline=3 * timeout, transport=transport, sleep=sleep
-        )
-        self._timeout = timeout
-        self._sleep = sleep
-        self.url = self._client.url
+        super().__init__(url, api_key, timeout=timeout, transport=transport, sleep=sleep)
 
     async def submit(
         self,
@@ -65,33 +59,23 @@ class AsyncJobs:
             context=context,
         )
         if asked.file is None:
-            return await self._send(asked, asked.content)
+            return await self._ask_once(asked.request, Job)
         try:
             stream = await asyncio.to_thread(asked.file.open, "rb")
             try:
-                return await self._send(asked, _pieces(stream))
+                return await self._ask_once(asked.request, Job, _pieces(stream))
             finally:
                 await asyncio.to_thread(stream.close)
         except OSError as error:
             raise job_requests.unread(asked.file, error) from None
 
-    async def _send(self, asked: Submission, content: Any) -> Job:
-        url, headers = self.url + asked.path, {"content-type": asked.media_type}
-        try:
-            reply = wire.reply(
-                await self._client._http.post(url, content=content, headers=headers, timeout=self._timeout)
-            )
-        except httpx.RequestError as error:
-            raise job_requests.unreachable(error, self.url, self._timeout) from None
-        return job_requests.submitted(reply)
-
     async def get(self, id: str) -> Job:
         """See :meth:`quorate.client.jobs.Jobs.get`."""
-        return answers.parsed((await self._client._exchange(job_requests.one(id))).body, Job)
+        return await self._ask(job_requests.one(id), Job)
 
     async def list(self, *, limit: int = 100) -> tuple[Job, ...]:
         """See :meth:`quorate.client.jobs.Jobs.list`."""
-        return answers.parsed((await self._client._exchange(job_requests.newest(limit))).body, tuple[Job, ...])
+        return await self._ask(job_requests.newest(limit), tuple[Job, ...])
 
     async def wait(self, id: str, *, every: float = 0.5, told: Callable[[Job], None] = lambda job: None) -> Job:
         """See :meth:`quorate.client.jobs.Jobs.wait`."""
@@ -113,7 +97,7 @@ class AsyncJobs:
                 async for piece in response.aiter_bytes():
                     yield piece
         except httpx.RequestError as error:
-            raise job_requests.unreachable(error, self.url, self._timeout) from None
+            raise wire.unreachable(error, self.url, self._timeout) from None
 
     async def save(self, id: str, file: str | Path) -> None:
         """See :meth:`quorate.client.jobs.Jobs.save`; the file is written in a thread."""
@@ -127,19 +111,7 @@ class AsyncJobs:
 
     async def cancel(self, id: str) -> Job:
         """See :meth:`quorate.client.jobs.Jobs.cancel`."""
-        return answers.parsed((await self._client._exchange(job_requests.cancel(id))).body, Job)
-
-    async def aclose(self) -> None:
-        """Close its connections."""
-        await self._client.aclose()
-
-    async def __aenter__(self) -> AsyncJobs:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
+        return await self._ask(job_requests.cancel(id), Job)
 
 
 async def _pieces(stream: BinaryIO) -> AsyncIterator[bytes]:

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from quorate.client.errors import of_reply
 from quorate.client.requests import Request
-from quorate.client.retries import Reply
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -78,13 +76,6 @@ def warm_start(endpoint: str, since: float | None) -> Request:
 def newest(endpoint: str) -> Request:
     """Look at the newest warm start."""
     return Request("GET", f"{_path(endpoint)}/warm-start")
-
-
-def good(reply: Reply) -> Reply:
-    """A reply that is no error."""
-    if reply.status not in (200, 202):
-        raise of_reply(reply.status, reply.headers, reply.body)
-    return reply
 
 
 def _path(endpoint: str) -> str:

@@ -8,10 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from quorate.client import answers
-from quorate.client.errors import of_reply
 from quorate.client.requests import Request
-from quorate.client.retries import Reply
 from quorate.errors import InvalidInput
 
 ENDED = frozenset({"done", "failed", "cancelled"})
@@ -71,10 +68,3 @@ def newest(limit: int, before: str | None) -> Request:
     """Look at the newest audits."""
     asked: dict[str, Any] = {"limit": limit} | ({} if before is None else {"before": before})
     return Request("GET", f"/v1/pool-audits?{urlencode(asked)}")
-
-
-def taken(reply: Reply) -> PoolAudit:
-    """The audit that was taken in or changed, or the error that says why not."""
-    if reply.status not in (200, 202):
-        raise of_reply(reply.status, reply.headers, reply.body)
-    return answers.parsed(reply.body, PoolAudit)

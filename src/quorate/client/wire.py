@@ -6,6 +6,7 @@ import ipaddress
 from typing import Any
 from urllib.parse import urlsplit
 
+from quorate.client.errors import ServerUnavailable, of_reply
 from quorate.client.requests import key_headers
 from quorate.client.retries import Fault, Policy, Reply
 from quorate.errors import InvalidInput
@@ -19,7 +20,7 @@ except ModuleNotFoundError as error:
         "The client needs the package httpx, which is not installed; run: pip install 'quorate[client]'.", name="httpx"
     ) from None
 
-__all__ = ["fault", "httpx", "policy", "reply", "settings"]
+__all__ = ["fault", "good", "httpx", "policy", "reply", "settings", "unreachable"]
 
 CONNECTIONS = 256
 KEEP_ALIVE_S = 4.0  # the server closes idle connections after 5 s; ours must be given up before
@@ -55,6 +56,13 @@ def reply(response: httpx.Response) -> Reply:
     )
 
 
+def good(reply: Reply) -> Reply:
+    """A reply that is no error; else the :class:`~quorate.client.errors.QuorateClientError` that it is."""
+    if not 200 <= reply.status < 300:
+        raise of_reply(reply.status, reply.headers, reply.body)
+    return reply
+
+
 def fault(error: httpx.RequestError, url: str, timeout: float) -> Fault:
     """Why there is no reply, as a sentence."""
     if isinstance(error, httpx.PoolTimeout):
@@ -70,6 +78,11 @@ def fault(error: httpx.RequestError, url: str, timeout: float) -> Fault:
         error, httpx.LocalProtocolError | httpx.UnsupportedProtocol
     )
     return Fault(f"The connection to {url} broke before the reply came ({said}).", hopeless)
+
+
+def unreachable(error: httpx.RequestError, url: str, timeout: float) -> ServerUnavailable:
+    """A request, not sent again, that got no reply or not all of it."""
+    return ServerUnavailable(fault(error, url, timeout).message, code="unreachable")
 
 
 def _on_this_machine(url: str) -> bool:

@@ -16,6 +16,7 @@ from quorate.codecs import snapshot
 from quorate.codecs.lookup import JournalReader
 from quorate.control import openapi, views
 from quorate.control.access import Access, Gate
+from quorate.control.authors import author_of
 from quorate.control.bodies import body_of, media_type_of
 from quorate.control.calibration.refitting import Refitter
 from quorate.control.calibration.routes import calibration_router
@@ -47,6 +48,7 @@ from quorate.control.report import Report, report
 from quorate.control.revisions.submit import preview, submit
 from quorate.control.rule_routes import Explain, rules_router
 from quorate.control.selection.routes import selection_router
+from quorate.control.served import served_endpoint
 from quorate.control.switching.routes import switch_router
 from quorate.control.why import made_by, why
 from quorate.errors import (
@@ -200,15 +202,13 @@ def _reading(services: Services) -> APIRouter:
     ) -> Overview:
         """How an endpoint does now: traffic, latency, strategies, members' health, and what is wrong in words."""
         routing = snapshot.read_or_empty(home.snapshot)
-        route = next((endpoint for endpoint in routing.endpoints if endpoint.name == name), None)
-        if route is None:
-            raise NotFound(f"There is no endpoint '{name}'; /v1/endpoints lists them.", path="name")
+        route, pool = served_endpoint(routing, name)
         with database.read() as connection:
             require_shown(connection, name)
             return overview(
                 connection,
                 route,
-                next(pool for pool in routing.pools if pool.name == route.pool),
+                pool,
                 now=services.clock.now(),
                 minutes=minutes,
                 workers=services.workers,
@@ -256,7 +256,7 @@ def _changing(services: Services) -> APIRouter:
         text = await _yaml(request)
         if dry_run:
             return views.applied(await run_in_threadpool(preview, *parts, text, expected=expected), dry_run=True)
-        author = f"key {request.state.key_id}" if request.state.key_id else "control port"
+        author = author_of(request)
         done = await run_in_threadpool(submit, *parts, text, author=author, clock=services.clock, expected=expected)
         return views.applied(done, dry_run=False)
 

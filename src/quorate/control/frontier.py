@@ -13,6 +13,7 @@ from quorate.codecs import state as state_codec
 from quorate.codecs.snapshot import EndpointRoute, Routing, StrategyRoute
 from quorate.control import openapi
 from quorate.control.experiments.hiding import require_shown
+from quorate.control.served import served_endpoint
 from quorate.control.view import View
 from quorate.core.types import State
 from quorate.errors import NotFound
@@ -86,9 +87,7 @@ def frontier_router(home: Home, registry: Registry, database: Database) -> APIRo
 
 
 def _strategy(routing: Routing, name: str, strategy: str) -> tuple[EndpointRoute, StrategyRoute]:
-    endpoint = next((each for each in routing.endpoints if each.name == name), None)
-    if endpoint is None:
-        raise NotFound(f"There is no endpoint '{name}'; /v1/endpoints lists them.", path="name")
+    endpoint, _ = served_endpoint(routing, name)
     found = next((each for each in endpoint.strategies if each.name == strategy), None)
     if found is None:
         known = ", ".join(each.name for each in endpoint.strategies)

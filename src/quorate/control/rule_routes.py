@@ -8,13 +8,12 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from quorate import plugins
 from quorate.codecs import snapshot
 from quorate.codecs.snapshot import EndpointRoute, Routing
-from quorate.control import openapi
-from quorate.control.bodies import body_of, media_type_of
+from quorate.control import bodies, openapi
 from quorate.control.view import View
 from quorate.core import facts as catalogue
 from quorate.core.rules.analyse import Finding
@@ -22,12 +21,9 @@ from quorate.core.rules.ruleset import Ruleset, said
 from quorate.core.select.base import Policy
 from quorate.core.select.rules import Rules, Use
 from quorate.errors import (
-    InvalidInput,
-    MalformedRequest,
     NotFound,
     NotReady,
     QuorateError,
-    UnsupportedMediaType,
 )
 from quorate.home import Home
 from quorate.spec.model import NAME
@@ -126,11 +122,6 @@ class ExampleRequest(BaseModel):
     instances: list[Any] | None = None
 
 
-_BODY: dict[str, Any] = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": ExampleRequest.model_json_schema()}}}
-}
-
-
 def rules_router(home: Home, explain: Explain | None) -> APIRouter:
     """Routes below ``/v1/endpoints/{name}/rules``; ``explain`` tries examples, None where that is not known."""
     router = APIRouter()
@@ -144,34 +135,17 @@ def rules_router(home: Home, explain: Explain | None) -> APIRouter:
         "/v1/endpoints/{name}/rules/explain",
         tags=["endpoints"],
         responses=openapi.reading("not_found", "registry", "too_large", "unsupported_media_type"),
-        openapi_extra=_BODY,
+        openapi_extra=bodies.described(ExampleRequest),
     )
     async def explain_example(name: Name, request: Request) -> ExplainedView:
         """Which rule an example would fire, and what every part of the conditions came to; nothing is changed."""
         if explain is None:
             raise NotReady("This control process tries no examples; `quorate check --explain` does.")
         served = snapshot.read_or_empty(home.snapshot)
-        asked = await _asked(request, served.limits.body_bytes)
-        return ExplainedView.model_validate(await run_in_threadpool(explain, served, name, asked))
+        asked = await bodies.asked(request, ExampleRequest, served.limits.body_bytes)
+        return ExplainedView.model_validate(await run_in_threadpool(explain, served, name, asked.model_dump()))
 
     return router
-
-
-async def _asked(request: Request, limit: int) -> dict[str, Any]:
-    media_type = media_type_of(request)
-    if media_type != "application/json":
-        raise UnsupportedMediaType(
-            f"'{media_type[:64]}' is not read here; expected application/json.", path="Content-Type"
-        )
-    body = await body_of(request, limit)
-    try:
-        return ExampleRequest.model_validate_json(body).model_dump()
-    except ValidationError as error:
-        first = error.errors()[0]
-        if first["type"] == "json_invalid":
-            raise MalformedRequest(f"The body is not JSON: {first['msg']}.", path="body") from None
-        name = ".".join(map(str, first["loc"])) or "body"
-        raise InvalidInput(f"The field '{name}' is wrong: {first['msg']}.", path=name) from None
 
 
 def view(served: Routing, name: str, counts: Mapping[str, int]) -> RulesView:

@@ -19,6 +19,7 @@ from quorate.control.access import Access
 from quorate.control.api import Services, create_app
 from quorate.control.pool_audits import desk as desks
 from quorate.control.pool_audits.desk import PoolAuditDesk
+from quorate.control.questions import queue, running
 from quorate.errors import Conflict
 from quorate.store.audit import entries
 from quorate.store.questions import ENDED
@@ -173,14 +174,14 @@ SLOW = "import sys, time; sys.stdout.write('started'); sys.stdout.flush(); time.
 def test_cancelling_kills_its_process_and_the_next_runs(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
     children: list[subprocess.Popen[bytes]] = []
 
-    def start(_home: Any, _question: dict[str, Any]) -> subprocess.Popen[bytes]:
+    def start(_module: str, _home: Any, _question: dict[str, Any]) -> subprocess.Popen[bytes]:
         line = SLOW if not children else "raise SystemExit(3)"
         command = [sys.executable, "-S", "-c", line]
         children.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
         return children[-1]
 
-    monkeypatch.setattr(desks.process, "start", start)
-    monkeypatch.setattr(desks, "KEPT", 1)
+    monkeypatch.setattr(running, "spawn", start)
+    monkeypatch.setattr(queue, "KEPT", 1)
     first = port.ask()
     until(lambda: len(children) == 1, "it runs")
     cancelled = port("DELETE", f"{PATH}/{first['id']}")

@@ -18,11 +18,10 @@ from quorate.codecs.lookup import JournalReader
 from quorate.control import keys
 from quorate.control.access import Access
 from quorate.control.api import Services, create_app
-from quorate.control.replay import desk as desks
-from quorate.control.replay import process
+from quorate.control.questions import queue, running
 from quorate.control.replay.desk import ReplayDesk
 from quorate.store.audit import entries
-from quorate.store.replays import ENDED
+from quorate.store.questions import ENDED
 
 from .conftest import decided, drawn, rewarded, told
 
@@ -166,18 +165,18 @@ def test_cancelling_and_stopping(port: Port, monkeypatch: pytest.MonkeyPatch) ->
     children: list[subprocess.Popen[bytes]] = []
     slow = threading.Event()
     slow.set()
-    plain = process.start
+    plain = running.spawn
 
-    def start(home: Any, question: dict[str, Any]) -> subprocess.Popen[bytes]:
+    def start(module: str, home: Any, question: dict[str, Any]) -> subprocess.Popen[bytes]:
         made = (
             subprocess.Popen([sys.executable, "-c", SLOW], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             if slow.is_set()
-            else plain(home, question)
+            else plain(module, home, question)
         )
         children.append(made)
         return made
 
-    monkeypatch.setattr(desks.process, "start", start)
+    monkeypatch.setattr(running, "spawn", start)
     first = port.ask(strategy="best")
     until(lambda: len(children) == 1, "it runs")
     cancelled = port("DELETE", f"/v1/replays/{first['id']}")
@@ -195,21 +194,21 @@ def test_cancelling_and_stopping(port: Port, monkeypatch: pytest.MonkeyPatch) ->
     assert port.ended(second["id"])["state"] == "done"
 
 
-def dying(_home: Any, _question: dict[str, Any]) -> subprocess.Popen[bytes]:
+def dying(_module: str, _home: Any, _question: dict[str, Any]) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-S", "-c", "raise SystemExit(3)"]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
 def test_a_process_that_dies_is_told(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(desks.process, "start", dying)
+    monkeypatch.setattr(running, "spawn", dying)
     failed = port.ended(port.ask(strategy="best")["id"])
     assert (failed["state"], failed["error"]["code"]) == ("failed", "internal")
     assert "ended with status 3" in failed["error"]["message"]
 
 
 def test_only_so_many_are_remembered(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(desks, "KEPT", 1)
-    monkeypatch.setattr(desks.process, "start", dying)
+    monkeypatch.setattr(queue, "KEPT", 1)
+    monkeypatch.setattr(running, "spawn", dying)
     asked = [port.ask(strategy="best")["id"] for _ in range(3)]
     until(
         lambda: [(each.id, each.state) for each in port.desk.list()] == [(asked[2], "failed")], "others are forgotten"

@@ -186,7 +186,6 @@ def test_the_policys_own_bound_is_stated_where_it_covers_all_rows(lab: Lab, monk
     assert found.bound is not None
     assert found.bound.value == pytest.approx(2 * np.sqrt(20 * 2 * np.log(2)))
     monkeypatch.setattr(losses_module, "LOOKED", 5)
-    monkeypatch.setattr(losses_module, "AT_ONCE", 5)
     part = lab.regret()
     assert (part.rows, part.whole, part.bound) == (5, False, None)
     assert part.points[-1].at == found.points[-1].at  # the newest

@@ -2,102 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quorate.console import words
 from quorate.console.elements import Node
-from quorate.console.evidence.replay_words import (
-    ESTIMATORS,
-    METHODS,
-    OPEN,
-    STATES,
-    candidate,
-    headline,
-    resting,
-    times,
-)
+from quorate.console.evidence.questions import QuestionCard, fill
+from quorate.console.evidence.replay_words import ESTIMATORS, METHODS, candidate, headline, resting, times
 from quorate.console.evidence.table import Cell, Column, Line, Table
-from quorate.console.evidence.wording import difference, lasting, limits, value, when
-
-FOCUS = "document.getElementById('answer-title')?.focus()"
+from quorate.console.evidence.wording import difference, limits, value
 
 
-class ReplayAnswer:
-    """A card that shows one replay; ``cancel`` stops it and returns what went wrong, in words."""
+class ReplayAnswer(QuestionCard):
+    """A card that shows one replay."""
 
-    def __init__(self, cancel: Callable[[str], Awaitable[str]]) -> None:
-        self._cancel = cancel
-        self._id = ""
-        self._last: tuple[Any, ...] | None = None
-        with Node("section", "card", aria_labelledby="answer-title", hidden=True, data_testid="replay") as self._card:
-            self._title = Node("h2", "", "", id="answer-title", tabindex="-1")
-            self._about = Node("p", "quiet note", " ")
-            self._said = Node("p", "said", "", role="status", data_testid="replay-said")
-            self._rests = Node("p", "", "")
-            self._method = Node("p", "quiet", "")
-            with Node("div", "tools") as self._tools:
-                self._stop = Node("button", "", "Stop this replay", type="button").on("click", self._stopped, [])
-            self._problem = Node("p", "problem", role="alert")
-            self._warnings = Node("ul", "problems", data_testid="replay-warnings")
-            with Node("div", "pair") as self._pair:
-                with Node("div"):
-                    self._estimates_title = Node("h3", "", "Three ways to estimate it")
-                    columns = [Column("Method"), Column("Would have been"), Column("Difference")]
-                    self._estimates = Table("Estimates", columns)
-                    self._checks_title = Node("h3", "", "Checks")
-                    self._checks = Node("ul", "plain")
-                with Node("div"):
-                    Node("h3", "", "Decisions that were not used")
-                    self._left = Table("Left out", [Column("Because"), Column("Decisions", "figure")], empty="None.")
-                    Node("h3", "", "What must hold")
-                    self._assumed = Node("ul", "plain")
+    def _sentences(self) -> Sequence[Node]:
+        self._rests = Node("p", "", "")
+        self._method = Node("p", "quiet", "")
+        return self._rests, self._method
 
-    def focus(self) -> None:
-        """Bring it to who has chosen it."""
-        self._card.client.run_javascript(FOCUS)
+    def _parts(self) -> Node:
+        with Node("div", "pair") as pair:
+            with Node("div"):
+                self._estimates_title = Node("h3", "", "Three ways to estimate it")
+                columns = [Column("Method"), Column("Would have been"), Column("Difference")]
+                self._estimates = Table("Estimates", columns)
+                self._checks_title = Node("h3", "", "Checks")
+                self._checks = Node("ul", "plain")
+            with Node("div"):
+                Node("h3", "", "Decisions that were not used")
+                self._left = Table("Left out", [Column("Because"), Column("Decisions", "figure")], empty="None.")
+                Node("h3", "", "What must hold")
+                self._assumed = Node("ul", "plain")
+        return pair
 
-    async def _stopped(self) -> None:
-        self._stop.put(disabled=True)
-        self._problem.say(await self._cancel(self._id))
-
-    def show(self, found: Mapping[str, Any] | None) -> None:
-        """Show a replay; None where there is none."""
-        self._card.put(hidden=found is None)
-        if found is None:
-            return
-        if found["id"] != self._id:
-            self._id = found["id"]
-            self._problem.say("")
-        state, answer, error = found["state"], found["answer"], found["error"]
-        shown = (found["id"], state)
-        if shown == self._last:
-            return
-        self._last = shown
-        self._title.say(f"What if {candidate(found['question'])}?")
-        asked = f"Asked {when(found['created'])} by {found['author']}: {times(found['question'])}."
-        took = "" if answer is None else f" It took {lasting(answer['seconds'])}."
-        self._about.say(asked + took)
-        self._tools.put(hidden=state not in OPEN)
-        self._stop.put(disabled=False)
-        self._said.flag("refused", error is not None)
-        self._rests.put(hidden=answer is None)
-        self._method.put(hidden=answer is None)
-        self._pair.put(hidden=answer is None)
-        if answer is None:
-            self._fill(self._warnings, [])
-            self._said.say(f"No answer: {error['message']}" if error else f"This replay {STATES.get(state, state)}.")
-        else:
-            self._answer(answer)
+    def _asked(self, found: Mapping[str, Any]) -> tuple[str, str]:
+        return f"What if {candidate(found['question'])}?", times(found["question"])
 
     def _answer(self, answer: Mapping[str, Any]) -> None:
         self._said.say(headline(answer))
         self._rests.say(resting(answer))
         self._method.say(f"{METHODS[answer['method']]} Interval: {answer['interval']}.")
-        self._fill(self._warnings, answer["warnings"], "warn")
-        self._fill(self._assumed, answer["assumptions"])
+        fill(self._assumed, answer["assumptions"])
         checks = [*_checks(answer), *_files(answer["files"])]
-        self._fill(self._checks, checks)
+        fill(self._checks, checks)
         self._checks_title.put(hidden=not checks)
         left = sorted(answer["counts"]["left_out"].items(), key=lambda each: -each[1])
         self._left.show([Line(why, [why, f"{count:,}"]) for why, count in left])
@@ -119,13 +67,6 @@ class ReplayAnswer:
                 for each in answer["estimates"]
             ]
         )
-
-    def _fill(self, place: Node, said: Sequence[str], classes: str = "") -> None:
-        place.clear()
-        place.put(hidden=not said)
-        with place:
-            for each in said:
-                Node("li", classes, each)
 
 
 def _checks(answer: Mapping[str, Any]) -> list[str]:

@@ -8,15 +8,8 @@ from typing import Any
 
 from quorate.console import words
 from quorate.console.evidence.table import Cell, Line, spans
-from quorate.console.evidence.wording import difference, limits, named, value, when
+from quorate.console.evidence.wording import STATES, difference, limits, named, value, when
 
-OPEN = ("queued", "running")
-STATES = {
-    "queued": "waits its turn",
-    "running": "runs",
-    "failed": "no answer",
-    "cancelled": "stopped",
-}
 VERDICTS = {"better": "better", "worse": "worse", "not shown": "no difference shown"}
 METHODS = {
     "exact": (

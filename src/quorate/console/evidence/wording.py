@@ -11,6 +11,10 @@ SHARES = frozenset({"accuracy"})
 NAMES = {"truth": "truth", "accuracy": "accuracy", "error": "absolute error", "value": "business value"}
 UNITS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
+OPEN = ("queued", "running")
+STATES = {"queued": "waits its turn", "running": "runs", "failed": "no answer", "cancelled": "stopped"}
+"""How questions stand that have no answer."""
+
 
 def lasting(seconds: float | None) -> str:
     """``0.25`` as ``250 ms``, ``5400`` as ``1.5 h``, ``1209600`` as ``14 d``."""

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quorate.console.elements import Node
+from quorate.console.evidence.questions import QuestionCard, fill
 from quorate.console.evidence.replay_words import briefly
 from quorate.console.evidence.table import Column, Line, Table
-from quorate.console.evidence.wording import lasting, when
 from quorate.console.selection import audit_words as say
 
-FOCUS = "document.getElementById('answer-title')?.focus()"
 
+class AuditAnswer(QuestionCard):
+    """A card that shows one audit."""
 
-class AuditAnswer:
-    """A card that shows one audit; ``cancel`` stops it and returns what went wrong, in words."""
+    def _sentences(self) -> Sequence[Node]:
+        self._check = Node("p", "", "", data_testid="audit-check")
+        self._write = Node("p", "quiet", "")
+        return self._check, self._write
 
-    def __init__(self, cancel: Callable[[str], Awaitable[str]]) -> None:
-        self._cancel = cancel
-        self._id = ""
-        self._last: tuple[Any, ...] | None = None
-        with Node("section", "card", aria_labelledby="answer-title", hidden=True, data_testid="audit") as self._card:
-            self._title = Node("h2", "", "", id="answer-title", tabindex="-1")
-            self._about = Node("p", "quiet note", " ")
-            self._said = Node("p", "said", "", role="status", data_testid="audit-said")
-            self._check = Node("p", "", "", data_testid="audit-check")
-            self._write = Node("p", "quiet", "")
-            with Node("div", "tools") as self._tools:
-                self._stop = Node("button", "", "Stop this audit", type="button").on("click", self._stopped, [])
-            self._problem = Node("p", "problem", role="alert")
-            self._warnings = Node("ul", "problems", data_testid="audit-warnings")
-            with Node("div", "audit-parts") as self._parts:
-                self._tables()
+    def _parts(self) -> Node:
+        with Node("div", "audit-parts") as parts:
+            self._tables()
+        return parts
+
+    def _asked(self, found: Mapping[str, Any]) -> tuple[str, str]:
+        return f"Audit of {found['name']}", say.about(found["question"])
 
     def _tables(self) -> None:
         Node("h3", "", "What each member is worth")
@@ -59,40 +53,6 @@ class AuditAnswer:
                 Node("h3", "", "What must hold")
                 self._assumed = Node("ul", "plain")
 
-    def focus(self) -> None:
-        """Bring it to who has chosen it."""
-        self._card.client.run_javascript(FOCUS)
-
-    async def _stopped(self) -> None:
-        self._stop.put(disabled=True)
-        self._problem.say(await self._cancel(self._id))
-
-    def show(self, found: Mapping[str, Any] | None) -> None:
-        """Show an audit; None where there is none."""
-        self._card.put(hidden=found is None)
-        if found is None:
-            return
-        if found["id"] != self._id:
-            self._id = found["id"]
-            self._problem.say("")
-        state, answer, error = found["state"], found["answer"], found["error"]
-        if (found["id"], state) == self._last:
-            return
-        self._last = (found["id"], state)
-        self._title.say(f"Audit of {found['name']}")
-        took = "" if answer is None else f" It took {lasting(answer['seconds'])}."
-        self._about.say(f"Asked {when(found['created'])} by {found['author']}: {say.about(found['question'])}.{took}")
-        self._tools.put(hidden=state not in say.OPEN)
-        self._stop.put(disabled=False)
-        self._said.flag("refused", error is not None)
-        for node in (self._check, self._write, self._parts):
-            node.put(hidden=answer is None)
-        if answer is None:
-            _fill(self._warnings, [])
-            self._said.say(f"No answer: {error['message']}" if error else f"This audit {say.STATES.get(state, state)}.")
-        else:
-            self._answer(answer)
-
     def _answer(self, answer: Mapping[str, Any]) -> None:
         self._said.say(answer["summary"][0])
         self._check.say(say.check_sentence(answer))
@@ -100,8 +60,7 @@ class AuditAnswer:
         self._write.put(hidden=written is None)
         if written is not None:
             self._write.say(f"As a strategy in quorate.yaml: {briefly(written)}.")
-        _fill(self._warnings, answer["warnings"], "warn")
-        _fill(self._assumed, answer["assumptions"])
+        fill(self._assumed, answer["assumptions"])
         self._members.show(say.member_lines(answer))
         drawn = ""
         if answer["orders"] is not None:
@@ -190,11 +149,3 @@ def _cell(pair: Mapping[str, Any] | None, measure: str) -> None:
     found = pair[measure]
     shade = say.shade(measure, None if found is None else found["value"])
     Node("td", f"figure shade{shade}", figure, title=told)
-
-
-def _fill(place: Node, said: Sequence[str], classes: str = "") -> None:
-    place.clear()
-    place.put(hidden=not said)
-    with place:
-        for each in said:
-            Node("li", classes, each)

@@ -9,10 +9,8 @@ from typing import Any
 from quorate.console import words
 from quorate.console.evidence.replay_words import briefly
 from quorate.console.evidence.table import Cell, Line, spans
-from quorate.console.evidence.wording import limits, when
+from quorate.console.evidence.wording import STATES, limits, when
 
-OPEN = ("queued", "running")
-STATES = {"queued": "waits its turn", "running": "runs", "failed": "no answer", "cancelled": "stopped"}
 METRICS = {
     "accuracy": "accuracy",
     "macro_f1": "macro F1",

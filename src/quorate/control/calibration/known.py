@@ -9,8 +9,7 @@ erased ones. No more is read than :data:`LOOKED` decisions, and no more kept tha
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -19,25 +18,22 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from quorate.codecs.decision import Packed
-from quorate.codecs.gather import gather
 from quorate.codecs.lookup import JournalReader
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute
-from quorate.control.experiments.counting import counting
 from quorate.control.learning.answering import LoggedStrategy, ReadBlob
 from quorate.control.learning.feedback import truth_of
 from quorate.control.outcomes.joined import Joined
+from quorate.control.outcomes.rejoining import Newest, by_revision
 from quorate.control.revisions.publication import routes_of
 from quorate.core.calibrate.methods import calibrate
 from quorate.core.erasing import is_erased
 from quorate.core.types import FloatArray
 from quorate.errors import NotFound
-from quorate.store import ledger
 from quorate.store.ledger import TRUTH
 from quorate.store.revisions import revision
 
 ROWS, LOOKED = 5000, 50_000
 """Rows of a strategy that are used, and decisions with a truth, of all endpoints, that are looked at for them."""
-AT_ONCE = 2000
 UNTIL = "outcomes_until"
 """In a calibration's metadata: it was fitted on outcomes of decisions up to then, Unix seconds."""
 
@@ -117,10 +113,8 @@ class Gathering:
         width = len(self._classes)
         most = max(1, min(most, _NUMBERS // width))
         parts = {strategy.name: _Parts() for strategy in strategies}
-        for joined in self._newest(looked):
-            by: dict[int, list[Joined]] = defaultdict(list)
-            for each in joined:
-                by[each.decision.revision].append(each)
+        for joined in Newest(self._connection, self._reader, self._route.name, looked=looked, metric=TRUTH):
+            by = by_revision(each for each in joined if self._counts(each.decision))
             for number in sorted(by, reverse=True):
                 for strategy in strategies:
                     if parts[strategy.name].rows < most:
@@ -130,25 +124,8 @@ class Gathering:
                 break
         return {name: found.joined(width, most) for name, found in parts.items()}
 
-    def _newest(self, looked: int) -> Iterator[list[Joined]]:
-        before = None
-        while looked > 0:
-            ids = ledger.newest_joined(self._connection, before, min(AT_ONCE, looked), TRUTH)
-            if not ids:
-                return
-            before, looked = ids[-1], looked - len(ids)
-            found = (decision for _, decision in gather(self._reader, ids))
-            mine = [d for d in found if isinstance(d, Packed) and self._counts(d)]
-            mine.sort(key=lambda d: d.id, reverse=True)
-            yield counting(self._connection, mine)
-
     def _counts(self, d: Packed) -> bool:
-        return (
-            d.endpoint == self._route.name
-            and d.source != "caller"
-            and not is_erased(d.capture)
-            and d.classes == self._classes
-        )
+        return d.source != "caller" and not is_erased(d.capture) and d.classes == self._classes
 
     def _add(self, parts: _Parts, strategy: LoggedStrategy, number: int, joined: Sequence[Joined]) -> None:
         """Add what a strategy says of decisions made under a revision."""

@@ -17,8 +17,9 @@ from quorate.control.calibration.views import (
     StrategyReliabilityView,
 )
 from quorate.control.learning.answering import LoggedStrategy, ReadBlob
+from quorate.control.served import served_endpoint
 from quorate.core.calibrate.ece import Error, Reliability, of_answers
-from quorate.errors import InvalidInput, NotFound
+from quorate.errors import InvalidInput
 
 LEAST_ROWS = 500
 """Rows without which a calibration is not fitted again."""
@@ -27,11 +28,8 @@ LEVEL = 0.99
 
 
 def served(routing: Routing, endpoint: str) -> tuple[EndpointRoute, PoolRoute]:
-    """An endpoint that answers scores, as it is served; :class:`NotFound`, :class:`InvalidInput`."""
-    route = next((each for each in routing.endpoints if each.name == endpoint), None)
-    if route is None:
-        raise NotFound(f"There is no endpoint '{endpoint}'; /v1/endpoints lists them.", path="name")
-    pool = next(each for each in routing.pools if each.name == route.pool)
+    """An endpoint that answers scores, as it is served; :class:`~quorate.errors.NotFound`, :class:`InvalidInput`."""
+    route, pool = served_endpoint(routing, endpoint)
     if pool.signature.output.kind != "scores":
         raise InvalidInput(f"Endpoint '{endpoint}' answers values, which have no confidence.", path="name")
     return route, pool

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query, Request
 from quorate.codecs import snapshot
 from quorate.codecs.lookup import JournalReader
 from quorate.control import openapi
+from quorate.control.authors import author_of
 from quorate.control.calibration.known import ROWS
 from quorate.control.calibration.refitting import FIT_ROWS, Refitter
 from quorate.control.calibration.reliability import reliability, served
@@ -50,7 +51,7 @@ def calibration_router(
     )
     def refit(name: Name, strategy: Name, request: Request) -> RefittedView:
         """Fit a strategy's calibration again on what became known, and serve it as a new revision."""
-        author = f"key {request.state.key_id}" if request.state.key_id else "control port"
+        author = author_of(request)
         with database.read() as connection:
             require_shown(connection, name)
         return refitter.refit(name, strategy, author=author)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from quorate.control import openapi
+from quorate.control.authors import author_of
 from quorate.control.captures.exporting import DatasetDesk
 from quorate.control.view import View
 from quorate.spec.model import NAME
@@ -71,7 +72,7 @@ def dataset_router(desk: DatasetDesk) -> APIRouter:
     @router.post("/v1/datasets", status_code=202, responses=openapi.reading("not_found", "store", "overloaded"))
     def write_dataset(request: Request, asked: DatasetRequest) -> DatasetView:
         """Write captured inputs with answers and outcomes as a data set. Needs the role `admin`."""
-        author = f"key {request.state.key_id}" if request.state.key_id else "control port"
+        author = author_of(request)
         options = {"form": asked.format, "truth": asked.truth, "since": asked.since, "until": asked.until}
         return view(desk.submit(asked.endpoint, options, author=author))
 

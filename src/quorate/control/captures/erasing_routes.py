@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from quorate.clock import Clock
 from quorate.control import openapi
+from quorate.control.authors import author_of
 from quorate.control.captures.erasing import MOST_DECISIONS, ask, get
 from quorate.control.captures.keeping import held
 from quorate.control.view import View
@@ -90,7 +91,7 @@ def erasing_router(home: Home, database: Database, clock: Clock) -> APIRouter:
     @router.post("/v1/erasures", status_code=202, responses=openapi.reading("not_found", "store"))
     def erase(request: Request, asked: ErasureRequest) -> ErasureView:
         """Erase one subject, or with `dry_run` say what would go. Needs the role `admin`."""
-        author = f"key {request.state.key_id}" if request.state.key_id else "control port"
+        author = author_of(request)
         made = ask(
             home,
             database,

@@ -11,7 +11,7 @@ from quorate.control import openapi
 from quorate.control.coverage.logged import ReadBlob, promising
 from quorate.control.coverage.report import CoverageReport, coverage_report
 from quorate.control.experiments.hiding import require_shown
-from quorate.errors import NotFound
+from quorate.control.served import served_endpoint
 from quorate.home import Home
 from quorate.spec.model import NAME
 from quorate.store import learners
@@ -30,11 +30,7 @@ def coverage_router(home: Home, database: Database, read: ReadBlob) -> APIRouter
         since: Annotated[float | None, Query(ge=0, le=1e11, description="Unix seconds; everything without it.")] = None,
     ) -> CoverageReport:
         """How often the truth was in the sets and intervals that were answered, and how large these were."""
-        routing = snapshot.read_or_empty(home.snapshot)
-        route = next((each for each in routing.endpoints if each.name == name), None)
-        if route is None:
-            raise NotFound(f"There is no endpoint '{name}'; /v1/endpoints lists them.", path="name")
-        pool = next(each for each in routing.pools if each.name == route.pool)
+        route, pool = served_endpoint(snapshot.read_or_empty(home.snapshot), name)
         mine = promising(route, pool, read)
         with database.read() as connection:
             require_shown(connection, name)

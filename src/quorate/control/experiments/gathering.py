@@ -22,9 +22,9 @@ import sqlalchemy as sa
 
 from quorate.codecs.decision import Packed, Summary
 from quorate.control.experiments import metrics
-from quorate.control.experiments.counting import counting
 from quorate.control.experiments.registration import Registration, parse
 from quorate.control.outcomes.joined import LOOKS_AWAY, Joined, Listener, Watcher
+from quorate.control.outcomes.rejoining import counting
 from quorate.store import ledger
 from quorate.store.database import Database
 from quorate.store.experiments import RUNNING, Experiment, Exposure, Value, experiments, put_exposures, put_values

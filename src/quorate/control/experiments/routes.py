@@ -12,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from quorate.control import openapi
+from quorate.control.authors import author_of
 from quorate.control.experiments.desk import WINDOW_DAYS, ExperimentDesk
 from quorate.control.experiments.reports import report
 from quorate.control.experiments.reports.manager import manager_page
@@ -158,7 +159,7 @@ def _changing(desk: ExperimentDesk) -> APIRouter:
     )
     async def register_experiment(request: Request) -> ExperimentView:
         """Register an experiment, which starts nothing yet. Needs the role `operate`."""
-        data, author = await _json(request), _author(request)
+        data, author = await _json(request), author_of(request)
         return experiment_view(await run_in_threadpool(desk.register, data, author=author))
 
     @router.put(
@@ -168,21 +169,21 @@ def _changing(desk: ExperimentDesk) -> APIRouter:
     )
     async def revise_experiment(id: ExperimentId, request: Request) -> ExperimentView:
         """Register something else in its place; one that has started cannot be edited. Needs the role `operate`."""
-        data, author, expected = await _json(request), _author(request), _expected(request)
+        data, author, expected = await _json(request), author_of(request), _expected(request)
         return experiment_view(await run_in_threadpool(desk.revise, id, data, author=author, expected=expected))
 
     @router.delete("/v1/experiments/{id}", responses=openapi.reading(*_CHANGE), openapi_extra=matching)
     def withdraw_experiment(id: ExperimentId, request: Request) -> ExperimentView:
         """Forget an experiment that has not started. Needs the role `operate`."""
-        return experiment_view(desk.withdraw(id, author=_author(request), expected=_expected(request)))
+        return experiment_view(desk.withdraw(id, author=author_of(request), expected=_expected(request)))
 
     @router.post("/v1/experiments/{id}/start", responses=openapi.reading(*_CHANGE), openapi_extra=matching)
     def start_experiment(id: ExperimentId, request: Request) -> ExperimentView:
         """Split the endpoint's traffic as registered. Needs the role `operate`."""
-        return experiment_view(desk.start(id, author=_author(request), expected=_expected(request)))
+        return experiment_view(desk.start(id, author=author_of(request), expected=_expected(request)))
 
     def conclude(id: str, request: Request, action: str) -> Experiment:
-        return desk.conclude(id, action, author=_author(request), expected=_expected(request))
+        return desk.conclude(id, action, author=author_of(request), expected=_expected(request))
 
     @router.post("/v1/experiments/{id}/stop", responses=openapi.reading(*_CHANGE), openapi_extra=matching)
     def stop_experiment(id: ExperimentId, request: Request) -> ExperimentView:
@@ -200,10 +201,6 @@ def _changing(desk: ExperimentDesk) -> APIRouter:
         return experiment_view(conclude(id, request, "keep"))
 
     return router
-
-
-def _author(request: Request) -> str:
-    return f"key {request.state.key_id}" if request.state.key_id else "control port"
 
 
 def _expected(request: Request) -> int | None:

@@ -10,12 +10,14 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse
 
 from quorate.codecs.batch import FORMATS
 from quorate.control import openapi
+from quorate.control.authors import author_of
+from quorate.control.bodies import body_of, media_type_of, parsed
 from quorate.control.jobs.desk import JobDesk, check_format
 from quorate.control.jobs.inputs import format_of
 from quorate.control.view import View
@@ -120,12 +122,12 @@ def jobs_router(desk: JobDesk, body_limit: Any) -> APIRouter:
         output_format: Annotated[Format, Query(description="Of the result of an upload.")] = "ndjson",
     ) -> JobView:
         """Score a file in the background. Needs the role `operate`."""
-        author = f"key {request.state.key_id}" if request.state.key_id else "control port"
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        author = author_of(request)
+        media_type = media_type_of(request)
         job_id = desk.new_id()
         given: str | None = None
         if media_type == "application/json":
-            asked = await _json(request)
+            asked = parsed(await body_of(request, MOST_JSON), JobRequest)
             given, endpoint, output_format = asked.input, asked.endpoint, asked.output_format
             form = asked.input_format or format_of(given)
             options: dict[str, Any] = {
@@ -189,7 +191,7 @@ def jobs_router(desk: JobDesk, body_limit: Any) -> APIRouter:
     @router.delete("/v1/jobs/{id}", responses=openapi.reading(*_CONFLICT))
     def cancel_job(id: JobId, request: Request) -> JobView:
         """Stop a job; what it has written is removed. Needs the role `operate`."""
-        author = f"key {request.state.key_id}" if request.state.key_id else "control port"
+        author = author_of(request)
         return view(desk.cancel(id, author=author), desk.now())
 
     return router
@@ -228,22 +230,6 @@ def view(job: Job, now: float) -> JobView:
         progress=progress,
         rows_per_second=job.done / took if took and took > 0 else None,
     )
-
-
-async def _json(request: Request) -> JobRequest:
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MOST_JSON:
-            raise TooLarge(f"A job's description has at most {MOST_JSON} bytes.", path="body")
-    try:
-        return JobRequest.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(map(str, first["loc"])) or "body"
-        if first["type"] == "json_invalid":
-            raise MalformedRequest(f"The body is not JSON: {first['msg']}.", path="body") from None
-        raise InvalidInput(f"{path} is wrong: {first['msg']}.", path=path) from None
 
 
 def _context(request: Request) -> dict[str, str]:

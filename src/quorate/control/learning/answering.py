@@ -11,6 +11,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from quorate import plugins
+from quorate.codecs import learned
 from quorate.codecs import state as state_codec
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute, StrategyRoute
 from quorate.control.coverage.logged import promising
@@ -21,7 +22,7 @@ from quorate.core.plan.all_at_once import AllAtOnce
 from quorate.core.plan.base import Plan
 from quorate.core.plan.trace import enough, trace
 from quorate.core.types import BoolArray, FloatArray, State, Status, StatusArray
-from quorate.errors import QuorateError
+from quorate.errors import NotFound, QuorateError
 from quorate.store.revisions import revision
 
 log = logging.getLogger("quorate.control")
@@ -130,3 +131,27 @@ class LoggedRevision:
             for each in self.strategies
         )
         return known
+
+
+class SameStrategies:
+    """Revisions of an endpoint whose strategies are those of now, made of the same members; each is read once.
+
+    ``arms`` says what those of now are made of (:func:`quorate.codecs.learned.arms`).
+    """
+
+    def __init__(self, connection: sa.Connection, endpoint: str, arms: str, read: ReadBlob) -> None:
+        self._connection, self._endpoint, self._arms, self._read = connection, endpoint, arms, read
+        self._known: dict[int, LoggedRevision | None] = {}
+
+    def of(self, number: int) -> LoggedRevision | None:
+        """The revision; None where it is another one, or the store does not have it."""
+        if number not in self._known:
+            self._known[number] = self._load(number)
+        return self._known[number]
+
+    def _load(self, number: int) -> LoggedRevision | None:
+        try:
+            found = LoggedRevision.load(self._connection, self._endpoint, number, self._read)
+        except NotFound:
+            return None
+        return found if learned.arms(found.endpoint, found.pool) == self._arms else None

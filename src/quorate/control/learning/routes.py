@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query, Request
 from quorate.clock import Clock
 from quorate.codecs import snapshot
 from quorate.control import openapi
+from quorate.control.authors import author_of
 from quorate.control.experiments.hiding import require_shown
 from quorate.control.learning.history import SharesView, shares
 from quorate.control.learning.learner import Learning, served
@@ -64,7 +65,7 @@ def learner_router(home: Home, database: Database, clock: Clock, warm_starts: Wa
     )
     def reset(name: Name, request: Request) -> LearnerView:
         """Have the policy forget what it learned; the workers follow within seconds."""
-        return forget(database, learning(name), _author(request), clock.now())
+        return forget(database, learning(name), author_of(request), clock.now())
 
     @router.post(
         _WARM, tags=["endpoints"], status_code=202, responses=openapi.reading("not_found", "store", "conflict")
@@ -84,7 +85,7 @@ def learner_router(home: Home, database: Database, clock: Clock, warm_starts: Wa
         mine = learning(name)
         if warm_starts is None:
             raise NotReady("This control process does no warm starts; try again in a moment.")
-        return warm_starts.ask(mine, clock.now() - DEFAULT_S if since is None else since, _author(request))
+        return warm_starts.ask(mine, clock.now() - DEFAULT_S if since is None else since, author_of(request))
 
     @router.get(_WARM, tags=["endpoints"], responses=openapi.reading("not_found", "store"))
     def newest_warm_start(name: Name) -> WarmStartView:
@@ -95,10 +96,6 @@ def learner_router(home: Home, database: Database, clock: Clock, warm_starts: Wa
         return found
 
     return router
-
-
-def _author(request: Request) -> str:
-    return f"key {request.state.key_id}" if request.state.key_id else "control port"
 
 
 def forget(database: Database, learning: Learning, author: str, now: float) -> LearnerView:

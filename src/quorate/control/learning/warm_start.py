@@ -12,31 +12,26 @@ from collections.abc import Callable, Mapping, Sequence
 import sqlalchemy as sa
 
 from quorate.clock import Clock
-from quorate.codecs import learned, snapshot
-from quorate.codecs.decision import Packed
-from quorate.codecs.gather import gather
+from quorate.codecs import snapshot
 from quorate.codecs.learned import Known
 from quorate.codecs.lookup import JournalReader
-from quorate.control.experiments.counting import counting
 from quorate.control.journal.ingest import INDEXES
-from quorate.control.learning.answering import LoggedRevision, ReadBlob
+from quorate.control.learning.answering import ReadBlob, SameStrategies
 from quorate.control.learning.combining import Lesson, learned_rows
 from quorate.control.learning.feedback import OTHER_POLICY, feedback
 from quorate.control.learning.learner import Learning, served
 from quorate.control.learning.views import LearnerView, view
 from quorate.control.outcomes.joined import Joined
+from quorate.control.outcomes.rejoining import by_revision, known_since
 from quorate.core.select.columns import FeedbackColumns
 from quorate.core.select.columns import joined as joined_columns
-from quorate.errors import Conflict, NotFound
+from quorate.errors import Conflict
 from quorate.home import Home
-from quorate.store import experts, learners, ledger
+from quorate.store import experts, learners
 from quorate.store.audit import add_entry
 from quorate.store.database import Database
 from quorate.store.learners import StoredLearner
 from quorate.store.ledger import TRUTH
-
-AT_ONCE = 2000
-"""Decisions in memory at a time."""
 
 
 def warm_start(
@@ -98,15 +93,13 @@ def learned_from(
     rest: Callable[[], None] = lambda: None,
 ) -> StoredLearner:
     """The learner that follows ``before``, with what is known of decisions from ``since`` on; nothing is written."""
-    past = _Past(learning, read)
+    revisions = SameStrategies(connection, learning.name, learning.arms, read)
     reader = JournalReader(home.journal, cached=INDEXES)
     fresh = learning.anew(before, now)
     state, counts = learning.state(fresh), Counter[str]()
     known: Mapping[str, Known] = {}
-    for ids in ledger.joined_since(connection, since, AT_ONCE):
-        found = (decision for _, decision in gather(reader, ids))
-        mine = [d for d in found if isinstance(d, Packed) and d.endpoint == learning.name]
-        told, lessons = past.told(connection, [all_new(each) for each in counting(connection, mine)], counts, known)
+    for joined in known_since(connection, reader, learning.name, since):
+        told, lessons = _told(learning, revisions, [all_new(each) for each in joined], counts, known)
         if any(told):
             state = learning.policy.learn(state, joined_columns(told).by_time()) or state
         known = learning.taught(known, lessons, shown=False)
@@ -121,49 +114,30 @@ def _keep(connection: sa.Connection, stored: StoredLearner, since: float, author
     add_entry(connection, at=now, actor=author, action="learner.warm_start", subject=stored.endpoint, detail=detail)
 
 
-class _Past:
-    """Revisions that decisions were made under, each read once."""
-
-    def __init__(self, learning: Learning, read: ReadBlob) -> None:
-        self._learning = learning
-        self._read = read
-        self._known: dict[int, LoggedRevision | None] = {}
-
-    def told(
-        self, connection: sa.Connection, joined: Sequence[Joined], counts: Counter[str], known: Mapping[str, Known]
-    ) -> tuple[list[FeedbackColumns], dict[str, list[Lesson]]]:
-        """What decisions tell the policy, and the combiners, which know so much; the others are counted by why not."""
-        by: dict[int, list[Joined]] = defaultdict(list)
-        for each in joined:
-            by[each.decision.revision].append(each)
-        learning, reward = self._learning, self._learning.reward
-        states = {each.name: each.state(known) for each in learning.combining}
-        found: list[FeedbackColumns] = []
-        lessons: dict[str, list[Lesson]] = defaultdict(list)
-        for number, some in by.items():
-            revision = self._revision(connection, number)
-            if revision is None:
-                counts[OTHER_POLICY] += sum(len(each.new) for each in some)
-                continue
-            taught = learning.lessons(revision, some)
-            for strategy, rows in taught.items():
-                lessons[strategy] += rows
-            if reward is None:
-                counts += learned_rows(some, taught)
-            else:
-                found.append(feedback(revision.knowing(states), reward, some, counts))
-        return found, lessons
-
-    def _revision(self, connection: sa.Connection, number: int) -> LoggedRevision | None:
-        if number not in self._known:
-            try:
-                found = LoggedRevision.load(connection, self._learning.name, number, self._read)
-            except NotFound:
-                self._known[number] = None
-            else:
-                same = learned.arms(found.endpoint, found.pool) == self._learning.arms
-                self._known[number] = found if same else None
-        return self._known[number]
+def _told(
+    learning: Learning,
+    revisions: SameStrategies,
+    joined: Sequence[Joined],
+    counts: Counter[str],
+    known: Mapping[str, Known],
+) -> tuple[list[FeedbackColumns], dict[str, list[Lesson]]]:
+    """What decisions tell the policy, and the combiners, which know so much; the others are counted by why not."""
+    states = {each.name: each.state(known) for each in learning.combining}
+    found: list[FeedbackColumns] = []
+    lessons: dict[str, list[Lesson]] = defaultdict(list)
+    for number, some in by_revision(joined).items():
+        revision = revisions.of(number)
+        if revision is None:
+            counts[OTHER_POLICY] += sum(len(each.new) for each in some)
+            continue
+        taught = learning.lessons(revision, some)
+        for strategy, rows in taught.items():
+            lessons[strategy] += rows
+        if learning.reward is None:
+            counts += learned_rows(some, taught)
+        else:
+            found.append(feedback(revision.knowing(states), learning.reward, some, counts))
+    return found, lessons
 
 
 def all_new(joined: Joined) -> Joined:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from quorate.control.replay.asked import Counts, Files
+from quorate.control.replay.asked import Counts, Files, check_times
 from quorate.core.audit.metrics import OF_CLASSES, OF_VALUES
 from quorate.core.stats.influence import Estimate
 from quorate.errors import InvalidInput
@@ -40,12 +40,7 @@ class Question:
             raise InvalidInput(f"metric is one of {', '.join(METRICS)}; got '{self.metric[:64]}'.", path="metric")
         if self.margin is not None and not (math.isfinite(self.margin) and self.margin >= 0):
             raise InvalidInput(f"margin is a number from 0 on; got {self.margin}.", path="margin")
-        for name in ("since", "until"):
-            moment = getattr(self, name)
-            if moment is not None and not (math.isfinite(moment) and 0 <= moment < 1e11):
-                raise InvalidInput(f"{name} is Unix seconds; got {moment}.", path=name)
-        if self.since is not None and self.until is not None and self.since >= self.until:
-            raise InvalidInput(f"since must be before until; got {self.since:g} and {self.until:g}.", path="until")
+        check_times(self.since, self.until)
         for member, cost in (self.costs or {}).items():
             if not (math.isfinite(cost) and cost >= 0):
                 raise InvalidInput(f"costs are numbers from 0 on; got {cost} for '{member}'.", path=f"costs.{member}")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from quorate.control.replay import tally
 from quorate.control.replay.asked import Counts
 from quorate.control.replay.joining import Found, Outcomes
-from quorate.control.replay.slices import SOURCES, Body, Head
+from quorate.control.replay.slices import Body, Head
 from quorate.control.replay.targets import Strategy
 from quorate.core.audit.game import Rows
 from quorate.core.types import FloatArray, Status
@@ -61,15 +61,12 @@ class Gathering:
 
     def add(self, slot: int, boot: int, head: Head) -> None:
         """Take the decisions of a head."""
-        mine = head.mine & (head.rows > 0)
-        if self._since is not None:
-            mine = mine & (head.arrived >= self._since)
-        if self._until is not None:
-            mine = mine & (head.arrived < self._until)
+        mine = tally.in_time(head, self._since, self._until)
         if not mine.any():
             return
         found = self._outcomes.of(slot, boot, head.sequence)
-        wanted = self._eligible(head, mine, found)
+        others = {OTHER_VERSIONS: ~np.isin(head.revision, list(self._revisions))}
+        wanted = tally.eligible(self.counts, head, mine, found, others)
         left = int(np.count_nonzero(wanted))
         try:
             for body in head.bodies(wanted):
@@ -92,27 +89,6 @@ class Gathering:
             np.concatenate([part.group for part in parts]),
             np.concatenate(features) if features else None,
         )
-
-    def _eligible(self, head: Head, mine: NDArray[np.bool_], found: Found) -> NDArray[np.bool_]:
-        counts, left = self.counts, mine.copy()
-        has = np.zeros(len(mine), bool)
-        has[found.decision] = True
-        counts.decisions += int(np.count_nonzero(mine))
-        counts.with_outcome += int(np.count_nonzero(mine & has))
-
-        def leave(why: str, those: NDArray[np.bool_]) -> None:
-            nonlocal left
-            counts.leave(why, int(np.count_nonzero(left & those)))
-            left = left & ~those
-
-        for source, why in tally.NOT_ASSIGNED.items():
-            leave(why, head.source == SOURCES.index(source))
-        leave(tally.OTHER, head.source < 0)
-        leave(tally.FAILED, head.error)
-        leave(tally.ABSTAINED, head.abstained)
-        leave(OTHER_VERSIONS, ~np.isin(head.revision, list(self._revisions)))
-        leave(tally.NO_OUTCOME, ~has)
-        return left
 
     def _body(self, slot: int, boot: int, head: Head, body: Body, found: Found) -> None:
         n, strategy = len(body.index), self._strategy
@@ -152,12 +128,7 @@ class Gathering:
 
     def _truths(self, head: Head, body: Body, found: Found) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[Any]]:
         """Decisions of the body (their places), rows of it and the truths of these: those that are known."""
-        place = np.full(len(head.sequence), -1)
-        place[body.index] = np.arange(len(body.index))
-        at = place[found.decision]
-        kept = (at >= 0) & (found.row < head.rows[found.decision])
-        at, label, value = at[kept], found.label[kept], found.value[kept]
-        row = body.start[at] + found.row[kept]
+        at, row, label, value = tally.outcomes_in(head, body, found)
         if not self._classes:
             if len(body.layout.classes) != 1:
                 raise InvalidInput(
@@ -165,8 +136,7 @@ class Gathering:
                 )
             known = np.isfinite(value)
             return at[known], row[known], value[known]
-        classes = {name: i for i, name in enumerate(self._classes)}
-        truth = np.array([*(classes.get(name, -1) for name in self._outcomes.labels), -1], np.int64)[label]
+        truth = tally.numbers_of(self._outcomes.labels, self._classes)[label]
         known = truth >= 0
         return at[known], row[known], truth[known]
 

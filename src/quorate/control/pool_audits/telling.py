@@ -9,6 +9,7 @@ from quorate.control.pool_audits.asked import Answer, Question
 from quorate.control.pool_audits.cost import Costs
 from quorate.control.pool_audits.subject import Subject, written
 from quorate.control.replay.asked import Counts, Files
+from quorate.control.replay.telling import few_outcomes, unread
 from quorate.core.audit.game import bits
 from quorate.core.audit.metrics import HIGHER_IS_BETTER, natural
 from quorate.core.audit.report import Audit, Member
@@ -251,17 +252,7 @@ def _warnings(
             f"The strategy's quorum is {about.strategy.quorum}; with {len(keep)} members it has to be lowered first."
         )
     if counts is not None:
-        answered = counts.decisions - sum(n for why, n in counts.left_out.items() if why != "no outcome")
-        if counts.left_out.get("no outcome", 0) > 0.5 * max(answered, 1):
-            said.append(
-                f"{counts.left_out['no outcome']} of {answered} decisions have no outcome; if some answers are told "
-                "back more often than others, the figures are biased."
-            )
-    if files is not None and (files.damaged or files.damaged_bytes or files.unreadable_records):
-        said.append(
-            f"{files.damaged} files, {files.unread_decisions} decisions of compacted ones, {files.damaged_bytes} bytes "
-            f"and {files.unreadable_records} records of others could not be read and are not counted."
-        )
-    if files is not None and files.gone:
-        said.append(f"{files.gone} files were deleted while they were read.")
+        said += few_outcomes(counts, "the figures are")
+    if files is not None:
+        said += unread(files)
     return tuple(said)

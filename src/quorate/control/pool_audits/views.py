@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from quorate.control.questions.views import Moment, QuestionErrorView, QuestionView, shown
 from quorate.control.replay.routes import CountsView, EstimateView, FilesView
 from quorate.control.view import View
 from quorate.spec.model import NAME
 from quorate.store.questions import StoredQuestion
 
-State = Literal["queued", "running", "done", "failed", "cancelled"]
 Verdict = Literal["harmful", "redundant", "useful", "unclear"]
-Moment = Annotated[float, Field(ge=0, le=1e11)]
 
 
 class PoolAuditRequest(BaseModel):
@@ -150,44 +148,19 @@ class PoolAuditAnswerView(View):
     seconds: float
 
 
-class PoolAuditErrorView(View):
+class PoolAuditErrorView(QuestionErrorView):
     """Why an audit could not answer."""
 
-    code: str
-    message: str
-    path: str | None
 
-
-class PoolAuditView(View):
+class PoolAuditView(QuestionView):
     """An audit. Times are Unix seconds."""
 
-    id: str
     name: str
     question: PoolAuditRequest
-    author: str
-    state: State
-    created: float
-    started: float | None
-    finished: float | None
     answer: PoolAuditAnswerView | None
     error: PoolAuditErrorView | None
 
 
 def view(found: StoredQuestion) -> PoolAuditView:
     """A stored audit as it is shown."""
-
-    def part(model: type[BaseModel], value: Mapping[str, Any] | None) -> Any:
-        return None if value is None else model.model_validate(value)
-
-    return PoolAuditView(
-        id=found.id,
-        name=found.endpoint,
-        question=part(PoolAuditRequest, found.question),
-        author=found.author,
-        state=found.state,  # type: ignore[arg-type]
-        created=found.created,
-        started=found.started,
-        finished=found.finished,
-        answer=part(PoolAuditAnswerView, found.answer),
-        error=part(PoolAuditErrorView, found.error),
-    )
+    return shown(PoolAuditView, found, name=found.endpoint)

@@ -39,14 +39,18 @@ class Question:
         if (self.strategy is None) == (self.policy is None):
             got = "neither" if self.strategy is None else "both"
             raise InvalidInput(f"Give one of 'strategy' and 'policy'; got {got}.", path="strategy")
-        for name in ("since", "until"):
-            moment = getattr(self, name)
-            if moment is not None and not (math.isfinite(moment) and 0 <= moment < 1e11):
-                raise InvalidInput(f"{name} is Unix seconds; got {moment}.", path=name)
-        if self.since is not None and self.until is not None and self.since >= self.until:
-            raise InvalidInput(f"since must be before until; got {self.since:g} and {self.until:g}.", path="until")
+        check_times(self.since, self.until)
         if self.method not in METHODS:
             raise InvalidInput(f"method is one of {', '.join(METHODS)}; got '{self.method}'.", path="method")
+
+
+def check_times(since: float | None, until: float | None) -> None:
+    """:class:`InvalidInput` for what are no Unix seconds, or not in order."""
+    for name, moment in (("since", since), ("until", until)):
+        if moment is not None and not (math.isfinite(moment) and 0 <= moment < 1e11):
+            raise InvalidInput(f"{name} is Unix seconds; got {moment}.", path=name)
+    if since is not None and until is not None and since >= until:
+        raise InvalidInput(f"since must be before until; got {since:g} and {until:g}.", path="until")
 
 
 @dataclass(slots=True)

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
-from fastapi import Path as PathParameter
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from quorate.control import openapi
+from quorate.control import bodies, openapi
+from quorate.control.authors import author_of
+from quorate.control.questions.views import (
+    ID,
+    Limit,
+    Moment,
+    QuestionErrorView,
+    QuestionId,
+    QuestionView,
+    shown,
+)
 from quorate.control.replay.asked import Question
 from quorate.control.replay.desk import ReplayDesk
 from quorate.control.view import View
-from quorate.errors import InvalidInput, MalformedRequest, UnsupportedMediaType
 from quorate.spec.model import NAME
-from quorate.store.replays import StoredReplay
-from quorate.web.limits import ClientDisconnected, read_body
 
-State = Literal["queued", "running", "done", "failed", "cancelled"]
-ReplayId = Annotated[str, PathParameter(pattern="^[0-9a-f]{32}$")]
-Moment = Annotated[float, Field(ge=0, le=1e11)]
 MOST_JSON = 64 * 1024
 
 
@@ -128,35 +130,17 @@ class AnswerView(View):
     seconds: float
 
 
-class ReplayErrorView(View):
+class ReplayErrorView(QuestionErrorView):
     """Why a replay could not answer."""
 
-    code: str
-    message: str
-    path: str | None
 
-
-class ReplayView(View):
+class ReplayView(QuestionView):
     """A replay. Times are Unix seconds."""
 
-    id: str
     endpoint: str
     question: ReplayRequest
-    author: str
-    state: State
-    created: float
-    started: float | None
-    finished: float | None
     answer: AnswerView | None
     error: ReplayErrorView | None
-
-
-_SUBMIT: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": ReplayRequest.model_json_schema()}},
-    },
-}
 
 
 def replays_router(desk: ReplayDesk) -> APIRouter:
@@ -169,80 +153,30 @@ def replays_router(desk: ReplayDesk) -> APIRouter:
         responses=openapi.reading(
             "not_found", "conflict", "store", "too_large", "unsupported_media_type", "overloaded", "registry"
         ),
-        openapi_extra=_SUBMIT,
+        openapi_extra=bodies.described(ReplayRequest),
     )
     async def submit_replay(request: Request) -> ReplayView:
         """Ask what would have been with another strategy or policy. Needs the role `operate`."""
-        asked = await _asked(request)
+        asked = await bodies.asked(request, ReplayRequest, MOST_JSON)
         question = Question(**asked.model_dump())
-        return _view(await run_in_threadpool(desk.submit, question, author=_author(request)))
+        return shown(ReplayView, await run_in_threadpool(desk.submit, question, author=author_of(request)))
 
     @router.get("/v1/replays", responses=openapi.reading("not_found", "store"))
     def list_replays(
-        before: Annotated[
-            str | None, Query(pattern="^[0-9a-f]{32}$", description="Replays older than that of this id.")
-        ] = None,
-        limit: Annotated[int, Query(ge=1, le=1000, description="How many at most.")] = 100,
+        before: Annotated[str | None, Query(pattern=ID, description="Replays older than that of this id.")] = None,
+        limit: Limit = 100,
     ) -> list[ReplayView]:
         """Replays, newest first."""
-        return [_view(each) for each in desk.list(before=before, limit=limit)]
+        return [shown(ReplayView, each) for each in desk.list(before=before, limit=limit)]
 
     @router.get("/v1/replays/{id}", responses=openapi.reading("not_found", "store"))
-    def show_replay(id: ReplayId) -> ReplayView:
+    def show_replay(id: QuestionId) -> ReplayView:
         """How far a replay is, and what it came to."""
-        return _view(desk.get(id))
+        return shown(ReplayView, desk.get(id))
 
     @router.delete("/v1/replays/{id}", responses=openapi.reading("not_found", "conflict", "store"))
-    def cancel_replay(id: ReplayId, request: Request) -> ReplayView:
+    def cancel_replay(id: QuestionId, request: Request) -> ReplayView:
         """Stop a replay. Needs the role `operate`."""
-        return _view(desk.cancel(id, author=_author(request)))
+        return shown(ReplayView, desk.cancel(id, author=author_of(request)))
 
     return router
-
-
-def _author(request: Request) -> str:
-    return f"key {request.state.key_id}" if request.state.key_id else "control port"
-
-
-def _view(found: StoredReplay) -> ReplayView:
-    def part(model: type[BaseModel], value: Mapping[str, Any] | None) -> Any:
-        return None if value is None else model.model_validate(value)
-
-    return ReplayView(
-        id=found.id,
-        endpoint=found.endpoint,
-        question=part(ReplayRequest, found.question),
-        author=found.author,
-        state=found.state,  # type: ignore[arg-type]
-        created=found.created,
-        started=found.started,
-        finished=found.finished,
-        answer=part(AnswerView, found.answer),
-        error=part(ReplayErrorView, found.error),
-    )
-
-
-async def _asked(request: Request) -> ReplayRequest:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise UnsupportedMediaType(
-            f"'{media_type[:64]}' is not read here; expected application/json.", path="Content-Type"
-        )
-    headers = dict(request.scope["headers"])
-    try:
-        body = await read_body(
-            request.receive,
-            limit=MOST_JSON,
-            content_length=headers.get(b"content-length"),
-            encoding=headers.get(b"content-encoding"),
-        )
-    except ClientDisconnected:
-        raise MalformedRequest("The body is not complete: the client went away.", path="body") from None
-    try:
-        return ReplayRequest.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(map(str, first["loc"])) or "body"
-        if first["type"] == "json_invalid":
-            raise MalformedRequest(f"The body is not JSON: {first['msg']}.", path="body") from None
-        raise InvalidInput(f"{path} is wrong: {first['msg']}.", path=path) from None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -69,18 +70,14 @@ class Tally:
 
     def add(self, slot: int, boot: int, head: Head) -> None:
         """Add the decisions of a head."""
-        mine = head.mine & (head.rows > 0)
         asked = self.question
-        if asked.since is not None:
-            mine = mine & (head.arrived >= asked.since)
-        if asked.until is not None:
-            mine = mine & (head.arrived < asked.until)
+        mine = in_time(head, asked.since, asked.until)
         if asked.revision is not None:
             mine = mine & (head.revision == asked.revision)
         if not mine.any():
             return
         found = self.outcomes.of(slot, boot, head.sequence)
-        wanted = self._eligible(head, mine, found)
+        wanted = eligible(self.shared, head, mine, found)
         self.revisions.update(np.unique(head.revision[wanted]).tolist())
         left = int(np.count_nonzero(wanted))
         try:
@@ -90,27 +87,6 @@ class Tally:
         except (JournalError, OSError):
             self.shared.leave(UNREADABLE, left)
             raise
-
-    def _eligible(self, head: Head, mine: NDArray[np.bool_], found: Found) -> NDArray[np.bool_]:
-        """Which decisions can be used as far as their heads say; the others are counted with the reason."""
-        shared, left = self.shared, mine.copy()
-        has = np.zeros(len(mine), bool)
-        has[found.decision] = True
-        shared.decisions += int(np.count_nonzero(mine))
-        shared.with_outcome += int(np.count_nonzero(mine & has))
-
-        def leave(why: str, those: NDArray[np.bool_]) -> None:
-            nonlocal left
-            shared.leave(why, int(np.count_nonzero(left & those)))
-            left = left & ~those
-
-        for source, why in NOT_ASSIGNED.items():
-            leave(why, head.source == SOURCES.index(source))
-        leave(OTHER, head.source < 0)
-        leave(FAILED, head.error)
-        leave(ABSTAINED, head.abstained)
-        leave(NO_OUTCOME, ~has)
-        return left
 
     def _body(self, head: Head, body: Body, found: Found) -> None:
         rows = self._rows(head, body, found)
@@ -131,18 +107,12 @@ class Tally:
 
     def _rows(self, head: Head, body: Body, found: Found) -> _Rows:
         """The body's rows with a usable outcome and live answer."""
-        place = np.full(len(head.sequence), -1)
-        place[body.index] = np.arange(len(body.index))
-        at = place[found.decision]
-        kept = (at >= 0) & (found.row < head.rows[found.decision])
-        at, label, value = at[kept], found.label[kept], found.value[kept]
-        row = body.start[at] + found.row[kept]
+        at, row, label, value = outcomes_in(head, body, found)
         if self.metric not in FROM_TRUTH:
             return _Rows(at, row, value, value).only(np.isfinite(value))
         truth: NDArray[Any] = value
         if self.metric == ACCURACY:
-            classes = {name: i for i, name in enumerate(body.layout.classes)}
-            truth = np.array([*(classes.get(name, -1) for name in self.outcomes.labels), -1])[label]
+            truth = numbers_of(self.outcomes.labels, body.layout.classes)[label]
             told = truth >= 0
         elif len(body.layout.classes) != 1:
             raise InvalidInput(
@@ -256,6 +226,56 @@ class Tally:
         used = np.zeros(n, bool)
         used[usable[fine]] = True
         _used(counts, head, body, used, int(known_rows[used].sum()))
+
+
+def in_time(head: Head, since: float | None, until: float | None) -> NDArray[np.bool_]:
+    """Which decisions of a head are the endpoint's, in that time."""
+    mine = head.mine & (head.rows > 0)
+    if since is not None:
+        mine = mine & (head.arrived >= since)
+    if until is not None:
+        mine = mine & (head.arrived < until)
+    return mine
+
+
+def eligible(
+    counts: Counts,
+    head: Head,
+    mine: NDArray[np.bool_],
+    found: Found,
+    others: Mapping[str, NDArray[np.bool_]] = MappingProxyType({}),
+) -> NDArray[np.bool_]:
+    """Which of ``mine`` can be used as far as their heads say; the rest is counted with the first reason, of which
+    ``others`` are more."""
+    left = mine.copy()
+    has = np.zeros(len(mine), bool)
+    has[found.decision] = True
+    counts.decisions += int(np.count_nonzero(mine))
+    counts.with_outcome += int(np.count_nonzero(mine & has))
+    reasons = {why: head.source == SOURCES.index(source) for source, why in NOT_ASSIGNED.items()}
+    reasons |= {OTHER: head.source < 0, FAILED: head.error, ABSTAINED: head.abstained, **others, NO_OUTCOME: ~has}
+    for why, those in reasons.items():
+        counts.leave(why, int(np.count_nonzero(left & those)))
+        left &= ~those
+    return left
+
+
+def outcomes_in(
+    head: Head, body: Body, found: Found
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any], NDArray[Any]]:
+    """Decisions of a body (their places), rows of it, and labels and values that are known of these, ``[e]`` each."""
+    place = np.full(len(head.sequence), -1)
+    place[body.index] = np.arange(len(body.index))
+    at = place[found.decision]
+    kept = (at >= 0) & (found.row < head.rows[found.decision])
+    at = at[kept]
+    return at, body.start[at] + found.row[kept], found.label[kept], found.value[kept]
+
+
+def numbers_of(labels: Iterable[str], classes: Sequence[str]) -> NDArray[np.int64]:
+    """The index of each label's class, -1 for one that is none; and -1 at the end, where there is no label."""
+    places = {name: i for i, name in enumerate(classes)}
+    return np.array([*(places.get(name, -1) for name in labels), -1], np.int64)
 
 
 def _known(p: Array) -> NDArray[np.bool_]:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from quorate.control.replay.asked import Counts, Files, Question
-from quorate.control.replay.tally import Tally
+from quorate.control.replay.tally import NO_OUTCOME, Tally
 from quorate.core.stats.off_policy import FEW, Overlap
 
 PROPORTIONS = "95 %: Wilson's, for the difference Newcombe's for pairs; for one look, not for watching"
@@ -50,12 +50,22 @@ def warnings(
         said += _weights(overlap)
         said += _names(tally, past)
     said += _contexts(tally, past)
-    answered = counts.decisions - sum(n for why, n in counts.left_out.items() if why not in ("no outcome",))
-    if counts.left_out.get("no outcome", 0) > 0.5 * max(answered, 1):
-        said.append(
-            f"{counts.left_out['no outcome']} of {answered} decisions have no outcome; if some answers are told back "
-            "more often than others, the comparison is biased."
-        )
+    return (*said, *few_outcomes(counts, "the comparison is"), *unread(files))
+
+
+def few_outcomes(counts: Counts, biased: str) -> list[str]:
+    """That most outcomes are not known; ``biased`` says what ``is``, or ``are``, biased then."""
+    none = counts.left_out.get(NO_OUTCOME, 0)
+    answered = counts.decisions - sum(counts.left_out.values()) + none
+    if none <= 0.5 * max(answered, 1):
+        return []
+    often = "if some answers are told back more often than others"
+    return [f"{none} of {answered} decisions have no outcome; {often}, {biased} biased."]
+
+
+def unread(files: Files) -> list[str]:
+    """What could not be read."""
+    said = []
     if files.damaged or files.damaged_bytes or files.unreadable_records:
         said.append(
             f"{files.damaged} files, {files.unread_decisions} decisions of compacted ones, {files.damaged_bytes} bytes "
@@ -63,7 +73,7 @@ def warnings(
         )
     if files.gone:
         said.append(f"{files.gone} files were deleted while they were read.")
-    return tuple(said)
+    return said
 
 
 def _weights(overlap: Overlap) -> list[str]:

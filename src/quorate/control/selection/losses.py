@@ -20,24 +20,20 @@ from numpy.typing import NDArray
 
 from quorate.codecs import learned
 from quorate.codecs.decision import Packed
-from quorate.codecs.gather import gather
 from quorate.codecs.lookup import JournalReader
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute, RewardRoute
-from quorate.control.experiments.counting import counting
-from quorate.control.learning.answering import LoggedRevision, ReadBlob
+from quorate.control.learning.answering import LoggedRevision, ReadBlob, SameStrategies
 from quorate.control.learning.feedback import ERASED, NO_REWARD, NOT_DRAWN, OTHER_POLICY, truth_of, worths
 from quorate.control.learning.rewards import ACCURACY, ERROR, FROM_TRUTH, VALUE, normalised, of_truths, worst
 from quorate.control.outcomes.joined import Joined
+from quorate.control.outcomes.rejoining import Newest, by_revision
 from quorate.core.erasing import is_erased
 from quorate.core.types import FloatArray, Status
-from quorate.errors import NotFound
-from quorate.store import ledger
 
 DECISIONS = 5000
 """Decisions with outcomes that are looked at, the newest ones."""
 LOOKED = 20_000
 """Decisions with outcomes that are read for them, of all endpoints."""
-AT_ONCE = 2000
 
 Floats = NDArray[np.float64]
 Unit = Literal["mistakes", "absolute error", "rewards"]
@@ -88,15 +84,12 @@ def losses(
 ) -> Losses:
     """Of the newest ``most`` decisions of which something is known, made by the same strategies of the same members."""
     reward, metric, unit = _scale(endpoint, pool)
-    revisions = _Revisions(connection, endpoint, pool, read)
+    revisions = SameStrategies(connection, endpoint.name, learned.arms(endpoint, pool), read)
     left, parts = Counter[str](), list[_Part]()
     members = tuple(member.name for member in pool.members)
     strategies = tuple(strategy.name for strategy in endpoint.strategies)
-    joined, whole = _joined(connection, reader, endpoint.name, most)
-    by: dict[int, list[Joined]] = defaultdict(list)
-    for each in joined:
-        by[each.decision.revision].append(each)
-    for number, some in by.items():
+    newest = Newest(connection, reader, endpoint.name, looked=LOOKED)
+    for number, some in by_revision(_newest(newest, most)).items():
         revision = revisions.of(number)
         if revision is None:
             left[OTHER_POLICY] += sum(each.decision.rows for each in some)
@@ -106,7 +99,7 @@ def losses(
     order = np.argsort(at, kind="stable")
     return Losses(
         at[order], served[order], strategies, members, lost[order], drawn[order], propensities[order], metric, unit,
-        dict(left), whole,
+        dict(left), newest.whole,
     )  # fmt: skip
 
 
@@ -120,39 +113,13 @@ def _scale(endpoint: EndpointRoute, pool: PoolRoute) -> tuple[RewardRoute | None
     return reward, reward.metric, "mistakes" if plain else "rewards"
 
 
-def _joined(connection: sa.Connection, reader: JournalReader, endpoint: str, most: int) -> tuple[list[Joined], bool]:
-    """The newest decisions of an endpoint with what counts of them, and whether these are all there are."""
-    found, looked = list[Joined](), 0
-    before: str | None = None
-    while ids := ledger.newest_joined(connection, before, AT_ONCE):
-        before = ids[-1]
-        mine = [d for _, d in gather(reader, ids) if isinstance(d, Packed) and d.endpoint == endpoint]
-        mine = sorted(mine, key=lambda d: d.id, reverse=True)
-        found += counting(connection, mine[: most - len(found)])
-        looked += len(ids)
-        if len(found) >= most or looked >= LOOKED:
-            return found, False
-    return found, True
-
-
-class _Revisions:
-    """Revisions whose strategies are the same as now, made of the same members; each is read once."""
-
-    def __init__(self, connection: sa.Connection, endpoint: EndpointRoute, pool: PoolRoute, read: ReadBlob) -> None:
-        self._connection, self._name, self._read = connection, endpoint.name, read
-        self._arms = learned.arms(endpoint, pool)
-        self._known: dict[int, LoggedRevision | None] = {}
-
-    def of(self, number: int) -> LoggedRevision | None:
-        if number not in self._known:
-            try:
-                found = LoggedRevision.load(self._connection, self._name, number, self._read)
-            except NotFound:
-                self._known[number] = None
-            else:
-                same = learned.arms(found.endpoint, found.pool) == self._arms
-                self._known[number] = found if same else None
-        return self._known[number]
+def _newest(newest: Newest, most: int) -> list[Joined]:
+    found = list[Joined]()
+    for joined in newest:
+        found += joined[: most - len(found)]
+        if len(found) >= most:
+            break
+    return found
 
 
 def _rows(strategies: Sequence[str], metric: str, joined: Sequence[Joined], left: Counter[str]) -> list[_Row]:

@@ -8,14 +8,13 @@ from fastapi import APIRouter, Path, Query
 
 from quorate.codecs import snapshot
 from quorate.codecs.lookup import JournalReader
-from quorate.codecs.snapshot import EndpointRoute, PoolRoute
 from quorate.control import openapi
 from quorate.control.experiments.hiding import require_shown
 from quorate.control.learning.answering import ReadBlob
 from quorate.control.selection.regret import regret
 from quorate.control.selection.regret_views import RegretView
 from quorate.control.selection.trust import TrustView, trust
-from quorate.errors import NotFound
+from quorate.control.served import served_endpoint
 from quorate.home import Home
 from quorate.spec.model import NAME
 from quorate.store.database import Database
@@ -26,13 +25,6 @@ Name = Annotated[str, Path(pattern=NAME)]
 def selection_router(home: Home, database: Database, journal: JournalReader, read: ReadBlob) -> APIRouter:
     """What selection does, by endpoint; ``read`` reads blobs of the registry by their digest."""
     router = APIRouter()
-
-    def served(name: str) -> tuple[EndpointRoute, PoolRoute]:
-        routing = snapshot.read_or_empty(home.snapshot)
-        route = next((endpoint for endpoint in routing.endpoints if endpoint.name == name), None)
-        if route is None:
-            raise NotFound(f"There is no endpoint '{name}'; /v1/endpoints lists them.", path="name")
-        return route, next(pool for pool in routing.pools if pool.name == route.pool)
 
     @router.get(
         "/v1/endpoints/{name}/trust",
@@ -48,7 +40,7 @@ def selection_router(home: Home, database: Database, journal: JournalReader, rea
         ] = None,
     ) -> TrustView:
         """Whom a strategy trusts where: the members' shares of its answers in recent rows, by groups of these."""
-        route, pool = served(name)
+        route, pool = served_endpoint(snapshot.read_or_empty(home.snapshot), name)
         with database.read() as connection:
             require_shown(connection, name)
             return trust(connection, journal, read, route, pool, strategy=strategy, by=by)
@@ -63,7 +55,7 @@ def selection_router(home: Home, database: Database, journal: JournalReader, rea
         points: Annotated[int, Query(ge=2, le=400, description="Points of time at most.")] = 60,
     ) -> RegretView:
         """What was served against each strategy, member and expert over time, with the bounds that are stated."""
-        route, pool = served(name)
+        route, pool = served_endpoint(snapshot.read_or_empty(home.snapshot), name)
         with database.read() as connection:
             require_shown(connection, name)
             return regret(connection, journal, read, route, pool, points=points)

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from quorate.clock import Clock
 from quorate.codecs import snapshot
 from quorate.codecs.lookup import JournalReader
-from quorate.control import openapi
+from quorate.control import bodies, openapi
+from quorate.control.authors import author_of
 from quorate.control.experiments.hiding import require_shown
 from quorate.control.revisions.submit import conflicts
 from quorate.control.switching.planning import Asked, Plan, plan
 from quorate.control.switching.report import SwitchReport, SwitchSummary, report, summaries
-from quorate.errors import InvalidInput, MalformedRequest, MethodNotAllowed, UnsupportedMediaType
+from quorate.errors import InvalidInput, MethodNotAllowed
 from quorate.home import Home
 from quorate.registry.registry import Registry
 from quorate.spec import load
 from quorate.spec.document import MAX_BYTES
 from quorate.spec.model import NAME
 from quorate.store.database import Database
-from quorate.web.limits import ClientDisconnected, read_body
 
 Name = Annotated[str, Path(pattern=NAME)]
 
@@ -37,11 +37,6 @@ class PlanRequest(BaseModel):
     config: Annotated[
         str | None, Field(min_length=1, max_length=MAX_BYTES, description="A whole quorate.yaml, as text.")
     ] = None
-
-
-_BODY: dict[str, Any] = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": PlanRequest.model_json_schema()}}}
-}
 
 
 def switch_router(
@@ -61,12 +56,12 @@ def switch_router(
         responses=openapi.reading(
             "not_found", "store", "conflict", "registry", "journal", "too_large", "unsupported_media_type"
         ),
-        openapi_extra=_BODY,
+        openapi_extra=bodies.described(PlanRequest),
     )
     async def plan_switch(name: Name, request: Request) -> Plan:
         """What a switch would cost and bring; nothing is changed. The plan is kept beside the switch, if it is made."""
-        body = await _asked(request)
-        author = f"key {request.state.key_id}" if request.state.key_id else "control port"
+        body = await bodies.asked(request, PlanRequest, 2 * MAX_BYTES)
+        author = author_of(request)
         if (body.to is None) == (body.config is None):
             raise InvalidInput("A switch is planned to a strategy or to a configuration; give one of them.", path="to")
         config = None if body.config is None else load(body.config, home.config.name)
@@ -105,29 +100,3 @@ def switch_router(
         return report(database, journal, snapshot.read_or_empty(home.snapshot), name, number, now=clock.now())
 
     return router
-
-
-async def _asked(request: Request) -> PlanRequest:
-    headers = dict(request.scope["headers"])
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise UnsupportedMediaType(
-            f"'{media_type[:64]}' is not read here; expected application/json.", path="Content-Type"
-        )
-    try:
-        body = await read_body(
-            request.receive,
-            limit=2 * MAX_BYTES,
-            content_length=headers.get(b"content-length"),
-            encoding=headers.get(b"content-encoding"),
-        )
-    except ClientDisconnected:
-        raise MalformedRequest("The body is not complete: the client went away.", path="body") from None
-    try:
-        return PlanRequest.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors()[0]
-        if first["type"] == "json_invalid":
-            raise MalformedRequest(f"The body is not JSON: {first['msg']}.", path="body") from None
-        name = ".".join(map(str, first["loc"])) or "body"
-        raise InvalidInput(f"The field '{name}' is wrong: {first['msg']}.", path=name) from None

@@ -10,59 +10,38 @@ import os
 import subprocess
 import sys
 import threading
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
+from quorate.clock import Clock, SystemClock
 from quorate.control.alone import keep_doing
+from quorate.control.questions.queue import Queue
 from quorate.errors import QuorateError
 from quorate.home import Home
-from quorate.store.questions import RUNNING, StoredQuestion
+from quorate.registry.registry import Registry
+from quorate.store.database import Database
+from quorate.store.questions import StoredQuestion
 
 NICE = 10
 _LOOK_S = 0.2
 _STOP_S = 3.0
 
-
-class Work(ABC):
-    """What a :class:`Runner` runs, and where it is told what came of it."""
-
-    @abstractmethod
-    def waiting(self) -> Sequence[StoredQuestion]:
-        """Questions that wait or were interrupted."""
-
-    @abstractmethod
-    def begin(self, asked: StoredQuestion) -> bool:
-        """Note that it runs now; False where it does not wait any more."""
-
-    @abstractmethod
-    def start(self, asked: StoredQuestion) -> subprocess.Popen[bytes]:
-        """Its process."""
-
-    @abstractmethod
-    def cancelled(self, question_id: str) -> bool:
-        """Whether it is to stop."""
-
-    @abstractmethod
-    def finish(self, asked: StoredQuestion, answer: dict[str, Any] | None, error: dict[str, Any] | None) -> None:
-        """Note what came of it."""
-
-    @abstractmethod
-    def forget(self) -> None:
-        """Forget what ended long ago."""
+Question = TypeVar("Question")
 
 
 class Runner:
-    """Runs ``work`` in a thread, while this process is the only one of the project that does, under that ``name``.
+    """Runs the questions of a queue in a thread, while this process is the only one of the project that does.
 
     ``wake`` it where something new waits.
     """
 
-    def __init__(self, home: Home, name: str, work: Work) -> None:
-        self._home, self._name, self._work = home, name, work
+    def __init__(self, home: Home, queue: Queue) -> None:
+        self._home, self._queue = home, queue
+        self._name = f"{queue.kind.name}s"
         self._look, self._stop = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -89,28 +68,24 @@ class Runner:
 
     def _follow(self) -> None:
         what = self._name.capitalize()
-        tasks = {f"{what} cannot be run": self._run_all, f"Old {self._name} cannot be forgotten": self._work.forget}
+        tasks = {f"{what} cannot be run": self._run_all, f"Old {self._name} cannot be forgotten": self._queue.forget}
         keep_doing(self._home, self._name.replace(" ", "-"), tasks, self._stop, every_s=1.0, woken=self._look)
 
     def _run_all(self) -> None:
-        """Run what was interrupted, then what waits, the oldest first."""
-        while not self._stop.is_set():
-            waiting = self._work.waiting()
-            if not waiting:
-                return
-            self._run(min(waiting, key=lambda each: (each.state != RUNNING, each.created, each.id)))
+        while not self._stop.is_set() and (asked := self._queue.next()) is not None:
+            self._run(asked)
 
     def _run(self, asked: StoredQuestion) -> None:
-        if not self._work.begin(asked):
+        if not self._queue.begin(asked):
             return
-        child = self._work.start(asked)
+        child = spawn(self._queue.kind.module, self._home, dict(asked.question))
         try:
             output = self._output(child, asked.id)
         finally:
             child.kill()
             child.communicate()
         if output is not None:
-            self._work.finish(asked, *result(output, child.returncode))
+            self._queue.finish(asked, *result(output, child.returncode))
 
     def _output(self, child: subprocess.Popen[bytes], question_id: str) -> bytes | None:
         """What the process printed; None where it is to stop: it was cancelled, or this process ends."""
@@ -124,7 +99,7 @@ class Runner:
         reader.start()
         while reader.is_alive():
             reader.join(_LOOK_S)
-            if self._stop.is_set() or self._work.cancelled(question_id):
+            if self._stop.is_set() or self._queue.cancelled(question_id):
                 return None
         child.wait()
         return said[0] if said else b""
@@ -146,15 +121,25 @@ def result(output: bytes, status: int) -> tuple[dict[str, Any] | None, dict[str,
     return None, {"code": "internal", "message": message, "path": None}
 
 
-def serve(answer: Callable[[], Any]) -> None:
-    """Be such a process: print what ``answer`` returns, or the error that it raises."""
+def serve(
+    kind: type[Question],
+    answer: Callable[[Question, Home, Database, Registry, Clock], Any],
+    root: str,
+    given: str,
+) -> None:
+    """Be such a process: print what ``answer`` returns to the question ``given``, or the error that it raises."""
+    home, clock = Home(Path(root)), SystemClock()
+    database = Database(home.store_url)
     os.nice(NICE)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     told: dict[str, Any]
     try:
-        told = {"answer": answer()}
+        question = msgspec.convert(msgspec.json.decode(given), kind)
+        told = {"answer": answer(question, home, database, Registry(home.registry, clock), clock)}
     except QuorateError as error:
         told = {"error": {"code": error.code, "message": str(error), "path": error.path}}
+    finally:
+        database.close()
     sys.stdout.buffer.write(msgspec.json.encode(told))
     sys.stdout.buffer.flush()
 
