@@ -24,13 +24,13 @@ from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
 from quorate.training import boosting, fitting, kept
 from quorate.training.answers import check_about, strategy_of
-from quorate.training.calibrate import Of, Refit, fit_calibration
-from quorate.training.cascade import fit_cascade
+from quorate.training.calibrate import Of, Refit, fit_calibration, fit_on
+from quorate.training.cascade import fit_cascade, held_out_way
 from quorate.training.checkpoints import Checkpoints
-from quorate.training.conformal import fit_conformal
+from quorate.training.conformal import fit_conformal, fit_conformal_values
 from quorate.training.dynamic import METHODS, fit_dynamic
 from quorate.training.evaluate import model_outputs, score
-from quorate.training.fitters import fit_log_odds_weights, fit_stack
+from quorate.training.fitters import fit_log_odds_weights, fit_stack, fit_stack_values
 from quorate.training.fitting import Done, Job
 from quorate.training.greedy import fit_greedy
 from quorate.training.latency import latencies
@@ -81,7 +81,8 @@ class _Run:
     def __init__(self, recipe: Recipe, registry: Registry, *, force: bool) -> None:
         self.recipe = recipe
         self.registry = registry
-        self.classes = recipe.signature.output.classes
+        self.output = recipe.signature.output
+        self.classes = self.output.classes
         self.pipeline = Pipeline.from_spec(recipe.preprocess)
         self.data_digest = recipe.data.digest
         self.key = recipe.key
@@ -139,15 +140,24 @@ class _Run:
         if not set(members).isdisjoint(missing):  # one fitted on other members than these is of no use
             return None
         of = self.recipe.about(name)
-        if of is not None and of.state is not None and self.states[of.state] is None:
+        if of is not None and any(
+            under is not None and self.states[under] is None for under in (of.state, of.calibrate)
+        ):
             return None
         return self._found(name, self._state_key(name))
 
     def _state_key(self, name: str) -> str:
         recipe = self.recipe
         of = recipe.about(name)
-        below = None if of is None or of.state is None else self.states[of.state]
-        return state_key(self.key, recipe.states[name], [self.members[member] for member in recipe.of(name)], of, below)
+        members = [self.members[member] for member in recipe.of(name)]
+        return state_key(self.key, recipe.states[name], members, of, *self._under(of))
+
+    def _under(self, of: Of | None) -> tuple[Manifest | None, Manifest | None]:
+        """The state that a strategy reads and its calibration, as far as it has them."""
+        if of is None:
+            return None, None
+        found = [None if name is None else self.states[name] for name in (of.state, of.calibrate)]
+        return found[0], found[1]
 
     def _newest(self, name: str) -> Manifest | None:
         versions = self.registry.versions(name)
@@ -189,7 +199,7 @@ class _Run:
 
     def _out_of_fold(self, members: Sequence[str], train: Rows, cut: Sequence[Fold]) -> tuple[FloatArray, Rows]:
         """Outputs ``[n, m, k]`` by clones that have not seen the row, and those rows."""
-        outputs = np.full((len(train), len(members), len(self.classes)), np.nan, np.float32)
+        outputs = np.full((len(train), len(members), self.output.width), np.nan, np.float32)
         for number, fold in enumerate(cut, start=1):
             for trainer in self.recipe.trainers:
                 for index, name in enumerate(trainer.names):
@@ -214,7 +224,6 @@ class _Run:
         if exported.reason is not None:
             self.notices.append(f"'{name}' is saved with skops, because {exported.reason}.")
         reference = fitted.answers(validation.inputs)
-        held_out = score(name, "member", (name,), reference, validation.truth)
         newest = self._newest(name)
         return register_model(
             self.registry,
@@ -228,12 +237,7 @@ class _Run:
             options=exported.options,
             sample_raw=raw,
             reference_output=reference,
-            metrics={
-                **fitted.metrics,
-                "validation_accuracy": held_out.accuracy.estimate,
-                "validation_macro_f1": held_out.macro_f1.estimate,
-                "validation_log_loss": held_out.log_loss,
-            },
+            metrics={**fitted.metrics, **_judged(name, reference, validation)},
             data_digest=self.data_digest,
             parent=newest.ref if newest else None,
             notes={RECIPE: self.key} | ({"not_onnx": exported.reason} if exported.reason else {}),
@@ -281,16 +285,24 @@ class _Run:
         outputs = np.stack([model_outputs(self.registry, manifest, raw) for manifest in manifests], axis=1)
         about = self.recipe.about(name)
         if about is not None:
-            manifest = None if about.state is None else self.states[about.state]
-            strategy = strategy_of(about, members, manifest, self.registry)
-            answers = strategy.answers(outputs, features_of(validation.inputs))
-            settings = {"seed": self.recipe.seed, **fit.settings}
-            return fit_conformal(answers, validation.truth, self.classes, of=strategy.described, **settings)
+            return self._conformal(about, fit, outputs, members, validation)
         return fit_log_odds_weights(outputs, validation.truth, members)
+
+    def _conformal(self, of: Of, fit: Fit, outputs: FloatArray, members: Sequence[str], validation: Rows) -> State:
+        """The sets or intervals of a strategy, from its answers to the validation part."""
+        below, calibration = self._under(of)
+        strategy = strategy_of(of, members, below, self.registry, calibration)
+        answers = strategy.answers(outputs, features_of(validation.inputs))
+        truth, described, settings = validation.truth, strategy.described, fit.settings
+        if self.output.kind == "values":
+            return fit_conformal_values(answers, truth, self.output.names, outputs=outputs, of=described, **settings)
+        return fit_conformal(answers, truth, self.classes, of=described, **{"seed": self.recipe.seed, **settings})
 
     def _from_outputs(self, fit: Fit, outputs: FloatArray, rows: Rows, members: Sequence[str]) -> State:
         """A combiner's state from out-of-fold outputs on ``rows``."""
         seed = self.recipe.seed
+        if self.output.kind == "values":
+            return fit_stack_values(outputs, rows.truth[:, None], members, self.output.names, **fit.settings)
         if fit.by == "stack":
             return fit_stack(outputs, rows.truth, members, self.classes, seed=seed, **fit.settings)
         if fit.by == "greedy":
@@ -306,13 +318,20 @@ class _Run:
         if of.state is not None:
             fit, manifest = self.recipe.states[of.state], self.states[of.state]
             assert manifest is not None  # noqa: S101 - it was made before
+            if fit.by == "cascade":
+                # Its own cross-fitting has what it says to rows that it has not seen, at the price that serves.
+                fitted = self._decoded(manifest).meta
+                priced = {**fit.settings, "costs": fitted["costs"], "unit": fitted["unit"]}
+                seed = self.recipe.seed
+                way = held_out_way(outputs, rows.truth, members, self.classes, seed=seed, **priced)
+                return fit_on(method, of, way, rows.truth, members, self.classes)
             if fit.by in OUT_OF_FOLD:
 
                 def below(some: NDArray[np.intp]) -> State:
                     return self._from_outputs(fit, outputs[some], rows.take(some), members)
 
             else:
-                below = state_codec.decode({name: self.registry.read_blob(d) for name, d in manifest.files.items()})
+                below = self._decoded(manifest)
             looks = fit.by in METHODS and fit.settings.get("space", INPUT) == INPUT
         features = features_of(rows.inputs) if looks else None
         return fit_calibration(
@@ -326,6 +345,24 @@ class _Run:
             features=features,
             seed=self.recipe.seed,
         )
+
+    def _decoded(self, manifest: Manifest) -> State:
+        return state_codec.decode({name: self.registry.read_blob(d) for name, d in manifest.files.items()})
+
+
+def _judged(name: str, answers: FloatArray, rows: Rows) -> dict[str, float]:
+    """Metrics of a member's answers to the validation part."""
+    if not rows.classes:
+        error = answers[:, 0].astype(np.float64) - rows.truth
+        if answers.shape[1] > 1:  # quantiles are judged by their intervals
+            return {}
+        return {"validation_rmse": float(np.sqrt(np.mean(error**2))), "validation_mae": float(np.abs(error).mean())}
+    held_out = score(name, "member", (name,), answers, rows.truth)
+    return {
+        "validation_accuracy": held_out.accuracy.estimate,
+        "validation_macro_f1": held_out.macro_f1.estimate,
+        "validation_log_loss": held_out.log_loss,
+    }
 
 
 def _fold_name(number: int, trainer: Trainer) -> str:
