@@ -13,6 +13,7 @@ from quorate import plugins
 from quorate.codecs import state as state_codec
 from quorate.core.calibrate.methods import calibrate
 from quorate.core.combine.base import Combiner
+from quorate.core.conformal.calibrated import CALIBRATE
 from quorate.core.plan.trace import trace
 from quorate.core.types import FloatArray, State
 from quorate.errors import ConfigError
@@ -57,7 +58,7 @@ def strategy_of(
         "state": None if manifest is None else manifest.digest,
     }
     if calibration is not None:
-        described["calibrate"] = calibration.digest
+        described[CALIBRATE] = calibration.digest
     return Strategy(combiner, _read(manifest, registry), described, _read(calibration, registry))
 
 

@@ -1,4 +1,4 @@
-"""Members that answer several quantiles of a number, each by a regressor of its own: what ``cqr`` intervals are made of.
+"""Members that answer several quantiles of a number, each by a regressor of its own: what ``cqr`` takes.
 
 The regressors see the same rows and share nothing else, so quantiles may cross; conformal intervals allow for that.
 """

@@ -156,9 +156,9 @@ class Recipe:
     @property
     def in_order(self) -> tuple[str, ...]:
         """The states' names, those that are about others after them: combiners, their calibrations, their sets."""
-        return tuple(
-            sorted(self.states, key=lambda name: (self.states[name].by in ABOUT) + (not self._calibrates(name)))
-        )
+        fits = self.states.items()
+        rank = {name: 0 if fit.by not in ABOUT else 1 if fit.by in CALIBRATIONS else 2 for name, fit in fits}
+        return tuple(sorted(self.states, key=rank.__getitem__))
 
     def _calibrates(self, state: str) -> bool:
         return state in self.states and self.states[state].by in CALIBRATIONS

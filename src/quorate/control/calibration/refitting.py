@@ -123,6 +123,12 @@ class Refitter:
             raise Conflict(
                 f"Strategy '{name}' is not calibrated; name a calibration under 'calibrate'.", path="strategy"
             )
+        if strategy.conformal is not None and not strategy.conformal.adaptive:
+            raise Conflict(
+                f"The conformal sets of '{name}' are those of this very calibration: with another one their coverage "
+                "would not be kept. Set adaptive: true under conformal, or fit both again.",
+                path="strategy",
+            )
         champion = self._registry.aliases(calibration.state).get(CHAMPION)
         if champion is not None:
             raise Conflict(
