@@ -9,9 +9,9 @@ from quorate.codecs import state as state_codec
 from quorate.core.combine.cascade import Cascade
 from quorate.core.plan.cascade import CascadePlan
 from quorate.core.plan.trace import trace
-from quorate.core.types import OutputSpec, State
+from quorate.core.types import OutputSpec, State, Status
 from quorate.errors import InvalidInput
-from quorate.training.cascade import Fitting, Promise, fit_cascade
+from quorate.training.cascade import Fitting, Promise, fit_cascade, held_out_way
 from tests.training.cascades import CLASSES, COSTS, MEMBERS, fitted, pool
 
 
@@ -87,6 +87,37 @@ def test_what_cannot_be_promised_is_not() -> None:
         fit_cascade(outputs, y, MEMBERS, CLASSES, costs=COSTS, within={"cost": 0.5})
     with pytest.raises(InvalidInput, match="needs held-out rows"):
         Fitting(outputs, y, MEMBERS, CLASSES, COSTS).state(Promise("accuracy", 0.5, 0.1))
+
+
+def test_its_way_through_held_out_rows_is_what_is_expected_of_it() -> None:
+    outputs, y = pool(800, 0)
+    wish: Any = {"costs": COSTS, "within": {"cost": 4.0}, "seed": 0}
+    state, way = fitted(), held_out_way(outputs, y, MEMBERS, CLASSES, **wish)
+    asked = way.status == int(Status.OK)
+    assert {tuple(row) for row in asked.tolist()} <= {tuple(row) for row in state.arrays["subsets"].tolist()}
+    spent = asked @ np.array([COSTS[name] for name in MEMBERS])
+    assert spent.mean() == pytest.approx(state.meta["expected"]["cost"])
+    assert (way.answers.argmax(axis=1) == y).mean() == pytest.approx(state.meta["expected"]["accuracy"][0])
+    np.testing.assert_allclose(way.answers.sum(axis=1), 1.0, atol=1e-5)
+    # Cross-fitted: it does less well there than the cascade that has seen these rows.
+    own = trace(CascadePlan(state), outputs, np.zeros(outputs.shape[:2], np.int8))
+    seen = Cascade().combine(outputs, own.status(np.zeros(outputs.shape[:2], np.int8)), state)
+    likely = [np.log(each[np.arange(800), y]).mean() for each in (way.answers, seen)]
+    assert likely[0] < likely[1]
+
+
+def test_rows_that_only_test_a_promise_go_the_way_of_the_cascade_as_it_is() -> None:
+    outputs, y = pool(900, 1)
+    wish: Any = {"costs": COSTS, "within": {"cost": 6.0, "risk": 0.05}, "seed": 1}
+    state = fit_cascade(outputs, y, MEMBERS, CLASSES, **wish)
+    way = held_out_way(outputs, y, MEMBERS, CLASSES, **wish)
+    ok = np.zeros(outputs.shape[:2], np.int8)
+    status = trace(CascadePlan(state), outputs, ok).status(ok)
+    answer = Cascade().combine(outputs, status, state)
+    same = (status == way.status).all(axis=1) & (np.abs(answer - way.answers) < 1e-5).all(axis=1)
+    tests = np.sort(np.random.default_rng(1).permutation(900)[630:])
+    assert same[tests].all()
+    assert not same.all()  # the others were answered by what was not fitted on them
 
 
 @pytest.mark.parametrize(
