@@ -98,8 +98,7 @@ def test_rows_go_the_same_way_to_the_same_labels_and_are_as_sure_as_those_who_an
 
 def test_what_is_made_of_the_record_is_what_was_answered(house: Any) -> None:
     decision = Bench(house).ask()
-    files = {n: data for n, data in state_codec.encode(STATE).items()}
-    files |= {f"{n}!": data for n, data in state_codec.encode(SURE).items()}
+    files = state_codec.encode(STATE) | {f"{n}!": data for n, data in state_codec.encode(SURE).items()}
     logged = LoggedStrategy.of(STEPS, ("a", "b"), files.__getitem__)
     np.testing.assert_array_equal(logged.answer(decision.outputs, decision.status), decision.answer)
 
