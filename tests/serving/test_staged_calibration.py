@@ -68,7 +68,7 @@ class Bench:
             EndpointRoute("main", 1, "pool", (route,), policy, deadline_ms=200.0),
             self.pool,
             {"steps": STATE},
-            calibrations={"steps": SURE},
+            calibrations={} if route.calibrate is None else {"steps": SURE},
             conformal={"steps": sets()},
         )
 
@@ -121,7 +121,7 @@ def test_a_caller_who_must_be_sure_is_told_by_what_is_answered(house: Any) -> No
 
 
 def test_sets_of_a_way_that_was_not_its_own_promise_nothing_and_say_so(house: Any) -> None:
-    bench = Bench(house, b=lambda answer: house.hosted(answer, 0.01))
+    bench = Bench(house)
     own = bench.ask(coverage=0.9)
     assert own.facts == {"coverage": 0.9}
     assert all("set" in row and row["reason"] != "degraded" for row in bench.shown(own))
@@ -129,8 +129,10 @@ def test_sets_of_a_way_that_was_not_its_own_promise_nothing_and_say_so(house: An
     assert further.facts == {"coverage": 0.9, "coverage.diverted": True}
     assert [row["reason"] for row in bench.shown(further)] == ["degraded"] * 4
     assert not further.degraded
-    bench.pool.members[1].unit.measured(Cost(1e6, 0.0))  # it cannot end in time, and is not begun
-    cut = bench.ask(coverage=0.9)
+    assert bench.ask().facts == {}
+    late = Bench(house, b=lambda answer: house.hosted(answer, 0.01))
+    late.pool.members[1].unit.measured(Cost(1e6, 0.0))  # it cannot end in time, and is not begun
+    cut = late.ask(coverage=0.9)
     assert cut.status[:, 1].tolist() == [2] * 4
     assert cut.facts == {"coverage": 0.9, "coverage.diverted": True}
-    assert bench.ask().facts == {}
+    assert [row["reason"] for row in late.shown(cut)] == ["degraded"] * 4

@@ -115,7 +115,7 @@ def test_rows_that_only_test_a_promise_go_the_way_of_the_cascade_as_it_is() -> N
     status = trace(CascadePlan(state), outputs, ok).status(ok)
     answer = Cascade().combine(outputs, status, state)
     same = (status == way.status).all(axis=1) & (np.abs(answer - way.answers) < 1e-5).all(axis=1)
-    tests = np.sort(np.random.default_rng(1).permutation(900)[630:])
+    tests = np.sort(np.random.default_rng(1).permutation(900)[:270])
     assert same[tests].all()
     assert not same.all()  # the others were answered by what was not fitted on them
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.ensemble import GradientBoostingRegressor
-from sklearn.linear_model import LinearRegression, LogisticRegression, QuantileRegressor
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.tree import DecisionTreeRegressor
 
@@ -63,7 +63,7 @@ def plain() -> Any:
 
 
 def quantiles(name: str = "ends", **settings: Any) -> Quantiles:
-    made = {"n_estimators": 30, "max_depth": 2, "random_state": 0, **settings}
+    made = {"n_estimators": 60, "max_depth": 2, "random_state": 0, **settings}
     alphas = {"low": 0.05, "high": 0.95}
     return Quantiles(name, {n: GradientBoostingRegressor(loss="quantile", alpha=a, **made) for n, a in alphas.items()})
 
@@ -123,7 +123,7 @@ def test_a_pool_of_numbers_is_trained_with_its_intervals(registry: Registry) -> 
 
 
 def test_two_quantiles_are_one_member_and_make_intervals_that_are_wide_where_the_noise_is(registry: Registry) -> None:
-    members = (quantiles(), quantiles("few", n_estimators=10))
+    members = (quantiles(), quantiles("few", n_estimators=30))
     made = recipe(members, ("low", "high"), ends_of=Fit("conformal", of="mean", settings=SETTINGS))
     train_pool(made, registry)
     manifest = registry.manifest("ends")
@@ -138,7 +138,7 @@ def test_two_quantiles_are_one_member_and_make_intervals_that_are_wide_where_the
     assert inside.mean() == pytest.approx(0.9, abs=0.085)
     noisy = X[test, 0] > 0.5
     widths = ends[:, 1] - ends[:, 0]
-    assert widths[noisy].mean() > 1.3 * widths[~noisy].mean()
+    assert widths[noisy].mean() > 1.2 * widths[~noisy].mean()
 
 
 def test_quantiles_answer_as_their_regressors_do(registry: Registry) -> None:
@@ -157,7 +157,7 @@ def test_quantiles_answer_as_their_regressors_do(registry: Registry) -> None:
         (Estimator("m", LogisticRegression()), ("wave",), "no regressor"),
         (Samme((Estimator("m", DecisionTreeRegressor()),)), ("wave",), "learns classes"),
         (
-            Quantiles("m", {"a": QuantileRegressor(alpha=0.0), "b": KNeighborsRegressor(metric="canberra")}),
+            Quantiles("m", {"a": LinearRegression(), "b": KNeighborsRegressor(metric="canberra")}),
             ("a", "b"),
             "must become one ONNX graph, and its 'b' cannot",
         ),

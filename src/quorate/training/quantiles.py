@@ -102,9 +102,11 @@ def _joined(models: list[bytes], features: int) -> bytes:
     import onnx
     from onnx import compose, helper
 
-    parts = [
-        compose.add_prefix(onnx.load_model_from_string(m), f"{i}_", rename_inputs=False) for i, m in enumerate(models)
-    ]
+    parts = [compose.add_prefix(onnx.load_model_from_string(each), f"{i}_") for i, each in enumerate(models)]
+    for part in parts:  # they share the input
+        own = part.graph.input[0].name
+        for node in part.graph.node:
+            node.input[:] = [INPUT if name == own else name for name in node.input]
     shape = ["n", features], ["n", len(parts)]
     columns = [f"{part.graph.output[0].name}_column" for part in parts]
     minus_one = helper.make_tensor("column", onnx.TensorProto.INT64, [2], [-1, 1])
@@ -125,7 +127,6 @@ def _joined(models: list[bytes], features: int) -> bytes:
             opsets[entry.domain] = max(entry.version, opsets.get(entry.domain, 0))
     imports = [helper.make_opsetid(domain, version) for domain, version in sorted(opsets.items())]
     version = max(part.ir_version for part in parts)
-    made: bytes = helper.make_model(graph, opset_imports=imports, ir_version=version).SerializeToString(
-        deterministic=True
-    )
-    return made
+    model = helper.make_model(graph, opset_imports=imports, ir_version=version)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data

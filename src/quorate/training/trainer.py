@@ -34,7 +34,8 @@ class Rows:
     @property
     def labels(self) -> NDArray[np.str_]:
         """The true labels ``[n]`` as text."""
-        return np.asarray(self.classes)[self.truth]
+        found: NDArray[np.str_] = np.asarray(self.classes)[self.truth]
+        return found
 
     def need_classes(self, name: str) -> None:
         """:class:`InvalidInput` for numbers, which the trainer of ``name`` does not learn."""

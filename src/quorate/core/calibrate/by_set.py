@@ -124,7 +124,8 @@ def _worth(method: Calibration, answers: NDArray[Any], y: NDArray[Any], ok: Bool
         mine = of == number
         enough = counts[number] >= LEAST and members.any()
         kept.append(bool(enough) and _brier(method, answers, y, mine, part)[mine].mean() < common[mine].mean())
-    return sets[np.array(kept, bool)]
+    found: BoolArray = sets[np.array(kept, bool)]
+    return found
 
 
 def _brier(method: Calibration, answers: NDArray[Any], y: NDArray[Any], rows: BoolArray, part: NDArray[Any]) -> Numbers:
