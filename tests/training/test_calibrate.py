@@ -29,7 +29,7 @@ from quorate.registry.registry import Registry
 from quorate.testing.clock import FakeClock
 from quorate.training import report
 from quorate.training.calibrate import Of, fit_calibration, held_out_answers
-from quorate.training.cascade import held_out_way
+from quorate.training.cascade import fit_with_way
 from quorate.training.data import Dataset
 from quorate.training.estimator import estimators
 from quorate.training.evaluate import combined, evaluate, model_outputs
@@ -112,11 +112,15 @@ def test_a_cascade_is_calibrated_on_its_own_way_through_rows_that_it_has_not_see
     check(state, spec, strategy_of(Cascade(), MEMBERS))
     held = np.load(registry.root.parent / "held" / "steps.npz")
     priced = {"costs": plain.meta["costs"], "unit": plain.meta["unit"]}
-    way = held_out_way(held["outputs"], held["truth"], MEMBERS, CLASSES, seed=0, **{**settings, **priced})
+    _, way = fit_with_way(held["outputs"], held["truth"], MEMBERS, CLASSES, seed=0, **{**settings, **priced})
     again = fit("temperature", way.answers, held["truth"], CLASSES, strategy_of(Cascade(), MEMBERS), way.status)
     assert state_codec.encode(again) == state_codec.encode(state)
     assert set(trained.made) == {*MEMBERS, *states}
     assert train_pool(recipe(states), registry).made == ()
+    # A calibration that is added to a cascade that was there sees the same.
+    more = train_pool(recipe({**states, "again": Fit("temperature", of="steps")}), registry)
+    assert more.made == ("again",)
+    assert state_codec.encode(state_of(registry, "again")) == state_codec.encode(state)
 
 
 def test_a_fitted_combiner_answers_rows_that_it_has_not_seen() -> None:

@@ -25,7 +25,7 @@ from quorate.errors import ConfigError, InvalidInput
 from quorate.registry.registry import Registry
 from quorate.training.answers import Strategy
 from quorate.training.calibrate import Of
-from quorate.training.cascade import held_out_way
+from quorate.training.cascade import fit_with_way
 from quorate.training.conformal import fit_conformal, fit_conformal_values
 from quorate.training.data import Dataset
 from quorate.training.estimator import estimators
@@ -166,7 +166,7 @@ def test_sets_of_a_cascade_cover_as_often_as_was_asked(calibration: str | None, 
     if calibration is not None:
         outputs, y = cascades.pool(800, 0)
         wish: Any = {"costs": cascades.COSTS, "within": {"cost": 4.0}, "seed": 0}
-        way = held_out_way(outputs, y, members, names, **wish)
+        _, way = fit_with_way(outputs, y, members, names, **wish)
         sure = fit(calibration, way.answers, y, names, strategy_of(Cascade(), members), way.status)
     strategy = Strategy(Cascade(), cascade, {"members": list(members)}, sure)
     outputs, y = cascades.pool(12_000, 77)

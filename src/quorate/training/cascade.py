@@ -102,9 +102,8 @@ def fit_cascade(
     the share of rows that only test the promise, where it states a risk. :class:`InvalidInput` if shapes do not fit, a
     value is not finite, settings make no sense, or the promise cannot be made on these rows.
     """
-    promise = Promise.from_settings(at_least, within)
-    share = 0.0 if promise.risk is None else held
-    return Fitting(outputs, y, members, classes, costs, unit, stages, share, seed).state(promise)
+    wish: dict[str, Any] = {"at_least": at_least, "within": within, "stages": stages, "held": held, "seed": seed}
+    return fit_with_way(outputs, y, members, classes, costs=costs, unit=unit, **wish)[0]
 
 
 class Way(NamedTuple):
@@ -117,7 +116,7 @@ class Way(NamedTuple):
     status: StatusArray
 
 
-def held_out_way(
+def fit_with_way(
     outputs: FloatArray,
     y: Ints,
     members: Sequence[str],
@@ -130,15 +129,16 @@ def held_out_way(
     stages: Sequence[Sequence[str]] | None = None,
     held: float = HELD,
     seed: int = 0,
-) -> Way:
-    """The way through these rows of the cascade that :func:`fit_cascade` makes of the same arguments.
+) -> tuple[State, Way]:
+    """What :func:`fit_cascade` makes of the same arguments, and its way through these rows.
 
     Every row is routed and answered by what the other folds taught, at the price that was chosen; held-out rows by the
     cascade as it is.
     """
     promise = Promise.from_settings(at_least, within)
     share = 0.0 if promise.risk is None else held
-    return Fitting(outputs, y, members, classes, costs, unit, stages, share, seed).way(promise)
+    fitting = Fitting(outputs, y, members, classes, costs, unit, stages, share, seed)
+    return fitting.state(promise), fitting.way(promise)
 
 
 class Fitting:
@@ -189,6 +189,7 @@ class Fitting:
         rows = tested_on if len(tested_on) else fitted_on
         self.alone: Bools = outputs[rows].argmax(axis=2) == y[rows][:, None]
         self._all: tuple[Router, Played] | None = None
+        self._choices: dict[Promise, _Chosen] = {}
 
     def _scene(self, given: Seen, y: Ints, probabilities: Sequence[Floats]) -> Scene:
         arrays = self.combiners.arrays
@@ -210,7 +211,7 @@ class Fitting:
         return _state(self, self._chosen(promise), promise)
 
     def way(self, promise: Promise) -> Way:
-        """The way of that state through all rows; see :func:`held_out_way`."""
+        """The way of that state through all rows; see :func:`fit_with_way`."""
         chosen = self._chosen(promise)
         seen = chosen.played if self.tests is None else self.all_prices[1]
         answers = np.empty((self.rows, len(self.classes)), np.float32)
@@ -224,6 +225,11 @@ class Fitting:
         return Way(answers, np.where(asked, np.int8(Status.OK), np.int8(Status.SKIPPED)))
 
     def _chosen(self, promise: Promise) -> _Chosen:
+        if promise not in self._choices:
+            self._choices[promise] = self._choose(promise)
+        return self._choices[promise]
+
+    def _choose(self, promise: Promise) -> _Chosen:
         if promise.risk is None:
             return _cheap_enough(self, promise.value)
         if self.tests is None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from quorate.registry.registry import Registry
 from quorate.training import boosting, fitting, kept
 from quorate.training.answers import check_about, strategy_of
 from quorate.training.calibrate import Of, Refit, fit_calibration, fit_on
-from quorate.training.cascade import fit_cascade, held_out_way
+from quorate.training.cascade import Way, fit_with_way
 from quorate.training.checkpoints import Checkpoints
 from quorate.training.conformal import fit_conformal, fit_conformal_values
 from quorate.training.dynamic import METHODS, fit_dynamic
@@ -90,6 +91,7 @@ class _Run:
         self.notices: list[str] = []
         self.members: dict[str, Manifest] = {}
         self.states: dict[str, Manifest | None] = {}
+        self.ways: dict[str, Way] = {}  # of cascades that were fitted in this run
         self.outputs: dict[tuple[int, str], FloatArray] = {}  # by fold and first name of a trainer
         self.checkpoints = Checkpoints(registry.root.parent / WORK / self.key[:16])
 
@@ -278,15 +280,25 @@ class _Run:
             of = self.recipe.about(name)
             if of is not None:
                 return self._calibration(fit.by, of, outputs, rows, members)
-            if fit.by == "cascade" and "costs" not in fit.settings:
-                costs = {"costs": latencies(self.registry, manifests, raw), "unit": "ms"}
-                fit = replace(fit, settings={**fit.settings, **costs})
+            if fit.by == "cascade":
+                priced = {} if "costs" in fit.settings else self._priced(manifests, raw)
+                state, self.ways[name] = self._cascade(fit, priced, outputs, rows, members)
+                return state
             return self._from_outputs(fit, outputs, rows, members)
         outputs = np.stack([model_outputs(self.registry, manifest, raw) for manifest in manifests], axis=1)
         about = self.recipe.about(name)
         if about is not None:
             return self._conformal(about, fit, outputs, members, validation)
         return fit_log_odds_weights(outputs, validation.truth, members)
+
+    def _priced(self, manifests: Sequence[Manifest], raw: Raw) -> dict[str, Any]:
+        return {"costs": latencies(self.registry, manifests, raw), "unit": "ms"}
+
+    def _cascade(
+        self, fit: Fit, priced: Mapping[str, Any], outputs: FloatArray, rows: Rows, members: Sequence[str]
+    ) -> tuple[State, Way]:
+        settings = {**fit.settings, **priced}
+        return fit_with_way(outputs, rows.truth, members, self.classes, seed=self.recipe.seed, **settings)
 
     def _conformal(self, of: Of, fit: Fit, outputs: FloatArray, members: Sequence[str], validation: Rows) -> State:
         """The sets or intervals of a strategy, from its answers to the validation part."""
@@ -307,8 +319,6 @@ class _Run:
             return fit_stack(outputs, rows.truth, members, self.classes, seed=seed, **fit.settings)
         if fit.by == "greedy":
             return fit_greedy(outputs, rows.truth, members, seed=seed, **fit.settings)
-        if fit.by == "cascade":
-            return fit_cascade(outputs, rows.truth, members, self.classes, seed=seed, **fit.settings)
         features = features_of(rows.inputs) if fit.settings.get("space", INPUT) == INPUT else None
         return fit_dynamic(fit.by, features, outputs, rows.truth, members, self.classes, **fit.settings)
 
@@ -320,10 +330,11 @@ class _Run:
             assert manifest is not None  # noqa: S101 - it was made before
             if fit.by == "cascade":
                 # Its own cross-fitting has what it says to rows that it has not seen, at the price that serves.
-                fitted = self._decoded(manifest).meta
-                priced = {**fit.settings, "costs": fitted["costs"], "unit": fitted["unit"]}
-                seed = self.recipe.seed
-                way = held_out_way(outputs, rows.truth, members, self.classes, seed=seed, **priced)
+                way = self.ways.get(of.state)
+                if way is None:  # it was there before: fitted once more, with what its members cost then
+                    meta = self._decoded(manifest).meta
+                    priced = {"costs": meta["costs"], "unit": meta["unit"]}
+                    way = self._cascade(fit, priced, outputs, rows, members)[1]
                 return fit_on(method, of, way, rows.truth, members, self.classes)
             if fit.by in OUT_OF_FOLD:
 
