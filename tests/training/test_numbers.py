@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.ensemble import GradientBoostingRegressor
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.neighbors import KNeighborsRegressor
 from sklearn.tree import DecisionTreeRegressor
 
 from quorate.clock import SystemClock
@@ -157,7 +157,7 @@ def test_quantiles_answer_as_their_regressors_do(registry: Registry) -> None:
         (Estimator("m", LogisticRegression()), ("wave",), "no regressor"),
         (Samme((Estimator("m", DecisionTreeRegressor()),)), ("wave",), "learns classes"),
         (
-            Quantiles("m", {"a": LinearRegression(), "b": KNeighborsRegressor(metric="canberra")}),
+            Quantiles("m", {"a": LinearRegression(), "b": KernelRidge()}),
             ("a", "b"),
             "must become one ONNX graph, and its 'b' cannot",
         ),
