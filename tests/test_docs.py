@@ -57,11 +57,20 @@ def test_readme_python_serves_an_endpoint(tmp_path):
     assert (tmp_path / "quorate-iris" / "quorate.yaml").exists()
 
 
-def test_the_recipe_in_the_training_page_trains(tmp_path):
-    (source,) = blocks(ROOT / "docs" / "training.md", "python")
-    done = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, timeout=200)
+MADE = (
+    "bag-a, bag-b, boost-1, boost-2, boost-3, iris-samme, iris-stacking",
+    "line, forest, progression-stacked, progression-sure, progression-spread",
+)
+
+
+@pytest.mark.parametrize("number", range(len(MADE)))
+def test_the_recipes_in_the_training_page_train(number, tmp_path):
+    sources = blocks(ROOT / "docs" / "training.md", "python")
+    assert len(sources) == len(MADE)
+    command = [sys.executable, "-c", sources[number]]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "bag-a, bag-b, boost-1, boost-2, boost-3, iris-samme, iris-stacking"
+    assert done.stdout.strip() == MADE[number]
 
 
 CHECK = """

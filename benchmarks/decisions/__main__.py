@@ -15,6 +15,7 @@ PARTS = {
     "calibration": "benchmarks.decisions.calibration",
     "conformal": "benchmarks.decisions.conformal",
     "cascade": "benchmarks.decisions.cascade",
+    "cascade_calibration": "benchmarks.decisions.cascade_calibration",
     "dynamic": "benchmarks.decisions.dynamic",
     "draw": "benchmarks.decisions.draw",
     "errors": "benchmarks.decisions.errors",

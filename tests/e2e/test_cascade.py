@@ -51,7 +51,9 @@ def train(home, progress, *, force=False):
         states={
             "steps": Fit(
                 "cascade", settings={"within": {"cost": 6.0}, "costs": {"tree": 1.0, "line": 4.0, "forest": 20.0}}
-            )
+            ),
+            "steps-sure": Fit("temperature", of="steps"),
+            "steps-sets": Fit("conformal", of="steps-sure"),
         },
         code=code_digest(Path(__file__)),
     )
@@ -68,6 +70,11 @@ endpoints:
       all: {kind: mean}
     policy: steps
     caller_may_choose: true
+  sure:
+    pool: digits
+    strategies:
+      sure: {kind: cascade, state: steps, calibrate: steps-sure, conformal: steps-sets}
+    policy: sure
 """
 X, Y = load_digits(return_X_y=True)
 COSTS = {"tree": 1.0, "line": 4.0, "forest": 20.0}
@@ -155,3 +162,38 @@ def test_a_caller_who_must_be_sure_makes_it_go_on(server: Any, asked: list[Any])
 def test_who_is_trusted_is_who_answered(server: Any, asked: list[Any]) -> None:
     found = server.http.get(f"{server.control}/v1/endpoints/digits/trust", params={"strategy": "steps"})
     assert found.status_code == 200, found.text
+
+
+def test_a_calibrated_cascade_asks_and_answers_the_same_as_sure_as_it_is_and_is_replayed(
+    server: Any, asked: list[Any]
+) -> None:
+    told, before, after = [], [], []
+    for start, plain in zip(range(0, len(X), 100), asked, strict=True):
+        body = {"instances": X[start : start + 100].tolist(), "options": {"coverage": 0.9}}
+        answer = server.http.post(f"{server.url}/v1/endpoints/sure/predict", json=body).json()
+        told += [{"id": answer["id"], "row": i, "truth": str(y)} for i, y in enumerate(Y[start : start + 100])]
+        before += plain["predictions"]
+        after += answer["predictions"]
+    assert [row["label"] for row in after] == [row["label"] for row in before]
+    assert [row["members"] for row in after] == [row["members"] for row in before]
+    assert max(abs(a["confidence"] - b["confidence"]) for a, b in zip(after, before, strict=True)) > 0.01
+    assert all(row["reason"] in (None, "ambiguous", "empty") for row in after)
+    inside = [str(y) in row["set"] for row, y in zip(after, Y, strict=True)]
+    assert sum(inside) / len(inside) > 0.84  # most of these rows were trained on, and 270 calibrated it
+    assert server.http.post(f"{server.url}/v1/outcomes", json=told).json()["rejected"] == []
+
+    def promises() -> Any:
+        return server.http.get(f"{server.control}/v1/endpoints/sure/coverage").json()["strategies"][0]["promises"]
+
+    server.until(lambda: promises() and promises()[0]["rows"] == len(X), within=60, what=server.log)
+    assert promises()[0]["coverage"] == sum(inside) / len(inside)
+    reliability = server.http.get(f"{server.control}/v1/endpoints/sure/reliability").json()["strategies"][0]
+    assert (reliability["calibrated"], reliability["rows"]) == (True, len(X))
+    refit = reliability["refit"]
+    assert (refit["state"], refit["method"], refit["rows"]) == ("steps-sure", "temperature", len(X))
+    body = {"endpoint": "sure", "strategy": "sure", "method": "exact"}
+    at = server.http.post(f"{server.control}/v1/replays", json=body).json()["id"]
+    url = f"{server.control}/v1/replays/{at}"
+    server.until(lambda: server.http.get(url).json()["state"] in ("done", "failed"), within=60, what=server.log)
+    answer = server.http.get(url).json()["answer"]
+    assert (answer["reproduced"], answer["differing"]) == (len(X), 0)

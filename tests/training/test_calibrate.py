@@ -20,7 +20,8 @@ from quorate.codecs.snapshot import (
     PoolRoute,
     StrategyRoute,
 )
-from quorate.core.calibrate.methods import calibrate, check, strategy_of
+from quorate.core.calibrate.methods import calibrate, check, fit, strategy_of
+from quorate.core.combine.cascade import Cascade
 from quorate.core.combine.mean import Mean
 from quorate.core.types import OutputSpec, Signature, State, TensorSpec
 from quorate.errors import ConfigError, InvalidInput
@@ -28,6 +29,7 @@ from quorate.registry.registry import Registry
 from quorate.testing.clock import FakeClock
 from quorate.training import report
 from quorate.training.calibrate import Of, fit_calibration, held_out_answers
+from quorate.training.cascade import fit_with_way
 from quorate.training.data import Dataset
 from quorate.training.estimator import estimators
 from quorate.training.evaluate import combined, evaluate, model_outputs
@@ -97,6 +99,30 @@ def test_they_are_trained_after_what_they_calibrate_and_kept(registry: Registry)
     assert set(changed.made) == {"near", "near-pairs"}  # the calibration of what was fitted anew, and no other
 
 
+@pytest.mark.parametrize("promise", [{"within": {"cost": 2.0}}, {"at_least": {"accuracy": 0.5, "risk": 0.2}}])
+def test_a_cascade_is_calibrated_on_its_own_way_through_rows_that_it_has_not_seen(
+    promise: dict[str, Any], registry: Registry
+) -> None:
+    settings = {**promise, "costs": {"line": 1.0, "tree": 3.0}, "held": 0.5}
+    states = {"steps": Fit("cascade", settings=settings), "steps-sure": Fit("temperature", of="steps")}
+    trained = train_pool(recipe(states), registry)
+    state, plain = state_of(registry, "steps-sure"), state_of(registry, "steps")
+    assert (state.version, state.meta["rows"], state.meta["strategy"]["kind"]) == (2, 105, "cascade")
+    spec = OutputSpec("scores", CLASSES)
+    check(state, spec, strategy_of(Cascade(), MEMBERS))
+    held = np.load(registry.root.parent / "held" / "steps.npz")
+    priced = {"costs": plain.meta["costs"], "unit": plain.meta["unit"]}
+    _, way = fit_with_way(held["outputs"], held["truth"], MEMBERS, CLASSES, seed=0, **{**settings, **priced})
+    again = fit("temperature", way.answers, held["truth"], CLASSES, strategy_of(Cascade(), MEMBERS), way.status)
+    assert state_codec.encode(again) == state_codec.encode(state)
+    assert set(trained.made) == {*MEMBERS, *states}
+    assert train_pool(recipe(states), registry).made == ()
+    # A calibration that is added to a cascade that was there sees the same.
+    more = train_pool(recipe({**states, "again": Fit("temperature", of="steps")}), registry)
+    assert more.made == ("again",)
+    assert state_codec.encode(state_of(registry, "again")) == state_codec.encode(state)
+
+
 def test_a_fitted_combiner_answers_rows_that_it_has_not_seen() -> None:
     outputs = RNG.dirichlet(np.ones(3), size=(60, 2)).astype(np.float32)
     y = np.arange(60) % 3
@@ -106,11 +132,11 @@ def test_a_fitted_combiner_answers_rows_that_it_has_not_seen() -> None:
         seen.append(set(rows.tolist()))
         return fit_stack(outputs[rows], y[rows], MEMBERS, CLASSES, C=1.0)
 
-    answers = held_out_answers(Of("stack"), outputs, y, MEMBERS, CLASSES, state=refit, features=None, seed=0)
+    answers, _ = held_out_answers(Of("stack"), outputs, y, MEMBERS, CLASSES, state=refit, features=None, seed=0)
     assert len(seen) == 5
     assert set.union(*({*range(60)} - rows for rows in seen)) == {*range(60)}
     whole = fit_stack(outputs, y, MEMBERS, CLASSES, C=1.0)
-    own = held_out_answers(Of("stack"), outputs, y, MEMBERS, CLASSES, state=whole, features=None, seed=0)
+    own, _ = held_out_answers(Of("stack"), outputs, y, MEMBERS, CLASSES, state=whole, features=None, seed=0)
     truth = np.arange(60), y
     assert np.log(answers[truth]).mean() < np.log(own[truth]).mean()  # on rows it has seen it does too well
 
@@ -134,6 +160,17 @@ def test_what_cannot_be_calibrated_is_refused() -> None:
         ({"a": Fit("temperature", of=Of("stack", state="b"))}, "no combiner's state"),
         ({"a": Fit("temperature", of=Of("mean", state="b")), "b": Fit("isotonic", of="mean")}, "no combiner's state"),
         ({"a": Fit("temperature", ("line",), of="b"), "b": Fit("stack")}, "leave out its own"),
+        ({"a": Fit("temperature", of="b"), "b": Fit("isotonic", of="mean")}, "calibrated already"),
+        ({"a": Fit("temperature", of="a")}, "calibrated already"),
+        (
+            {"a": Fit("temperature", of=Of("mean", calibrate="b")), "b": Fit("isotonic", of="mean")},
+            "calibrated already",
+        ),
+        (
+            {"a": Fit("conformal", of=Of("vote", calibrate="b")), "b": Fit("isotonic", of="mean")},
+            "no calibration of that",
+        ),
+        ({"a": Fit("conformal", of=Of("mean", calibrate="b"))}, "no calibration of that"),
     ],
 )
 def test_a_recipe_names_a_strategy_that_there_is(states: dict[str, Fit], match: str, registry: Registry) -> None:

@@ -6,12 +6,14 @@ import pytest
 from scipy.stats import binom
 
 from quorate.codecs import state as state_codec
+from quorate.core.calibrate.ece import of_answers
+from quorate.core.calibrate.methods import calibrate, fit, strategy_of
 from quorate.core.combine.cascade import Cascade
 from quorate.core.plan.cascade import CascadePlan
 from quorate.core.plan.trace import trace
-from quorate.core.types import OutputSpec, State
+from quorate.core.types import OutputSpec, State, Status
 from quorate.errors import InvalidInput
-from quorate.training.cascade import Fitting, Promise, fit_cascade
+from quorate.training.cascade import Fitting, Promise, fit_cascade, fit_with_way
 from tests.training.cascades import CLASSES, COSTS, MEMBERS, fitted, pool
 
 
@@ -87,6 +89,72 @@ def test_what_cannot_be_promised_is_not() -> None:
         fit_cascade(outputs, y, MEMBERS, CLASSES, costs=COSTS, within={"cost": 0.5})
     with pytest.raises(InvalidInput, match="needs held-out rows"):
         Fitting(outputs, y, MEMBERS, CLASSES, COSTS).state(Promise("accuracy", 0.5, 0.1))
+
+
+def test_its_way_through_held_out_rows_is_what_is_expected_of_it() -> None:
+    outputs, y = pool(800, 0)
+    wish: Any = {"costs": COSTS, "within": {"cost": 4.0}, "seed": 0}
+    state, way = fit_with_way(outputs, y, MEMBERS, CLASSES, **wish)
+    asked = way.status == int(Status.OK)
+    assert {tuple(row) for row in asked.tolist()} <= {tuple(row) for row in state.arrays["subsets"].tolist()}
+    spent = asked @ np.array([COSTS[name] for name in MEMBERS])
+    assert spent.mean() == pytest.approx(state.meta["expected"]["cost"])
+    assert (way.answers.argmax(axis=1) == y).mean() == pytest.approx(state.meta["expected"]["accuracy"][0])
+    np.testing.assert_allclose(way.answers.sum(axis=1), 1.0, atol=1e-5)
+    # Cross-fitted: it does less well there than the cascade that has seen these rows.
+    own = trace(CascadePlan(state), outputs, np.zeros(outputs.shape[:2], np.int8))
+    seen = Cascade().combine(outputs, own.status(np.zeros(outputs.shape[:2], np.int8)), state)
+    likely = [np.log(each[np.arange(800), y]).mean() for each in (way.answers, seen)]
+    assert likely[0] < likely[1]
+
+
+def test_rows_that_only_test_a_promise_go_the_way_of_the_cascade_as_it_is() -> None:
+    outputs, y = pool(900, 1)
+    wish: Any = {"costs": COSTS, "within": {"cost": 6.0, "risk": 0.05}, "seed": 1}
+    state, way = fit_with_way(outputs, y, MEMBERS, CLASSES, **wish)
+    ok = np.zeros(outputs.shape[:2], np.int8)
+    status = trace(CascadePlan(state), outputs, ok).status(ok)
+    answer = Cascade().combine(outputs, status, state)
+    same = (status == way.status).all(axis=1) & (np.abs(answer - way.answers) < 1e-5).all(axis=1)
+    tests = np.sort(np.random.default_rng(1).permutation(900)[:270])
+    assert same[tests].all()
+    assert not same.all()  # the others were answered by what was not fitted on them
+
+
+def mixed(n: int, seed: int) -> tuple[Any, Any]:
+    """Of 31 classes, so that combiners have no corrections: half of what members say is far too sure, and nothing but
+    how sure it is tells which half. So the rows that stop early are those that are too sure."""
+    rng = np.random.default_rng(seed)
+    y, found = rng.integers(31, size=n), []
+    for signal in (2.2, 3.2):
+        z = rng.normal(size=(n, 31))
+        z[np.arange(n), y] += signal
+        steep = np.where(rng.random(n) < 0.5, 6.0, 1.0)[:, None]
+        scores = np.exp(steep * signal * (z - z.max(axis=1, keepdims=True)))
+        found.append(scores / scores.sum(axis=1, keepdims=True))
+    return np.stack(found, axis=1).astype(np.float32), y
+
+
+def test_a_calibration_on_its_own_way_lowers_the_error_of_what_it_answers_in_the_end() -> None:
+    outputs, y = mixed(1500, 0)
+    names, classes = ("small", "large"), tuple(f"c{i}" for i in range(31))
+    fitting = Fitting(outputs, y, names, classes, {"small": 1.0, "large": 8.0})
+    state, way = fitting.state(Promise("cost", 4.0)), fitting.way(Promise("cost", 4.0))
+    fresh, truth = mixed(5000, 77)
+    ok = np.zeros(fresh.shape[:2], np.int8)
+    status = trace(CascadePlan(state), fresh, ok).status(ok)
+    plain = Cascade().combine(fresh, status, state)
+    about = strategy_of(Cascade(), names)
+    made = [fit("temperature", way.answers, y, classes, about, each) for each in (None, way.status)]
+    pooled, by_set = (calibrate(plain, each, status) for each in made)
+    before, common, after = (of_answers(each, truth) for each in (plain, pooled, by_set))
+    assert before is not None
+    assert common is not None
+    assert after is not None
+    assert before.error.low > 0.05
+    assert after.error.value < 0.8 * before.error.value
+    assert after.error.value < common.error.value
+    np.testing.assert_array_equal(by_set.argmax(axis=1), plain.argmax(axis=1))
 
 
 @pytest.mark.parametrize(

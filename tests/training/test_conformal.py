@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,17 @@ from sklearn.tree import DecisionTreeClassifier
 from quorate import plugins
 from quorate.clock import SystemClock
 from quorate.codecs import state as state_codec
+from quorate.core.calibrate.methods import calibrate, fit, strategy_of
+from quorate.core.combine.cascade import Cascade
+from quorate.core.combine.mean import Mean
 from quorate.core.conformal.calibrated import Calibrated
+from quorate.core.plan.trace import trace
 from quorate.core.types import OutputSpec, Signature, TensorSpec
 from quorate.errors import ConfigError, InvalidInput
 from quorate.registry.registry import Registry
+from quorate.training.answers import Strategy
 from quorate.training.calibrate import Of
+from quorate.training.cascade import fit_with_way
 from quorate.training.conformal import fit_conformal, fit_conformal_values
 from quorate.training.data import Dataset
 from quorate.training.estimator import estimators
@@ -26,6 +33,7 @@ from quorate.training.evaluate import model_outputs
 from quorate.training.recipe import Fit, Recipe
 from quorate.training.splits import split
 from quorate.training.train import train_pool
+from tests.training import cascades
 
 CLASSES = ("a", "b", "c", "d", "e", "f")
 
@@ -122,6 +130,57 @@ def test_members_that_always_agree_get_a_floor() -> None:
     assert state.arrays["scores"].tolist() == np.arange(20.0).tolist()
 
 
+# --- of answers that are calibrated, and of a cascade ---------------------------------------------
+
+
+def covered(state: Any, answers: Any, y: Any, seed: int) -> float:
+    calibrated = Calibrated(state)
+    draws = 1.0 - np.random.default_rng(seed).random((len(y), 2))
+    sets = calibrated.sets(answers, draws, calibrated.threshold(0.9))
+    return float(sets[np.arange(len(y)), y].mean())
+
+
+def test_sets_of_calibrated_answers_cover_where_the_calibration_has_not_seen_their_rows() -> None:
+    """Two hundred draws: on rows of their own the coverage is what was asked; on the calibration's own it is not."""
+    apart, same = [], []
+    about = strategy_of(Mean(), ("m",))
+    fresh, truths = rows(1000, 9999)
+    for seed in range(200):
+        answers, y = rows(120, seed)
+        calibration = fit("isotonic", answers[:60], y[:60], CLASSES, about)
+        served = calibrate(fresh, calibration)
+        for some, found in ((slice(60, None), apart), (slice(0, 60), same)):
+            state = fit_conformal(calibrate(answers[some], calibration), y[some], CLASSES, seed=seed)
+            found.append(covered(state, served, truths, seed))
+    # ceil(61 x 0.9) of 60 rows: 55 / 61 = 0.9016 on average over draws.
+    assert np.mean(apart) == pytest.approx(55 / 61, abs=0.01)
+    assert np.mean(same) < 0.88
+
+
+@pytest.mark.parametrize("score", ["lac", "aps"])
+@pytest.mark.parametrize("calibration", [None, "temperature", "isotonic"])
+def test_sets_of_a_cascade_cover_as_often_as_was_asked(calibration: str | None, score: str) -> None:
+    """The whole cascade is fixed, so that the scores of its answers are exchangeable, calibrated or not."""
+    members, names, cascade = cascades.MEMBERS, cascades.CLASSES, cascades.fitted()
+    sure = None
+    if calibration is not None:
+        outputs, y = cascades.pool(800, 0)
+        wish: Any = {"costs": cascades.COSTS, "within": {"cost": 4.0}, "seed": 0}
+        _, way = fit_with_way(outputs, y, members, names, **wish)
+        sure = fit(calibration, way.answers, y, names, strategy_of(Cascade(), members), way.status)
+    strategy = Strategy(Cascade(), cascade, {"members": list(members)}, sure)
+    outputs, y = cascades.pool(12_000, 77)
+    answers = strategy.answers(outputs, None)
+    rng = np.random.default_rng(0)
+    found = []
+    for seed in range(100):
+        order = rng.permutation(len(y))
+        own, rest = order[:200], order[200:]
+        state = fit_conformal(answers[own], y[own], names, score=score, seed=seed)
+        found.append(covered(state, answers[rest], y[rest], seed))
+    assert np.mean(found) == pytest.approx(181 / 201, abs=0.01)
+
+
 # --- as part of a recipe ----------------------------------------------------------------------------
 
 X, Y = load_iris(return_X_y=True)
@@ -180,6 +239,43 @@ def test_a_recipe_calibrates_its_strategies_on_the_validation_part(tmp_path: Pat
     assert train_pool(changed, registry).made == ("stacked", "surely")  # another stacking is another strategy
 
 
+def test_a_calibration_and_the_sets_of_what_it_calibrates_see_different_rows(tmp_path: Path) -> None:
+    made = recipe(
+        sets=Fit("conformal", of="sure"),
+        sure=Fit("temperature", of="stacked"),
+        stacked=Fit("stack", settings={"C": 1.0}),
+        ways=Fit("conformal", of="steps"),
+        steps=Fit("cascade", settings={"within": {"cost": 2.0}, "costs": {"line": 1.0, "few": 2.0}}),
+    )
+    registry = Registry(tmp_path / "registry", SystemClock())
+    trained = train_pool(made, registry)
+
+    def state(name: str) -> Any:
+        files = trained.states[name].files
+        return state_codec.decode({file: registry.read_blob(digest) for file, digest in files.items()})
+
+    part = made.split.validation
+    sets, sure, stacked = state("sets"), state("sure"), state("stacked")
+    assert sets.meta["of"] == {
+        "kind": "stack", "members": ["line", "few"], "params": {}, "state": trained.states["stacked"].digest,
+        "calibrate": trained.states["sure"].digest,
+    }  # fmt: skip
+    assert (sure.meta["rows"], sets.meta["rows"]) == (len(made.split.train), len(part))
+    outputs = [model_outputs(registry, trained.members[name], {"input": X[part]}) for name in ("line", "few")]
+    both, ok = np.stack(outputs, axis=1), np.zeros((len(part), 2), np.int8)
+    answers = calibrate(plugins.build("combiners", "stack", {}).combine(both, ok, stacked), sure)
+    by_hand = fit_conformal(answers, Y[part], ("0", "1", "2"), seed=0)
+    assert np.array_equal(by_hand.arrays["scores"], sets.arrays["scores"])
+    # A cascade's sets are those of its own way.
+    steps = state("steps")
+    status = trace(Cascade().plan(("line", "few"), steps), both, ok).status(ok)
+    by_hand = fit_conformal(Cascade().combine(both, status, steps), Y[part], ("0", "1", "2"), seed=0)
+    assert np.array_equal(by_hand.arrays["scores"], state("ways").arrays["scores"])
+    assert train_pool(made, registry).made == ()
+    changed = dataclasses.replace(made, states={**made.states, "sure": Fit("isotonic", of="stacked")})
+    assert train_pool(changed, registry).made == ("sure", "sets")
+
+
 @pytest.mark.parametrize(
     ("states", "message"),
     [
@@ -192,6 +288,8 @@ def test_a_recipe_calibrates_its_strategies_on_the_validation_part(tmp_path: Pat
             "is about 'conformal'; expected a combiner",
         ),
         ({"c": Fit("conformal", of=Of("vote", {"voting": 3}))}, "cannot be made from these params"),
+        ({"c": Fit("conformal", of="mean", settings={"lower": "x"})}, "no setting 'lower' where classes"),
+        ({"c": Fit("conformal", of="s"), "s": Fit("isotonic", of="w"), "w": Fit("log-odds")}, "the validation part"),
     ],
 )
 def test_a_recipe_that_cannot_be_calibrated_is_refused_before_anything_is_fitted(

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quorate.core.conformal.recorded import COVERAGE, promised
-from quorate.core.types import Decision
+from quorate.core.conformal.recorded import COVERAGE, DIVERTED, promised
+from quorate.core.types import Decision, Scalar
 from quorate.errors import Forbidden, InvalidInput
 from quorate.serving.call import Call
 from quorate.serving.endpoint import Choice, LoadedEndpoint
@@ -65,9 +65,18 @@ def refuse_blind(endpoint: LoadedEndpoint) -> None:
 
 
 def settled(
-    decision: Decision, endpoint: LoadedEndpoint, choice: Choice, call: Call, served: LoadedStrategy | None
+    decision: Decision,
+    endpoint: LoadedEndpoint,
+    choice: Choice,
+    call: Call,
+    served: LoadedStrategy | None,
+    *,
+    cut: bool = False,
 ) -> Decision:
-    """The decision with what its coverage adds to the record; the same where none is asked for, or it has no answer."""
+    """The decision with what its coverage adds to the record; the same where none is asked for, or it has no answer.
+
+    What was ``cut`` for want of time, or had to go on until it was sure, is not the answer that was calibrated.
+    """
     if endpoint.blind or served is None or decision.answer is None:
         return decision
     first = choice.strategy.promise
@@ -75,7 +84,9 @@ def settled(
     if coverage is None:
         return decision
     mine = served.promise
-    facts = {COVERAGE: coverage} if mine is None else mine.facts(coverage)
+    facts: dict[str, Scalar] = {COVERAGE: coverage} if mine is None else mine.facts(coverage)
+    if cut or (served.staged and call.min_confidence is not None):
+        facts[DIVERTED] = True
     decision = decision._replace(facts={**decision.facts, **facts})
     rows = _rows(decision, served)
     if not rows:

@@ -29,11 +29,12 @@ def decision(
     source: Source | None = None,
     features: FloatArray | None = None,
     withheld: Sequence[int] = (),
+    cut: bool = False,
 ) -> Decision:
     """The decision of an answer ``[n, k]``, or of none, by strategy ``served``.
 
-    ``withheld`` are the rows that are told none. ``started`` is when the first member began and ``now`` when the answer
-    was there (monotonic seconds).
+    ``withheld`` are the rows that are told none, and ``cut`` says that members were left out for want of time.
+    ``started`` is when the first member began and ``now`` when the answer was there (monotonic seconds).
     """
     output = endpoint.pool.route.signature.output
     made = Decision(  # by position: it is done for every request
@@ -71,4 +72,4 @@ def decision(
     )
     if call.coverage is None and not endpoint.promises:
         return made
-    return conformal.settled(made, endpoint, choice, call, served)
+    return conformal.settled(made, endpoint, choice, call, served, cut=cut)

@@ -345,6 +345,7 @@ class Plane:
             source=source,
             features=None if endpoint.looks_at is None else execution.features(endpoint.looks_at),
             withheld=() if call.min_confidence is None else abstaining.withheld(served.answer, call.min_confidence),
+            cut=execution.cut,
         )
 
     def recorded(self, endpoint: LoadedEndpoint, call: Call, decision: Decision) -> bytes:

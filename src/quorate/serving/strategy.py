@@ -205,7 +205,7 @@ class LoadedStrategy:
 
     def _timed(self, values: FloatArray, status: StatusArray, features: FloatArray | None) -> FloatArray:
         started = self._clock.monotonic()
-        answer = calibrate(self.combiner.combine(values, status, self.state, features), self._calibration)
+        answer = calibrate(self.combiner.combine(values, status, self.state, features), self._calibration, status)
         self._on_combine((self._clock.monotonic() - started) * 1000)
         return answer
 

@@ -11,7 +11,10 @@ import numpy as np
 
 from quorate import plugins
 from quorate.codecs import state as state_codec
+from quorate.core.calibrate.methods import calibrate
 from quorate.core.combine.base import Combiner
+from quorate.core.conformal.calibrated import CALIBRATE
+from quorate.core.plan.trace import trace
 from quorate.core.types import FloatArray, State
 from quorate.errors import ConfigError
 from quorate.registry.manifest import Manifest
@@ -30,19 +33,23 @@ class Strategy:
     combiner: Combiner
     state: State | None
     described: dict[str, Any]
+    calibration: State | None = None
 
     def answers(self, outputs: FloatArray, features: FloatArray | None) -> FloatArray:
-        """Its answers ``[n, k]`` to outputs ``[n, m, k]`` of members that all answered."""
+        """Its answers ``[n, k]`` to outputs ``[n, m, k]`` of members that would all answer; those that its plan does
+        not ask are not looked at."""
         looks = self.combiner.feature_width(self.state) > 0
         status = np.zeros(outputs.shape[:2], np.int8)
-        return self.combiner.combine(outputs, status, self.state, features if looks else None)
+        status = trace(self.combiner.plan(self.described["members"], self.state), outputs, status).status(status)
+        answer = self.combiner.combine(outputs, status, self.state, features if looks else None)
+        return calibrate(answer, self.calibration, status)
 
 
-def strategy_of(of: Of, members: Sequence[str], manifest: Manifest | None, registry: Registry) -> Strategy:
-    """The strategy ``of`` over ``members``; ``manifest`` is that of its own state, if it has one."""
-    state = None
-    if manifest is not None:
-        state = state_codec.decode({name: registry.read_blob(blob) for name, blob in manifest.files.items()})
+def strategy_of(
+    of: Of, members: Sequence[str], manifest: Manifest | None, registry: Registry, calibration: Manifest | None = None
+) -> Strategy:
+    """The strategy ``of`` over ``members``; the manifests are those of its own state and its calibration, if it has
+    them."""
     combiner = _combiner(of)
     described = {
         "kind": of.kind,
@@ -50,11 +57,21 @@ def strategy_of(of: Of, members: Sequence[str], manifest: Manifest | None, regis
         "params": msgspec.to_builtins(combiner.params),
         "state": None if manifest is None else manifest.digest,
     }
-    return Strategy(combiner, state, described)
+    if calibration is not None:
+        described[CALIBRATE] = calibration.digest
+    return Strategy(combiner, _read(manifest, registry), described, _read(calibration, registry))
+
+
+def _read(manifest: Manifest | None, registry: Registry) -> State | None:
+    if manifest is None:
+        return None
+    return state_codec.decode({name: registry.read_blob(blob) for name, blob in manifest.files.items()})
 
 
 def check_about(recipe: Recipe) -> None:
-    """:class:`ConfigError` for a fit on the validation part about a strategy that has seen it already, or cannot be."""
+    """:class:`ConfigError` for a fit on the validation part about a strategy that has seen it already, or cannot be,
+    and for one on truths of another kind."""
+    recipe.check_kind()
     for name in recipe.states:
         of = recipe.about(name)
         if of is None or recipe.states[name].by in OUT_OF_FOLD:

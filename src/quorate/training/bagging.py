@@ -45,7 +45,8 @@ class Bootstrap:
                 "itself, or bag what is boosted.",
                 path="trainers",
             )
-        return self.trainer.fit(rows.take(draw(rows.truth, np.random.default_rng(self.seed))))
+        strata = rows.truth if rows.classes else np.zeros(len(rows), np.int64)
+        return self.trainer.fit(rows.take(draw(strata, np.random.default_rng(self.seed))))
 
 
 def draw(truth: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:

@@ -62,6 +62,7 @@ class Samme:
 
         :class:`InvalidInput` if a round is no better than chance.
         """
+        rows.need_classes(self.names[0])
         weights = np.full(len(rows), 1 / len(rows))
         found: list[Fitted] = []
         for number, trainer in enumerate(self.trainers, start=1):

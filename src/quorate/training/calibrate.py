@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from quorate import plugins
 from quorate.core.calibrate import methods
 from quorate.core.combine.base import Combiner
+from quorate.core.plan.trace import trace
 from quorate.core.types import FloatArray, OutputSpec, State
 from quorate.errors import InvalidInput
+from quorate.training.cascade import Way
 from quorate.training.fitters import check_classes
 
 CALIBRATIONS = frozenset(methods.METHODS)
@@ -31,11 +33,13 @@ Refit = Callable[[NDArray[np.intp]], State]
 
 @dataclass(frozen=True)
 class Of:
-    """The strategy that is calibrated: its combiner's ``kind`` and ``params``, and the recipe's ``state`` it reads."""
+    """A strategy: its combiner's ``kind`` and ``params``, and the recipe's ``state`` it reads; of conformal states also
+    the recipe's calibration, ``calibrate``, of its answers."""
 
     kind: str
     params: Mapping[str, Any] = field(default_factory=dict)
     state: str | None = None
+    calibrate: str | None = None
 
 
 def fit_calibration(
@@ -57,9 +61,30 @@ def fit_calibration(
     :class:`~quorate.errors.ConfigError` if there is no such strategy.
     """
     check_classes(outputs, y, members, len(classes))
-    answers = held_out_answers(of, outputs, y, members, classes, state=state, features=features, seed=seed)
-    strategy = methods.strategy_of(plugins.build("combiners", of.kind, of.params), members)
-    return methods.fit(method, answers, y, classes, strategy)
+    way = held_out_answers(of, outputs, y, members, classes, state=state, features=features, seed=seed)
+    return fit_on(method, of, way, y, members, classes)
+
+
+def fit_on(
+    method: str,
+    of: Of,
+    way: Way,
+    y: NDArray[np.integer[Any]],
+    members: Sequence[str],
+    classes: Sequence[str],
+) -> State:
+    """A calibration of the strategy ``of`` from its way through rows that it has not seen, and their truths.
+
+    Where rows ask no more members than they need it depends on who answered.
+    """
+    combiner = plugins.build("combiners", of.kind, of.params)
+    status = way.status if staged(combiner) else None
+    return methods.fit(method, way.answers, y, classes, methods.strategy_of(combiner, members), status)
+
+
+def staged(combiner: Combiner) -> bool:
+    """Whether its rows are answered by different members each."""
+    return type(combiner).plan is not Combiner.plan
 
 
 def held_out_answers(
@@ -72,24 +97,26 @@ def held_out_answers(
     state: State | Refit | None,
     features: NDArray[Any] | None,
     seed: int,
-) -> FloatArray:
-    """What the strategy answers to rows ``[n, m, k]`` of which its combiner has seen none: float32 ``[n, k]``."""
+) -> Way:
+    """What the strategy answers to rows ``[n, m, k]`` of which its combiner has seen none, and whom it asks."""
     combiner: Combiner = plugins.build("combiners", of.kind, of.params)
     spec = OutputSpec("scores", tuple(classes))
 
-    def answer(rows: NDArray[np.intp] | slice, known: State | None) -> FloatArray:
+    def answer(rows: NDArray[np.intp] | slice, known: State | None) -> Way:
         combiner.check(members, spec, known)
         some = outputs[rows]
         given = None if features is None else features[rows]
         if not combiner.feature_width(known):
             given = None
-        return combiner.combine(some, np.zeros(some.shape[:2], np.int8), known, given)
+        status = np.zeros(some.shape[:2], np.int8)
+        status = trace(combiner.plan(members, known), some, status).status(status)
+        return Way(combiner.combine(some, status, known, given), status)
 
     if not callable(state):
         return answer(slice(None), state)
-    found = np.empty((len(outputs), len(classes)), np.float32)
+    found = Way(np.empty((len(outputs), len(classes)), np.float32), np.empty(outputs.shape[:2], np.int8))
     for seen, held in _parts(y, seed):
-        found[held] = answer(held, state(seen))
+        found.answers[held], found.status[held] = answer(held, state(seen))
     return found
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from quorate.core.cascade.posterior import posterior
 from quorate.core.combine import cascade
 from quorate.core.stats.intervals import wilson
 from quorate.core.stats.learn_then_test import accepted, bounded_p, exact_p
-from quorate.core.types import FloatArray, State
+from quorate.core.types import FloatArray, State, Status, StatusArray
 from quorate.errors import InvalidInput
 from quorate.training.fitters import check_classes
 from quorate.training.frontier import frontier
@@ -102,9 +102,43 @@ def fit_cascade(
     the share of rows that only test the promise, where it states a risk. :class:`InvalidInput` if shapes do not fit, a
     value is not finite, settings make no sense, or the promise cannot be made on these rows.
     """
+    wish: dict[str, Any] = {"at_least": at_least, "within": within, "stages": stages, "held": held, "seed": seed}
+    return fit_with_way(outputs, y, members, classes, costs=costs, unit=unit, **wish)[0]
+
+
+class Way(NamedTuple):
+    """What a cascade says to rows that it has not seen, on its own way through them.
+
+    ``answers`` float32 ``[n, k]``, and the ``status`` int8 ``[n, m]`` of its members: who was asked.
+    """
+
+    answers: FloatArray
+    status: StatusArray
+
+
+def fit_with_way(
+    outputs: FloatArray,
+    y: Ints,
+    members: Sequence[str],
+    classes: Sequence[str],
+    *,
+    costs: Mapping[str, float],
+    unit: str = "cost",
+    at_least: Wish | None = None,
+    within: Wish | None = None,
+    stages: Sequence[Sequence[str]] | None = None,
+    held: float = HELD,
+    seed: int = 0,
+) -> tuple[State, Way]:
+    """What :func:`fit_cascade` makes of the same arguments, and its way through these rows.
+
+    Every row is routed and answered by what the other folds taught, at the price that was chosen; held-out rows by the
+    cascade as it is.
+    """
     promise = Promise.from_settings(at_least, within)
     share = 0.0 if promise.risk is None else held
-    return Fitting(outputs, y, members, classes, costs, unit, stages, share, seed).state(promise)
+    fitting = Fitting(outputs, y, members, classes, costs, unit, stages, share, seed)
+    return fitting.state(promise), fitting.way(promise)
 
 
 class Fitting:
@@ -143,15 +177,19 @@ class Fitting:
         self.parts = parts_of(y[fitted_on], FOLDS, seed)
         self.combiners: Combiners = fit_subsets(given, y[fitted_on], subsets, self.parts)
         numbers = np.flatnonzero(self.routed).tolist()
-        self.where = self._scene(given, y[fitted_on], [self.combiners.held[s] for s in numbers])
+        self._parts = fitted_on, tested_on
+        self._said = [self.combiners.held[s] for s in numbers]
+        self.where = self._scene(given, y[fitted_on], self._said)
         self.tests: Scene | None = None
+        self._told: list[Floats] = []
         if len(tested_on):
             some = known.take(tested_on)
-            p = [posterior(some.of(subsets[s]), s, self.combiners.arrays) for s in numbers]
-            self.tests = self._scene(some, y[tested_on], p)
+            self._told = [posterior(some.of(subsets[s]), s, self.combiners.arrays) for s in numbers]
+            self.tests = self._scene(some, y[tested_on], self._told)
         rows = tested_on if len(tested_on) else fitted_on
         self.alone: Bools = outputs[rows].argmax(axis=2) == y[rows][:, None]
         self._all: tuple[Router, Played] | None = None
+        self._choices: dict[Promise, _Chosen] = {}
 
     def _scene(self, given: Seen, y: Ints, probabilities: Sequence[Floats]) -> Scene:
         arrays = self.combiners.arrays
@@ -170,13 +208,33 @@ class Fitting:
 
     def state(self, promise: Promise) -> State:
         """The state that keeps a promise; :class:`InvalidInput` if none does."""
+        return _state(self, self._chosen(promise), promise)
+
+    def way(self, promise: Promise) -> Way:
+        """The way of that state through all rows; see :func:`fit_with_way`."""
+        chosen = self._chosen(promise)
+        seen = chosen.played if self.tests is None else self.all_prices[1]
+        answers = np.empty((self.rows, len(self.classes)), np.float32)
+        asked = np.empty((self.rows, len(self.members)), np.bool_)
+        parts = [(self._parts[0], self._said, seen)]
+        parts += [] if self.tests is None else [(self._parts[1], self._told, chosen.played)]
+        for rows, said, played in parts:
+            final = played.final[:, chosen.at]
+            asked[rows] = self.where.sets[final]
+            answers[rows] = np.stack(said)[final, np.arange(len(rows))]
+        return Way(answers, np.where(asked, np.int8(Status.OK), np.int8(Status.SKIPPED)))
+
+    def _chosen(self, promise: Promise) -> _Chosen:
+        if promise not in self._choices:
+            self._choices[promise] = self._choose(promise)
+        return self._choices[promise]
+
+    def _choose(self, promise: Promise) -> _Chosen:
         if promise.risk is None:
-            chosen = _cheap_enough(self, promise.value)
-        elif self.tests is None:
+            return _cheap_enough(self, promise.value)
+        if self.tests is None:
             raise InvalidInput("a promise of stated risk needs held-out rows; set 'held' above 0.", path="held")
-        else:
-            chosen = _tested(self, self.tests, promise, promise.risk)
-        return _state(self, chosen, promise)
+        return _tested(self, self.tests, promise, promise.risk)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A labelled data set: raw rows as callers send them, the truth, and a digest of both."""
+"""A labelled data set: raw rows as callers send them, the truth (classes or numbers), and a digest of both."""
 
 from __future__ import annotations
 
@@ -18,24 +18,28 @@ class Dataset:
     """Rows of one raw signature (before preprocessing) and their truth.
 
     ``raw`` maps input names to arrays ``[n, …]``, or ``image`` to a list of encoded images; ``labels`` ``[n]`` are
-    class labels as text. ``groups`` ``[n]`` (rows that belong together: a patient, a writer) and ``times`` ``[n]``
-    are for splits by them. :class:`InvalidInput` if the lengths differ.
+    class labels as text or, for regression, true numbers as float64. ``groups`` ``[n]`` (rows that belong together: a
+    patient, a writer) and ``times`` ``[n]`` are for splits by them. :class:`InvalidInput` if the lengths differ, or a
+    number is not finite.
     """
 
     name: str
     raw: Mapping[str, NDArray[Any] | Sequence[bytes]]
-    labels: NDArray[np.str_]
+    labels: NDArray[Any]
     groups: NDArray[Any] | None = None
     times: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         others = {"groups": self.groups, "times": self.times}
         lengths = {name: len(value) for name, value in {**self.raw, **others}.items() if value is not None}
-        if self.labels.ndim != 1 or self.labels.dtype.kind != "U":
+        if self.labels.ndim != 1 or not (self.labels.dtype.kind == "U" or self.labels.dtype == np.float64):
             raise InvalidInput(
-                f"labels must be text [n]; got {self.labels.dtype} {list(self.labels.shape)}; use labels.astype(str).",
+                f"labels must be text [n], or float64 [n] for regression; got {self.labels.dtype} "
+                f"{list(self.labels.shape)}; use labels.astype(str), or labels.astype(float).",
                 path="labels",
             )
+        if self.numbers and not np.isfinite(self.labels).all():
+            raise InvalidInput("true numbers must be finite; drop the other rows.", path="labels")
         for name, length in lengths.items():
             if length != len(self.labels):
                 raise InvalidInput(f"'{name}' has {length} rows, the labels {len(self.labels)}.", path=name)
@@ -44,9 +48,14 @@ class Dataset:
         return len(self.labels)
 
     @property
+    def numbers(self) -> bool:
+        """Whether the truths are numbers."""
+        return self.labels.dtype.kind == "f"
+
+    @property
     def classes(self) -> tuple[str, ...]:
-        """All labels that occur, sorted."""
-        return tuple(np.unique(self.labels).tolist())
+        """All labels that occur, sorted; none of numbers."""
+        return () if self.numbers else tuple(np.unique(self.labels).tolist())
 
     def take(self, rows: NDArray[np.integer[Any]]) -> Dataset:
         """The data set of these rows only, in this order."""
@@ -61,8 +70,13 @@ class Dataset:
             times=None if self.times is None else self.times[rows],
         )
 
-    def truth(self, classes: Sequence[str]) -> NDArray[np.int64]:
-        """Class indices ``[n]`` into ``classes``; :class:`InvalidInput` for a label that is not among them."""
+    def truth(self, classes: Sequence[str]) -> NDArray[Any]:
+        """Class indices int64 ``[n]`` into ``classes``, or the true numbers float64 ``[n]``.
+
+        :class:`InvalidInput` for a label that is not among the classes.
+        """
+        if self.numbers:
+            return self.labels
         index = {label: position for position, label in enumerate(classes)}
         unknown = sorted(set(self.labels.tolist()) - set(index))
         if unknown:

@@ -1,4 +1,4 @@
-"""Members from classifiers of scikit-learn, LightGBM and XGBoost."""
+"""Members from classifiers and regressors of scikit-learn, LightGBM and XGBoost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from quorate.training.trainer import Rows
 
 @dataclass(frozen=True)
 class Estimator:
-    """One member from an unfitted classifier, which gets float32 ``[n, k]`` and labels as text.
+    """One member from an unfitted classifier, which gets float32 ``[n, k]`` and labels as text, or from a regressor,
+    which gets the true numbers.
 
     ``libraries`` are completed by what the estimator itself comes from. LightGBM and XGBoost give the same model from
     the same rows if the estimator says so (``n_jobs=1``; LightGBM: ``deterministic=True``).
@@ -48,8 +49,10 @@ class Estimator:
                     path="estimator",
                 )
             weighted["sample_weight"] = rows.weights * len(rows)
+        if not rows.classes:
+            return (FittedEstimator(self._regressor(rows, weighted)),)
         codes = boosters.takes_codes(self.estimator)
-        fitted = clone(self.estimator).fit(_matrix(rows.inputs), rows.truth if codes else rows.labels, **weighted)
+        fitted = clone(self.estimator).fit(matrix(rows.inputs), rows.truth if codes else rows.labels, **weighted)
         spec = output_spec(fitted)
         if codes and spec.classes == tuple(map(str, range(len(rows.classes)))):
             spec = OutputSpec("scores", classes=rows.classes)
@@ -61,29 +64,40 @@ class Estimator:
             )
         return (FittedEstimator(fitted),)
 
+    def _regressor(self, rows: Rows, weighted: Mapping[str, Any]) -> Any:
+        from sklearn.base import clone, is_regressor
+
+        if not is_regressor(self.estimator):
+            raise InvalidInput(
+                f"'{self.name}' is no regressor, and the truths are numbers; give one, or labels as text.",
+                path="estimator",
+            )
+        return clone(self.estimator).fit(matrix(rows.inputs), rows.truth, **weighted)
+
 
 def estimators(members: Mapping[str, Any]) -> tuple[Estimator, ...]:
-    """A trainer for each unfitted classifier by name."""
+    """A trainer for each unfitted classifier or regressor by name."""
     return tuple(Estimator(name, estimator) for name, estimator in members.items())
 
 
 @dataclass(frozen=True)
 class FittedEstimator:
-    """A fitted classifier as a member."""
+    """A fitted classifier or regressor as a member."""
 
     estimator: Any
     metrics: Mapping[str, float] = field(default_factory=dict)
 
     def answers(self, inputs: Tensors) -> FloatArray:
-        """Its probabilities."""
-        return answers(self.estimator, _matrix(inputs))
+        """Its probabilities, or values."""
+        return answers(self.estimator, matrix(inputs))
 
     def export(self, inputs: Tensors) -> Exported:
         """ONNX where that answers the same, else skops."""
-        return to_artifact(self.estimator, _matrix(inputs))
+        return to_artifact(self.estimator, matrix(inputs))
 
 
-def _matrix(inputs: Tensors) -> FloatArray:
+def matrix(inputs: Tensors) -> FloatArray:
+    """The one matrix float32 ``[n, k]`` that the preprocessing gives; :class:`InvalidInput` where it gives others."""
     if set(inputs) != {INPUT} or inputs[INPUT].ndim != 2:
         raise InvalidInput(
             "scikit-learn estimators take one matrix [n, k]; end the preprocessing with 'flatten' or 'matrix'.",

@@ -18,7 +18,7 @@ from quorate.core.combine.base import Combiner
 from quorate.core.plan.trace import trace
 from quorate.core.stats.f1 import confusion, macro_f1_interval
 from quorate.core.stats.intervals import Interval, paired_difference, wilson
-from quorate.core.types import FloatArray, State
+from quorate.core.types import FloatArray, State, StatusArray
 from quorate.errors import InvalidInput
 from quorate.preprocess import Pipeline
 from quorate.preprocess.features import features_of
@@ -235,9 +235,9 @@ def _scored(
     strategies, confusions, calibrations = [], {}, []
     for s in endpoint.strategies:
         columns = [names.index(member) for member in s.members]
-        plain = combined(s, outputs[:, columns], registry, manifests[columns[0]], raw)
+        plain, asked = said(s, outputs[:, columns], registry, manifests[columns[0]], raw)
         calibration = None if s.calibrate is None else _state(s.calibrate.files, registry)
-        answer = calibrate(plain, calibration)
+        answer = calibrate(plain, calibration, asked)
         calibrations.append(_calibrated(s.name, calibration, plain, answer, truth))
         strategies.append(score(s.name, s.kind, s.members, answer, truth, seed))
         confusions[s.name] = confusion(truth, answer.argmax(axis=1), len(classes))
@@ -288,6 +288,13 @@ def combined(strategy: StrategyRoute, outputs: FloatArray, registry: Registry, f
 
     ``first`` is its first member, whose preprocessing of the ``raw`` rows makes the features where some are needed.
     """
+    return said(strategy, outputs, registry, first, raw)[0]
+
+
+def said(
+    strategy: StrategyRoute, outputs: FloatArray, registry: Registry, first: Manifest, raw: Raw
+) -> tuple[FloatArray, StatusArray]:
+    """:func:`combined`, and the status ``[n, m]`` of its members by which that came about."""
     combiner: Combiner = plugins.build("combiners", strategy.kind, strategy.params)
     status, state, features = np.zeros(outputs.shape[:2], np.int8), _state(strategy.state, registry), None
     if combiner.feature_width(state):
@@ -296,7 +303,7 @@ def combined(strategy: StrategyRoute, outputs: FloatArray, registry: Registry, f
         parts = [features_of(pipeline.apply(rows, max_pixels=limit, path="rows")) for rows in batches(raw, _BATCH)]
         features = np.concatenate(parts)
     status = trace(combiner.plan(strategy.members, state), outputs, status).status(status)
-    return combiner.combine(outputs, status, state, features)
+    return combiner.combine(outputs, status, state, features), status
 
 
 def _state(files: Mapping[str, str] | None, registry: Registry) -> State | None:

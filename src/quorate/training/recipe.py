@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 from quorate import plugins
-from quorate.core.combine.base import Combiner
 from quorate.core.types import Signature
 from quorate.errors import ConfigError
 from quorate.preprocess import Pipeline
@@ -52,8 +51,14 @@ _SETTINGS: dict[str, frozenset[str]] = {
     "greedy": frozenset({"metric", "steps", "bags", "share"}),
     "cascade": frozenset({"costs", "unit", "at_least", "within", "stages", "held"}),
     "stack": frozenset({"max_missing", "C"}),
-    "conformal": frozenset({"score", "conditional", "penalty", "free"}),
+    "conformal": frozenset({"score", "conditional", "penalty", "free", "lower", "upper"}),
 }
+OF_NUMBERS: Mapping[str, frozenset[str]] = {
+    "stack": frozenset({"max_missing"}),
+    "conformal": frozenset({"score", "lower", "upper"}),
+}
+"""Fitters of pools that answer numbers, and their settings."""
+_QUANTILES = frozenset({"lower", "upper"})
 
 _WEIGHTS = frozenset({"log-odds", "samme", "greedy"})
 """Fitters whose state is read by the combiner 'weighted'; the others' by the combiner of their own name."""
@@ -74,7 +79,8 @@ class Fit:
 
     ``temperature``, ``isotonic`` and ``venn-abers`` calibrate the answers of the strategy ``of``, and ``conformal``
     makes its sets and intervals, from the validation part: the kind of a combiner that reads no state, the name of
-    another state of the recipe (then its members too), or an :class:`Of`.
+    another state of the recipe (then its members too; that of a calibration means the strategy so calibrated), or an
+    :class:`Of`.
     """
 
     by: Fitter
@@ -131,12 +137,12 @@ class Recipe:
         """The members that a state is fitted on, in the pool's order; :class:`ConfigError` for an unknown one."""
         chosen = self.states[state].members
         below = self.about(state)
-        if below is not None and below.state is not None:
-            own = self.of(below.state)
+        under = None if below is None else below.calibrate or below.state
+        if under is not None:
+            own = self.of(under)
             if chosen is not None and set(chosen) != set(own):
                 raise ConfigError(
-                    f"State '{state}' is about '{below.state}', which has the members {', '.join(own)}; leave out "
-                    "its own.",
+                    f"State '{state}' is about '{under}', which has the members {', '.join(own)}; leave out its own.",
                     path=f"states.{state}",
                 )
             return own
@@ -149,20 +155,26 @@ class Recipe:
 
     @property
     def in_order(self) -> tuple[str, ...]:
-        """The states' names, those that are about others after them."""
-        return tuple(sorted(self.states, key=lambda name: self.states[name].by in ABOUT))
+        """The states' names, those that are about others after them: combiners, their calibrations, their sets."""
+        fits = self.states.items()
+        rank = {name: 0 if fit.by not in ABOUT else 1 if fit.by in CALIBRATIONS else 2 for name, fit in fits}
+        return tuple(sorted(self.states, key=rank.__getitem__))
+
+    def _calibrates(self, state: str) -> bool:
+        return state in self.states and self.states[state].by in CALIBRATIONS
 
     def about(self, state: str) -> Of | None:
         """The strategy that a state is about; None where there is none, :class:`ConfigError` where it is unknown."""
         of = self.states[state].of
         if of is None:
             return None
-        if isinstance(of, str):
-            by = self.states[of].by if of in self.states else None
-            found = Of(of) if by is None else Of("weighted" if by in _WEIGHTS else by, state=of)
-        else:
-            found = of
         path = f"states.{state}"
+        if self._calibrates(state) and (of.calibrate if isinstance(of, Of) else self._calibrates(of)):
+            raise ConfigError(
+                f"State '{state}' would calibrate answers that are calibrated already; name the strategy itself.",
+                path=path,
+            )
+        found = self._named(of) if isinstance(of, str) else of
         if found.kind not in plugins.names("combiners") or plugins.load("combiners", found.kind).learns:
             known = ", ".join((*plugins.names("combiners"), *self.states))
             raise ConfigError(
@@ -170,15 +182,53 @@ class Recipe:
                 f"or a state of this recipe: {known}.",
                 path=path,
             )
-        if plugins.load("combiners", found.kind).plan is not Combiner.plan:
-            raise ConfigError(
-                f"State '{state}' is about '{found.kind}', whose rows are answered by different members each; that "
-                "is not supported. Name a strategy that asks all its members at once.",
-                path=path,
-            )
         if found.state is not None and (found.state not in self.states or self.states[found.state].of is not None):
             raise ConfigError(f"State '{state}' is about '{found.state}', which is no combiner's state.", path=path)
+        mine = found.calibrate
+        if mine is not None and not (self._calibrates(mine) and self.about(mine) == replace(found, calibrate=None)):
+            raise ConfigError(
+                f"State '{state}' is about answers calibrated by '{mine}', which is no calibration of that strategy in "
+                f"this recipe; fit one, or say of='{mine}' if it is one of another strategy.",
+                path=path,
+            )
         return found
+
+    def _named(self, of: str) -> Of:
+        """The strategy that a name stands for."""
+        if of not in self.states:
+            return Of(of)
+        by = self.states[of].by
+        if by in CALIBRATIONS:
+            below = self.about(of)
+            assert below is not None  # noqa: S101 - a calibration is of something
+            return replace(below, calibrate=of)
+        return Of("weighted" if by in _WEIGHTS else by, state=of)
+
+    def check_kind(self) -> None:
+        """:class:`ConfigError` where signature, truths and fitters are not all of classes, or all of numbers."""
+        output = self.signature.output
+        numbers = output.kind == "values"
+        mine, other = ("numbers", "classes") if numbers else ("classes", "numbers")
+        if numbers != self.data.numbers:
+            raise ConfigError(
+                f"The signature answers {mine}, and the labels of '{self.data.name}' are {other}; expected text for "
+                "classes, and float64 for numbers.",
+                path="signature",
+            )
+        for name, fit in self.states.items():
+            if numbers and (fit.by not in OF_NUMBERS or (fit.by == "stack" and output.width > 1)):
+                raise ConfigError(
+                    f"State '{name}': '{fit.by}' is not fitted on numbers, but for 'stack' of one target; expected one "
+                    f"of {', '.join(OF_NUMBERS)}.",
+                    path=f"states.{name}",
+                )
+            known = OF_NUMBERS[fit.by] if numbers else _SETTINGS.get(fit.by, frozenset()) - _QUANTILES
+            unknown = sorted(set(fit.settings) - known)
+            if unknown:
+                raise ConfigError(
+                    f"State '{name}': '{fit.by}' has no setting '{unknown[0]}' where {mine} are answered.",
+                    path=f"states.{name}.settings",
+                )
 
     @property
     def key(self) -> str:
@@ -193,7 +243,7 @@ class Recipe:
                 for rows in (self.split.train, self.split.validation, self.split.test)
             ],
             [self.by, self.folds, self.seed],
-            [self.signature.output.classes, [described(trainer) for trainer in self.trainers]],
+            [self.signature.output.classes or self.signature.output.names, [described(t) for t in self.trainers]],
             [f"{library} {version(library)}" for library in libraries],
         ]
         return digest(parts)
@@ -206,15 +256,21 @@ def described(trainer: Trainer) -> str:
 
 
 def state_key(
-    key: str, fit: Fit, members: Sequence[Manifest], of: Of | None = None, below: Manifest | None = None
+    key: str,
+    fit: Fit,
+    members: Sequence[Manifest],
+    of: Of | None = None,
+    below: Manifest | None = None,
+    calibration: Manifest | None = None,
 ) -> str:
     """SHA-256, hex: a state is of use with exactly the members that it was fitted on, the way it was.
 
-    ``of`` is the strategy that it is about, ``below`` the state that this one reads.
+    ``of`` is the strategy that it is about, ``below`` the state that this one reads, ``calibration`` its own.
     """
     settings = [dict(sorted(fit.settings.items()))] if fit.settings else []
     under = [] if of is None else [of.kind, dict(sorted(of.params.items())), None if below is None else below.ref]
-    return digest([key, fit.by, [manifest.ref for manifest in members], *settings, *under])
+    calibrated = [] if calibration is None else [calibration.ref]
+    return digest([key, fit.by, [manifest.ref for manifest in members], *settings, *under, *calibrated])
 
 
 def code_digest(*files: Path) -> str:

@@ -38,13 +38,14 @@ class Fold(NamedTuple):
 
 
 def split(data: Dataset, by: Scheme = "stratified", *, seed: int = 0) -> Split:
-    """70/15/15: every class in proportion; or whole groups; or the earliest for training and the latest for test.
+    """70/15/15: every class in proportion (numbers: at random); or whole groups; or the earliest for training and the
+    latest for test.
 
     :class:`InvalidInput` if the data set has no groups or times to split by, or too few rows of a class (three),
     groups (three) or distinct times (three).
     """
     if by == "stratified":
-        return stratified(data.labels, seed)
+        return stratified(_strata(data), seed)
     if by == "group":
         return grouped(_needed(data.groups, "groups"), seed)
     return by_time(_needed(data.times, "times"))
@@ -60,8 +61,13 @@ def folds(data: Dataset, k: int, by: Scheme = "stratified", *, seed: int = 0) ->
         raise InvalidInput(f"Out-of-fold outputs need at least 2 folds; got {k}.", path="folds")
     if by == "time":
         return _folds_by_time(_needed(data.times, "times"), k)
-    part = _folds_stratified(data.labels, k, seed) if by == "stratified" else _folds_grouped(data, k, seed)
+    part = _folds_stratified(_strata(data), k, seed) if by == "stratified" else _folds_grouped(data, k, seed)
     return [Fold(np.flatnonzero(part != fold), np.flatnonzero(part == fold)) for fold in range(k)]
+
+
+def _strata(data: Dataset) -> NDArray[Any]:
+    """What every part has its share of: the classes; numbers are one stratum."""
+    return np.zeros(len(data), np.int8) if data.numbers else data.labels
 
 
 def stratified(labels: NDArray[Any], seed: int) -> Split:

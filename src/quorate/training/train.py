@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +25,13 @@ from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
 from quorate.training import boosting, fitting, kept
 from quorate.training.answers import check_about, strategy_of
-from quorate.training.calibrate import Of, Refit, fit_calibration
-from quorate.training.cascade import fit_cascade
+from quorate.training.calibrate import Of, Refit, fit_calibration, fit_on
+from quorate.training.cascade import Way, fit_with_way
 from quorate.training.checkpoints import Checkpoints
-from quorate.training.conformal import fit_conformal
+from quorate.training.conformal import fit_conformal, fit_conformal_values
 from quorate.training.dynamic import METHODS, fit_dynamic
 from quorate.training.evaluate import model_outputs, score
-from quorate.training.fitters import fit_log_odds_weights, fit_stack
+from quorate.training.fitters import fit_log_odds_weights, fit_stack, fit_stack_values
 from quorate.training.fitting import Done, Job
 from quorate.training.greedy import fit_greedy
 from quorate.training.latency import latencies
@@ -81,7 +82,8 @@ class _Run:
     def __init__(self, recipe: Recipe, registry: Registry, *, force: bool) -> None:
         self.recipe = recipe
         self.registry = registry
-        self.classes = recipe.signature.output.classes
+        self.output = recipe.signature.output
+        self.classes = self.output.classes
         self.pipeline = Pipeline.from_spec(recipe.preprocess)
         self.data_digest = recipe.data.digest
         self.key = recipe.key
@@ -89,6 +91,7 @@ class _Run:
         self.notices: list[str] = []
         self.members: dict[str, Manifest] = {}
         self.states: dict[str, Manifest | None] = {}
+        self.ways: dict[str, Way] = {}  # of cascades that were fitted in this run
         self.outputs: dict[tuple[int, str], FloatArray] = {}  # by fold and first name of a trainer
         self.checkpoints = Checkpoints(registry.root.parent / WORK / self.key[:16])
 
@@ -139,15 +142,24 @@ class _Run:
         if not set(members).isdisjoint(missing):  # one fitted on other members than these is of no use
             return None
         of = self.recipe.about(name)
-        if of is not None and of.state is not None and self.states[of.state] is None:
+        if of is not None and any(
+            under is not None and self.states[under] is None for under in (of.state, of.calibrate)
+        ):
             return None
         return self._found(name, self._state_key(name))
 
     def _state_key(self, name: str) -> str:
         recipe = self.recipe
         of = recipe.about(name)
-        below = None if of is None or of.state is None else self.states[of.state]
-        return state_key(self.key, recipe.states[name], [self.members[member] for member in recipe.of(name)], of, below)
+        members = [self.members[member] for member in recipe.of(name)]
+        return state_key(self.key, recipe.states[name], members, of, *self._under(of))
+
+    def _under(self, of: Of | None) -> tuple[Manifest | None, Manifest | None]:
+        """The state that a strategy reads and its calibration, as far as it has them."""
+        if of is None:
+            return None, None
+        found = [None if name is None else self.states[name] for name in (of.state, of.calibrate)]
+        return found[0], found[1]
 
     def _newest(self, name: str) -> Manifest | None:
         versions = self.registry.versions(name)
@@ -189,7 +201,7 @@ class _Run:
 
     def _out_of_fold(self, members: Sequence[str], train: Rows, cut: Sequence[Fold]) -> tuple[FloatArray, Rows]:
         """Outputs ``[n, m, k]`` by clones that have not seen the row, and those rows."""
-        outputs = np.full((len(train), len(members), len(self.classes)), np.nan, np.float32)
+        outputs = np.full((len(train), len(members), self.output.width), np.nan, np.float32)
         for number, fold in enumerate(cut, start=1):
             for trainer in self.recipe.trainers:
                 for index, name in enumerate(trainer.names):
@@ -214,7 +226,6 @@ class _Run:
         if exported.reason is not None:
             self.notices.append(f"'{name}' is saved with skops, because {exported.reason}.")
         reference = fitted.answers(validation.inputs)
-        held_out = score(name, "member", (name,), reference, validation.truth)
         newest = self._newest(name)
         return register_model(
             self.registry,
@@ -228,12 +239,7 @@ class _Run:
             options=exported.options,
             sample_raw=raw,
             reference_output=reference,
-            metrics={
-                **fitted.metrics,
-                "validation_accuracy": held_out.accuracy.estimate,
-                "validation_macro_f1": held_out.macro_f1.estimate,
-                "validation_log_loss": held_out.log_loss,
-            },
+            metrics={**fitted.metrics, **_judged(name, reference, validation)},
             data_digest=self.data_digest,
             parent=newest.ref if newest else None,
             notes={RECIPE: self.key} | ({"not_onnx": exported.reason} if exported.reason else {}),
@@ -274,29 +280,45 @@ class _Run:
             of = self.recipe.about(name)
             if of is not None:
                 return self._calibration(fit.by, of, outputs, rows, members)
-            if fit.by == "cascade" and "costs" not in fit.settings:
-                costs = {"costs": latencies(self.registry, manifests, raw), "unit": "ms"}
-                fit = replace(fit, settings={**fit.settings, **costs})
+            if fit.by == "cascade":
+                priced = {} if "costs" in fit.settings else self._priced(manifests, raw)
+                state, self.ways[name] = self._cascade(fit, priced, outputs, rows, members)
+                return state
             return self._from_outputs(fit, outputs, rows, members)
         outputs = np.stack([model_outputs(self.registry, manifest, raw) for manifest in manifests], axis=1)
         about = self.recipe.about(name)
         if about is not None:
-            manifest = None if about.state is None else self.states[about.state]
-            strategy = strategy_of(about, members, manifest, self.registry)
-            answers = strategy.answers(outputs, features_of(validation.inputs))
-            settings = {"seed": self.recipe.seed, **fit.settings}
-            return fit_conformal(answers, validation.truth, self.classes, of=strategy.described, **settings)
+            return self._conformal(about, fit, outputs, members, validation)
         return fit_log_odds_weights(outputs, validation.truth, members)
+
+    def _priced(self, manifests: Sequence[Manifest], raw: Raw) -> dict[str, Any]:
+        return {"costs": latencies(self.registry, manifests, raw), "unit": "ms"}
+
+    def _cascade(
+        self, fit: Fit, priced: Mapping[str, Any], outputs: FloatArray, rows: Rows, members: Sequence[str]
+    ) -> tuple[State, Way]:
+        settings = {**fit.settings, **priced}
+        return fit_with_way(outputs, rows.truth, members, self.classes, seed=self.recipe.seed, **settings)
+
+    def _conformal(self, of: Of, fit: Fit, outputs: FloatArray, members: Sequence[str], validation: Rows) -> State:
+        """The sets or intervals of a strategy, from its answers to the validation part."""
+        below, calibration = self._under(of)
+        strategy = strategy_of(of, members, below, self.registry, calibration)
+        answers = strategy.answers(outputs, features_of(validation.inputs))
+        truth, described, settings = validation.truth, strategy.described, fit.settings
+        if self.output.kind == "values":
+            return fit_conformal_values(answers, truth, self.output.names, outputs=outputs, of=described, **settings)
+        return fit_conformal(answers, truth, self.classes, of=described, **{"seed": self.recipe.seed, **settings})
 
     def _from_outputs(self, fit: Fit, outputs: FloatArray, rows: Rows, members: Sequence[str]) -> State:
         """A combiner's state from out-of-fold outputs on ``rows``."""
         seed = self.recipe.seed
+        if self.output.kind == "values":
+            return fit_stack_values(outputs, rows.truth[:, None], members, self.output.names, **fit.settings)
         if fit.by == "stack":
             return fit_stack(outputs, rows.truth, members, self.classes, seed=seed, **fit.settings)
         if fit.by == "greedy":
             return fit_greedy(outputs, rows.truth, members, seed=seed, **fit.settings)
-        if fit.by == "cascade":
-            return fit_cascade(outputs, rows.truth, members, self.classes, seed=seed, **fit.settings)
         features = features_of(rows.inputs) if fit.settings.get("space", INPUT) == INPUT else None
         return fit_dynamic(fit.by, features, outputs, rows.truth, members, self.classes, **fit.settings)
 
@@ -306,13 +328,21 @@ class _Run:
         if of.state is not None:
             fit, manifest = self.recipe.states[of.state], self.states[of.state]
             assert manifest is not None  # noqa: S101 - it was made before
+            if fit.by == "cascade":
+                # Its own cross-fitting has what it says to rows that it has not seen, at the price that serves.
+                way = self.ways.get(of.state)
+                if way is None:  # it was there before: fitted once more, with what its members cost then
+                    meta = self._decoded(manifest).meta
+                    priced = {"costs": meta["costs"], "unit": meta["unit"]}
+                    way = self._cascade(fit, priced, outputs, rows, members)[1]
+                return fit_on(method, of, way, rows.truth, members, self.classes)
             if fit.by in OUT_OF_FOLD:
 
                 def below(some: NDArray[np.intp]) -> State:
                     return self._from_outputs(fit, outputs[some], rows.take(some), members)
 
             else:
-                below = state_codec.decode({name: self.registry.read_blob(d) for name, d in manifest.files.items()})
+                below = self._decoded(manifest)
             looks = fit.by in METHODS and fit.settings.get("space", INPUT) == INPUT
         features = features_of(rows.inputs) if looks else None
         return fit_calibration(
@@ -326,6 +356,24 @@ class _Run:
             features=features,
             seed=self.recipe.seed,
         )
+
+    def _decoded(self, manifest: Manifest) -> State:
+        return state_codec.decode({name: self.registry.read_blob(d) for name, d in manifest.files.items()})
+
+
+def _judged(name: str, answers: FloatArray, rows: Rows) -> dict[str, float]:
+    """Metrics of a member's answers to the validation part."""
+    if not rows.classes:
+        error = answers[:, 0].astype(np.float64) - rows.truth
+        if answers.shape[1] > 1:  # quantiles are judged by their intervals
+            return {}
+        return {"validation_rmse": float(np.sqrt(np.mean(error**2))), "validation_mae": float(np.abs(error).mean())}
+    held_out = score(name, "member", (name,), answers, rows.truth)
+    return {
+        "validation_accuracy": held_out.accuracy.estimate,
+        "validation_macro_f1": held_out.macro_f1.estimate,
+        "validation_log_loss": held_out.log_loss,
+    }
 
 
 def _fold_name(number: int, trainer: Trainer) -> str:

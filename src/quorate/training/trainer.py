@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quorate.core.types import FloatArray, Tensors
+from quorate.errors import InvalidInput
 from quorate.training.export import Exported
 
 
@@ -18,11 +19,12 @@ class Rows:
     """Labelled rows after preprocessing.
 
     ``inputs`` are the tensors that the preprocessing gives, ``truth`` class indices int64 ``[n]``, ``classes`` what
-    they stand for. ``weights`` float64 ``[n]`` sum to 1; None counts every row alike.
+    they stand for; of numbers, float64 ``[n]``, and there are no classes. ``weights`` float64 ``[n]`` sum to 1; None
+    counts every row alike.
     """
 
     inputs: Tensors
-    truth: NDArray[np.int64]
+    truth: NDArray[Any]
     classes: tuple[str, ...]
     weights: NDArray[np.float64] | None = None
 
@@ -32,7 +34,13 @@ class Rows:
     @property
     def labels(self) -> NDArray[np.str_]:
         """The true labels ``[n]`` as text."""
-        return np.asarray(self.classes)[self.truth]
+        found: NDArray[np.str_] = np.asarray(self.classes)[self.truth]
+        return found
+
+    def need_classes(self, name: str) -> None:
+        """:class:`InvalidInput` for numbers, which the trainer of ``name`` does not learn."""
+        if not self.classes:
+            raise InvalidInput(f"'{name}' learns classes, and the truths are numbers; give a regressor.", path="labels")
 
     def take(self, rows: NDArray[np.integer[Any]]) -> Rows:
         """These rows only, in this order; weights are dropped."""
@@ -48,7 +56,7 @@ class Fitted(Protocol):
         """What its training alone knows, for its manifest."""
 
     def answers(self, inputs: Tensors) -> FloatArray:
-        """Probabilities float32 ``[n, k]`` in the order of the classes it was fitted on."""
+        """Probabilities float32 ``[n, k]`` in the order of the classes it was fitted on, or values ``[n, k]``."""
 
     def export(self, inputs: Tensors) -> Exported:
         """The artifact; ``inputs`` are a few rows to check it on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import httpx
@@ -26,13 +27,18 @@ from quorate.control.learning.answering import LoggedStrategy
 from quorate.control.listening import catch_up
 from quorate.core.calibrate.ece import of_answers
 from quorate.core.calibrate.methods import calibrate, fit, strategy_of
+from quorate.core.combine.cascade import Cascade
 from quorate.core.combine.mean import Mean
 from quorate.core.erasing import mark
+from quorate.core.plan.cascade import CascadePlan
+from quorate.core.plan.trace import trace
 from quorate.core.types import Decision, MemberRun, Outcome, State, Status
 from quorate.errors import Conflict, InvalidInput, NotFound
 from quorate.ids import DecisionId
 from quorate.registry.manifest import Manifest
 from quorate.store.audit import entries
+from quorate.training.conformal import fit_conformal
+from tests.training import cascades
 
 TEXT = """\
 pools:
@@ -314,9 +320,71 @@ def test_what_would_not_be_better_is_not_served() -> None:
     state = State("temperature", 1, {"temperature": 1.0, "floor": 1e-6, "classes": ["no", "yes"], "strategy": {}})
     strategy = LoggedStrategy("sure", (0,), 1, Mean(), None, calibration=state)
     none = np.zeros((0, 2), np.float32)
-    rows = KnownRows(plain, truths, np.arange(1000.0), none, np.zeros(0, np.int64))
+    rows = KnownRows(plain, truths, np.arange(1000.0), np.zeros((1000, 1), np.int8), none, np.zeros(0, np.int64))
     with pytest.raises(Conflict, match="would not be better"):
         fitted(strategy, rows)
+
+
+def drifted(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows on which a cascade's members are all worse than where it was fitted: it is too sure, stage by stage."""
+    outputs, y = cascades.pool(n, seed, noise=(2.2, 1.9, 1.6))
+    return outputs, y
+
+
+def test_a_cascade_is_fitted_again_from_the_rows_that_went_its_way() -> None:
+    state = cascades.fitted(n=2000)
+    way, y = drifted(2500, 1)
+    outputs = way.copy()
+    asked = trace(CascadePlan(state), outputs, np.zeros(outputs.shape[:2], np.int8)).asked
+    status = np.where(asked, np.int8(Status.OK), np.int8(Status.SKIPPED))
+    outputs[~asked] = np.nan  # what was not asked is not on record
+    meta = strategy_of(Cascade(), cascades.MEMBERS)
+    before = fit("temperature", Cascade().combine(outputs, status, state), y, cascades.CLASSES, meta, status)
+    flat = dataclasses.replace(
+        before, meta={**before.meta, "temperature": 1.0, "own": []}, arrays={"sets": np.zeros((0, 3), bool)}
+    )
+    strategy = LoggedStrategy("steps", (0, 1, 2), 1, Cascade(), state, plan=CascadePlan(state), calibration=flat)
+    plain, ways = strategy.said(outputs, status)
+    np.testing.assert_array_equal(ways, status)
+    none = np.zeros((0, 3), np.float32)
+    rows = KnownRows(plain, y, np.arange(2500.0), ways, none, np.zeros(0, np.int64))
+    new = fitted(strategy, rows)
+    assert new.after.value < 0.5 * new.before.value
+    assert new.state.version == 2
+    assert new.state.meta[UNTIL] == 2499.0
+    assert len(new.state.arrays["sets"]) >= 1
+    # On rows that come after, what was asked and what was answered stay; how sure it is comes true.
+    fresh, truths = drifted(6000, 2)
+    later = dataclasses.replace(strategy, calibration=new.state)
+    answers = [each.answer(fresh, np.zeros(fresh.shape[:2], np.int8)) for each in (strategy, later)]
+    np.testing.assert_array_equal(answers[0].argmax(axis=1), answers[1].argmax(axis=1))
+    errors = [of_answers(each, truths) for each in answers]
+    assert errors[0] is not None
+    assert errors[1] is not None
+    assert errors[0].error.low > 0.05
+    assert errors[1].error.value < 0.3 * errors[0].error.value
+    _, asked_now = later.said(fresh, np.zeros(fresh.shape[:2], np.int8))
+    np.testing.assert_array_equal(asked_now, strategy.said(fresh, np.zeros(fresh.shape[:2], np.int8))[1])
+
+
+def test_sets_that_are_those_of_one_calibration_keep_it(site: Site) -> None:
+    p = RNG.dirichlet([1, 1], size=60).astype(np.float32)
+    digest = site.project.registry.manifest("sure").digest
+    of = {"kind": "mean", "members": ["a", "b"], "params": {}, "state": None, "calibrate": digest}
+    sets = fit_conformal(p, RNG.integers(2, size=60), ("no", "yes"), of=of)
+    draft = Manifest(name="sets", format="state", kind="state")
+    site.project.registry.register(draft, {**state_codec.encode(sets)})
+    site.tell(600)
+    plain = TEXT.replace("refit: auto", "conformal: sets")
+    site.project.write(plain)
+    site.project.apply()
+    with pytest.raises(Conflict, match="are those of this very calibration"):
+        site.refitter.refit("main", "sure", author="me")
+    site.project.write(TEXT.replace("refit: auto", "refit: auto, conformal: {state: sets, adaptive: true}"))
+    site.project.apply()
+    site.refitter.look()
+    assert [entry.detail["state"] for entry in site.audited()] == ["sure:2"]
+    assert site.project.apply().changed == ()  # a level that adapts keeps its promise with the new one as well
 
 
 def test_an_alias_that_would_undo_it_and_other_endpoints_are_refused(site: Site) -> None:

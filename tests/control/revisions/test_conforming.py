@@ -11,6 +11,8 @@ from quorate.codecs import state as state_codec
 from quorate.codecs.snapshot import ConformalRoute, EndpointRoute
 from quorate.control.revisions.apply import read_config
 from quorate.control.revisions.resolve import resolve
+from quorate.core.calibrate.methods import fit, strategy_of
+from quorate.core.combine.mean import Mean
 from quorate.core.types import State
 from quorate.registry.manifest import Manifest
 from quorate.spec import ConfigProblems
@@ -99,6 +101,38 @@ def test_what_is_wrong_is_said_with_its_place(project: Any, strategy: str, rest:
     (problem,) = problems(project, strategy, rest)
     assert message in str(problem)
     assert "endpoints.main.strategies.s.conformal" in str(problem) or problem.path.endswith(("conformal", "state"))
+
+
+def test_sets_belong_to_the_calibration_of_the_answers_that_they_were_fitted_on(project: Any) -> None:
+    scores = np.random.default_rng(0).dirichlet([1, 1], size=50).astype(np.float32)
+    for _ in range(2):
+        made = fit("temperature", scores, np.arange(50) % 2, ("no", "yes"), strategy_of(Mean(), "abc"))
+        first = register(project, "true", made)
+    digest = project.registry.manifest("true:1").digest
+    assert digest == first.digest  # the same numbers
+    register(project, "true", fit("isotonic", scores, np.arange(50) % 2, ("no", "yes"), strategy_of(Mean(), "abc")))
+    of = {"kind": "mean", "members": ["a", "b", "c"], "params": {}, "state": None}
+    register(project, "plain", fitted(of=of))
+    register(project, "sets", fitted(of=of | {"calibrate": digest}))
+    adaptive = "conformal: {state: sets, adaptive: true}"
+    for strategy in (
+        "{kind: mean, calibrate: 'true:1', conformal: sets}",
+        "{kind: mean, calibrate: 'true:2', conformal: sets}",
+        f"{{kind: mean, calibrate: 'true', {adaptive}}}",
+        f"{{kind: mean, calibrate: 'true', refit: auto, {adaptive}}}",
+    ):
+        assert endpoint(project, strategy).strategies[0].conformal is not None, strategy
+    for strategy, message in {
+        "{kind: mean, calibrate: 'true', conformal: sets}": "answers of another version of the calibration",
+        "{kind: mean, calibrate: 'true', conformal: plain}": "not calibrated, and those of this strategy are. Fit it "
+        "for them: Fit('conformal', of='true')",
+        "{kind: mean, conformal: sets}": "that are calibrated, and those of this strategy are not",
+        "{kind: vote, conformal: sets}": "that are calibrated, and those of this strategy are not",
+    }.items():
+        assert any(message in str(each) for each in problems(project, strategy)), strategy
+    register(project, "true", made)
+    (problem,) = problems(project, "{kind: mean, calibrate: 'true', refit: auto, conformal: sets}")
+    assert "Set adaptive: true" in str(problem)
 
 
 @pytest.mark.parametrize("coverage", [0.4, 1.0, "0.9"])

@@ -48,7 +48,7 @@ def test_a_strategy_is_its_kind_its_own_settings_and_its_members() -> None:
     [
         (state(), OutputSpec("values", names=("v",)), STRATEGY, "only scores"),
         (State("weighted", 1), SPEC, STRATEGY, "expected a fitted calibration"),
-        (replace(state(), version=2), SPEC, STRATEGY, "version 2"),
+        (replace(state(), version=3), SPEC, STRATEGY, "version 3"),
         (state(), OutputSpec("scores", ("a", "c", "b")), STRATEGY, "for the classes"),
         (state(), SPEC, STRATEGY | {"members": ["y", "x"]}, r"'mean' over \[y, x\]"),
         (state(), SPEC, {"kind": "vote", "params": {"voting": "hard"}, "members": ["x", "y"]}, "voting hard"),

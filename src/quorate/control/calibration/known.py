@@ -27,7 +27,7 @@ from quorate.control.outcomes.rejoining import Newest, by_revision
 from quorate.control.revisions.publication import routes_of
 from quorate.core.calibrate.methods import calibrate
 from quorate.core.erasing import is_erased
-from quorate.core.types import FloatArray
+from quorate.core.types import FloatArray, StatusArray
 from quorate.errors import NotFound
 from quorate.store.ledger import TRUTH
 from quorate.store.revisions import revision
@@ -45,20 +45,22 @@ _NUMBERS = 4_000_000
 class KnownRows:
     """Rows of one strategy, the newest first.
 
-    ``plain`` float32 ``[n, k]`` is what it combines, not calibrated, with ``truths`` int64 ``[n]`` and ``arrived``
-    float64 ``[n]``; ``served`` ``[s, k]`` what it answered itself where no more is known, with ``served_truths``.
+    ``plain`` float32 ``[n, k]`` is what it combines, not calibrated, with ``truths`` int64 ``[n]``, ``arrived``
+    float64 ``[n]``, and ``status`` int8 ``[n, m]`` of its members as it asked them; ``served`` ``[s, k]`` what it
+    answered itself where no more is known, with ``served_truths``.
     """
 
     plain: FloatArray
     truths: NDArray[np.int64]
     arrived: NDArray[np.float64]
+    status: StatusArray
     served: FloatArray
     served_truths: NDArray[np.int64]
 
     def answers(self, strategy: LoggedStrategy) -> tuple[FloatArray, NDArray[np.int64]]:
         """What it answers as it is calibrated now, to rows that its calibration was not fitted on, and the truths."""
         fresh = self.arrived > until(strategy)
-        answers = calibrate(self.plain[fresh], strategy.calibration)
+        answers = calibrate(self.plain[fresh], strategy.calibration, self.status[fresh])
         return np.concatenate([answers, self.served]), np.concatenate([self.truths[fresh], self.served_truths])
 
 
@@ -72,11 +74,12 @@ class _Parts:
     plain: list[FloatArray] = field(default_factory=list)
     truths: list[NDArray[np.int64]] = field(default_factory=list)
     arrived: list[NDArray[np.float64]] = field(default_factory=list)
+    status: list[StatusArray] = field(default_factory=list)
     served: list[FloatArray] = field(default_factory=list)
     served_truths: list[int] = field(default_factory=list)
     rows: int = 0
 
-    def joined(self, width: int, most: int) -> KnownRows:
+    def joined(self, width: int, members: int, most: int) -> KnownRows:
         def of(parts: Sequence[NDArray[np.generic]], empty: NDArray[np.generic]) -> NDArray[np.generic]:
             return np.concatenate([empty, *parts])[:most]
 
@@ -85,6 +88,7 @@ class _Parts:
             of(self.plain, none),  # type: ignore[arg-type]
             of(self.truths, np.zeros(0, np.int64)),  # type: ignore[arg-type]
             of(self.arrived, np.zeros(0)),  # type: ignore[arg-type]
+            of(self.status, np.zeros((0, members), np.int8)),  # type: ignore[arg-type]
             of(self.served, none),  # type: ignore[arg-type]
             np.array(self.served_truths[:most], np.int64),
         )
@@ -122,7 +126,7 @@ class Gathering:
             rest()
             if all(found.rows >= most for found in parts.values()):
                 break
-        return {name: found.joined(width, most) for name, found in parts.items()}
+        return {each.name: parts[each.name].joined(width, len(each.columns), most) for each in strategies}
 
     def _counts(self, d: Packed) -> bool:
         return d.source != "caller" and not is_erased(d.capture) and d.classes == self._classes
@@ -145,10 +149,12 @@ class Gathering:
             rows = [row for row, truth in sorted(truths.items()) if np.isfinite(truth)]
             if not rows:
                 continue
-            answers = _answers(placed, each.decision, len(members))
-            if answers is not None:
+            said = _said(placed, each.decision, len(members))
+            if said is not None:
+                answers, status = said
                 known = [row for row in rows if np.isfinite(answers[row]).all()]
                 parts.plain.append(answers[known])
+                parts.status.append(status[known])
                 parts.truths.append(np.array([truths[row] for row in known], np.int64))
                 parts.arrived.append(np.full(len(known), each.decision.arrived))
                 parts.rows += len(known)
@@ -169,9 +175,9 @@ class Gathering:
         return self._routes[number]
 
 
-def _answers(strategy: LoggedStrategy, d: Packed, members: int) -> FloatArray | None:
-    """What a strategy combines of a decision's recorded outputs ``[n, k]``, NaN where it has no answer; None where that
-    cannot be known."""
+def _said(strategy: LoggedStrategy, d: Packed, members: int) -> tuple[FloatArray, StatusArray] | None:
+    """What a strategy combines of a decision's recorded outputs ``[n, k]``, NaN where it has no answer, and the status
+    ``[n, m]`` of its members; None where that cannot be known."""
     n, m, width = d.shape
     if strategy.combiner is None or not strategy.knows or not width or m != members:
         return None
@@ -180,7 +186,7 @@ def _answers(strategy: LoggedStrategy, d: Packed, members: int) -> FloatArray | 
     features = None
     if d.features is not None:
         features = np.frombuffer(d.features[1], "<f4").reshape(n, d.features[0])
-    return strategy.combined(outputs, status, features)
+    return strategy.said(outputs, status, features)
 
 
 def _served(d: Packed) -> str | None:

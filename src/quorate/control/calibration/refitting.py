@@ -31,8 +31,8 @@ from quorate.control.experiments.publishing import served as served_now
 from quorate.control.learning.answering import LoggedStrategy
 from quorate.control.revisions.publication import changing, repair
 from quorate.core.calibrate.ece import Error, of_answers
-from quorate.core.calibrate.methods import METHODS, calibrate
-from quorate.core.types import FloatArray, State
+from quorate.core.calibrate.methods import calibrate, refit
+from quorate.core.types import FloatArray, State, StatusArray
 from quorate.errors import Conflict, NotFound, QuorateError
 from quorate.home import Home
 from quorate.registry.manifest import Manifest
@@ -122,6 +122,12 @@ class Refitter:
         if calibration is None:
             raise Conflict(
                 f"Strategy '{name}' is not calibrated; name a calibration under 'calibrate'.", path="strategy"
+            )
+        if strategy.conformal is not None and not strategy.conformal.adaptive:
+            raise Conflict(
+                f"The conformal sets of '{name}' are those of this very calibration: with another one their coverage "
+                "would not be kept. Set adaptive: true under conformal, or fit both again.",
+                path="strategy",
             )
         champion = self._registry.aliases(calibration.state).get(CHAMPION)
         if champion is not None:
@@ -221,6 +227,7 @@ def fitted(strategy: LoggedStrategy, rows: KnownRows) -> Fitted:
         raise Conflict(f"The calibration of '{strategy.name}' is lost; apply the configuration again.", path="strategy")
     fresh = rows.arrived > until(strategy)
     plain, truths, arrived = rows.plain[fresh], rows.truths[fresh], rows.arrived[fresh]
+    status = None if strategy.plan is None else rows.status[fresh]
     if len(truths) < LEAST_ROWS:
         raise Conflict(
             f"Strategy '{strategy.name}' has {len(truths)} rows whose truth is known and which its calibration has not "
@@ -228,8 +235,9 @@ def fitted(strategy: LoggedStrategy, rows: KnownRows) -> Fitted:
             path="strategy",
         )
     meta = {name: before.meta[name] for name in ("classes", "strategy")}
-    held_out = _held_out(before.kind, plain, truths, arrived)
-    now, then = of_answers(calibrate(plain, before), truths), of_answers(held_out, truths)
+    state = refit(before.kind, plain, truths, meta, status)
+    held_out = _held_out(state, plain, truths, arrived, status)
+    now, then = of_answers(calibrate(plain, before, rows.status[fresh]), truths), of_answers(held_out, truths)
     assert now is not None and then is not None  # noqa: S101, PT018 - there are rows
     if then.error.value >= now.error.value:
         raise Conflict(
@@ -237,16 +245,24 @@ def fitted(strategy: LoggedStrategy, rows: KnownRows) -> Fitted:
             f"on held-out rows is {then.error.value:.4f}, that of the present one {now.error.value:.4f}.",
             path="strategy",
         )
-    state = METHODS[before.kind].fit(plain, truths, meta)
     state = dataclasses.replace(state, meta={**state.meta, UNTIL: float(arrived.max())})
     return Fitted(state, len(truths), now.error, then.error)
 
 
-def _held_out(kind: str, plain: FloatArray, truths: NDArray[np.int64], arrived: NDArray[np.float64]) -> FloatArray:
-    """The rows calibrated by what the others say, a stretch of time after the other."""
+def _held_out(
+    state: State,
+    plain: FloatArray,
+    truths: NDArray[np.int64],
+    arrived: NDArray[np.float64],
+    status: StatusArray | None,
+) -> FloatArray:
+    """The rows calibrated by what the others say, a stretch of time after the other, with the sets that ``state``
+    tells apart."""
     answers = np.empty_like(plain)
     order = np.argsort(arrived, kind="stable")
     for part in np.array_split(order, PARTS):
         others = np.setdiff1d(order, part)
-        answers[part] = calibrate(plain[part], METHODS[kind].fit(plain[others], truths[others], {}))
+        seen, held = (None, None) if status is None else (status[others], status[part])
+        made = refit(state.kind, plain[others], truths[others], {}, seen, state.arrays.get("sets"))
+        answers[part] = calibrate(plain[part], made, held)
     return answers

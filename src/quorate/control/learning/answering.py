@@ -75,21 +75,28 @@ class LoggedStrategy:
         or too few of them answered well, or what was fitted for it is lost, or what it had learned is not given, or it
         looks at features that were not recorded.
         """
-        return calibrate(self.combined(outputs, status, features), self.calibration)
+        answer, asked = self.said(outputs, status, features)
+        return calibrate(answer, self.calibration, asked)
 
     def combined(self, outputs: FloatArray, status: StatusArray, features: FloatArray | None = None) -> FloatArray:
         """What it combines to, before it is calibrated; otherwise as :meth:`answer`."""
+        return self.said(outputs, status, features)[0]
+
+    def said(
+        self, outputs: FloatArray, status: StatusArray, features: FloatArray | None = None
+    ) -> tuple[FloatArray, StatusArray]:
+        """:meth:`combined`, and the status ``[n, m]`` of its members by which that came about."""
         columns = list(self.columns)
         status, known = self._asked(outputs[:, columns], status[:, columns])
         answer = np.full((len(outputs), outputs.shape[2]), np.nan, np.float32)
         if self.combiner is None or not self.knows or not known.any():
-            return answer
+            return answer, status
         width = self.combiner.feature_width(self.state)
         if width and (features is None or features.shape[1] != width):
-            return answer
+            return answer, status
         given = features[known] if width and features is not None else None
         answer[known] = self.combiner.combine(outputs[known][:, columns], status[known], self.state, given)
-        return answer
+        return answer, status
 
     def _asked(self, outputs: FloatArray, status: StatusArray) -> tuple[StatusArray, BoolArray]:
         """The status with ``SKIPPED`` what it would not have asked, and which rows it would have answered."""

@@ -76,7 +76,7 @@ class Strategy:
         return Answers(self._combined(outputs, asked, body), logged, logged & good, ~_any(asked != status, body))
 
     def _combined(self, outputs: FloatArray, status: StatusArray, body: Body) -> FloatArray:
-        return calibrate(self.combiner.combine(outputs, status, self.state, body.features), self.calibration)
+        return calibrate(self.combiner.combine(outputs, status, self.state, body.features), self.calibration, status)
 
     def _columns(self, body: Body) -> tuple[FloatArray | None, StatusArray]:
         order = {name: i for i, name in enumerate(body.layout.members)}

@@ -10,7 +10,7 @@ import msgspec
 from quorate import plugins
 from quorate.codecs.snapshot import ConformalRoute, StrategyRoute
 from quorate.control.revisions.references import References
-from quorate.core.conformal.calibrated import Calibrated
+from quorate.core.conformal.calibrated import CALIBRATE, Calibrated
 from quorate.core.types import OutputSpec
 from quorate.errors import ConfigError
 from quorate.registry.blobs import digest_of
@@ -54,7 +54,12 @@ def _wrong(
     spec: ConformalSpec, calibrated: Calibrated, strategy: StrategyRoute, output: OutputSpec, *, cached: bool
 ) -> Iterator[str]:
     if calibrated.of is not None:
-        yield from _other_strategy(calibrated.of, strategy)
+        yield from _other_strategy(calibrated.of, strategy, adaptive=spec.adaptive)
+    if strategy.calibrate is not None and strategy.calibrate.refit and not spec.adaptive:
+        yield (
+            "the sets are those of one calibration, and 'refit: auto' makes others of it. Set adaptive: true, which "
+            "follows the outcomes whatever the confidences are, or set refit to 'off'."
+        )
     why = None if spec.coverage is None else calibrated.lacks(spec.coverage)
     if why is not None:
         yield f"{why}. Ask for less, or calibrate on more rows."
@@ -71,10 +76,24 @@ def _wrong(
         yield "abstaining is about labels; this pool answers numbers. Remove abstain."
 
 
-def _other_strategy(of: Mapping[str, Any], strategy: StrategyRoute) -> Iterator[str]:
-    """What the state was fitted for, where that is not this strategy."""
-    if strategy.calibrate is not None:
-        yield "the state was fitted on answers that are not calibrated. Remove calibrate, or conformal."
+def _other_strategy(of: Mapping[str, Any], strategy: StrategyRoute, *, adaptive: bool) -> Iterator[str]:
+    """What the state was fitted for, where that is not this strategy.
+
+    A level that adapts keeps the coverage of another version of the calibration as well.
+    """
+    fitted, mine = of.get(CALIBRATE), None if strategy.calibrate is None else digest_of(strategy.calibrate.files)
+    if (fitted is None) != (mine is None):
+        yield (
+            f"the state was fitted on answers that are {'not ' if fitted is None else ''}calibrated, and those of this "
+            f"strategy are{' not' if mine is None else ''}. Fit it for them: Fit('conformal', of='"
+            f"{'NAME' if strategy.calibrate is None else strategy.calibrate.state}')."
+        )
+        return
+    if fitted != mine and not adaptive:
+        yield (
+            "the state was fitted on answers of another version of the calibration. Fit it again, name the version "
+            "under calibrate, or set adaptive: true."
+        )
         return
     found: dict[str, Any] = {"kind": strategy.kind, "members": list(strategy.members)}
     if of.get("kind") == strategy.kind and strategy.kind in plugins.names("combiners"):
@@ -84,10 +103,10 @@ def _other_strategy(of: Mapping[str, Any], strategy: StrategyRoute) -> Iterator[
         except msgspec.ValidationError:
             return  # that is reported by itself
     found["state"] = None if strategy.state is None else digest_of(strategy.state)
-    for name, mine in found.items():
-        if name in of and of[name] != mine:
+    for name, own in found.items():
+        if name in of and of[name] != own:
             yield (
-                f"the state was fitted for a strategy with the {name} {_shown(of[name])}; this one has {_shown(mine)}. "
+                f"the state was fitted for a strategy with the {name} {_shown(of[name])}; this one has {_shown(own)}. "
                 "Fit it for this strategy."
             )
             return

@@ -8,12 +8,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from quorate.core.calibrate import by_set
 from quorate.core.calibrate.base import VERSION, Calibration
 from quorate.core.calibrate.isotonic import Isotonic
 from quorate.core.calibrate.temperature import Temperature
 from quorate.core.calibrate.venn_abers import VennAbers
 from quorate.core.combine.base import Combiner
-from quorate.core.types import FloatArray, OutputSpec, State
+from quorate.core.types import BoolArray, FloatArray, OutputSpec, State, StatusArray
 from quorate.errors import ConfigError
 
 METHODS: Mapping[str, Calibration] = {each.kind: each for each in (Temperature(), Isotonic(), VennAbers())}
@@ -27,16 +28,48 @@ def strategy_of(combiner: Combiner, members: Sequence[str]) -> dict[str, Any]:
 
 
 def fit(
-    method: str, answers: NDArray[Any], y: NDArray[Any], classes: Sequence[str], strategy: Mapping[str, Any]
+    method: str,
+    answers: NDArray[Any],
+    y: NDArray[Any],
+    classes: Sequence[str],
+    strategy: Mapping[str, Any],
+    status: StatusArray | None = None,
 ) -> State:
     """A state of ``method`` from answers ``[n, k]`` of a strategy (:func:`strategy_of`) to rows that it was not fitted
-    on, and their true class indices ``[n]``."""
-    return METHODS[method].fit(answers, y, {"classes": list(classes), "strategy": dict(strategy)})
+    on, and their true class indices ``[n]``.
+
+    ``status`` ``[n, m]`` of its members is given where a row asks no more of them than it needs: then it may matter
+    who answered (:mod:`quorate.core.calibrate.by_set`).
+    """
+    return refit(method, answers, y, {"classes": list(classes), "strategy": dict(strategy)}, status)
 
 
-def calibrate(answer: FloatArray, state: State | None) -> FloatArray:
-    """The answer float32 ``[n, k]`` calibrated by a fitted state; as it is without one. Labels never move."""
-    return answer if state is None else METHODS[state.kind].apply(answer, state)
+def refit(
+    method: str,
+    answers: NDArray[Any],
+    y: NDArray[Any],
+    meta: Mapping[str, Any],
+    status: StatusArray | None = None,
+    sets: BoolArray | None = None,
+) -> State:
+    """The same with metadata as they are; ``sets`` are those of members that have maps of their own, if known."""
+    if status is None:
+        return METHODS[method].fit(answers, y, meta)
+    return by_set.fit(METHODS[method], answers, y, status, meta, sets)
+
+
+def calibrate(answer: FloatArray, state: State | None, status: StatusArray | None = None) -> FloatArray:
+    """The answer float32 ``[n, k]`` calibrated by a fitted state; as it is without one. Labels never move.
+
+    ``status`` ``[n, m]`` is that of the strategy's members, as they were combined; :class:`InvalidInput` where the
+    state depends on it and there is none.
+    """
+    if state is None:
+        return answer
+    method = METHODS[state.kind]
+    return (
+        by_set.apply(method, answer, state, status) if state.version == by_set.VERSION else method.apply(answer, state)
+    )
 
 
 def check(state: State, output: OutputSpec, strategy: Mapping[str, Any]) -> None:
@@ -44,9 +77,9 @@ def check(state: State, output: OutputSpec, strategy: Mapping[str, Any]) -> None
     if output.kind != "scores":
         raise ConfigError("only scores are calibrated; the pool's models answer values. Remove it.", path="calibrate")
     method = METHODS.get(state.kind)
-    if method is None or state.version != VERSION:
+    if method is None or state.version not in (VERSION, by_set.VERSION):
         raise ConfigError(
-            f"expected a fitted calibration ({', '.join(METHODS)}), version {VERSION}; got a state of kind "
+            f"expected a fitted calibration ({', '.join(METHODS)}), version {by_set.VERSION}; got a state of kind "
             f"'{state.kind}' version {state.version}.",
             path="calibrate",
         )
@@ -63,7 +96,11 @@ def check(state: State, output: OutputSpec, strategy: Mapping[str, Any]) -> None
             f"{_told(strategy)}. What makes one true makes another false: fit it on this one.",
             path="calibrate",
         )
-    wrong = method.wrong(state, len(output.classes))
+    k = len(output.classes)
+    if state.version == VERSION:
+        wrong = method.wrong(state, k)
+    else:
+        wrong = by_set.wrong(method, state, k, len(strategy["members"]))
     if wrong is not None:
         raise ConfigError(f"the calibration's {wrong} is not what it should be; fit it again.", path="calibrate")
 

@@ -23,9 +23,12 @@ KIND, VERSION = "conformal", 1
 """Format of the state. Meta: ``output`` (``scores`` or ``values``), ``score``, ``classes`` (or targets),
 ``conditional``, ``rows``; of ``raps`` ``penalty`` and ``free``; of ``normalised`` ``floor``; of ``cqr`` ``lower`` and
 ``upper``, the places of the two quantiles; ``of``: the strategy it was fitted for (``kind``, ``members``, ``params``,
-``state``, which is its digest or null), or null.
+``state``, which is its digest or null; ``calibrate``, that of its calibration, where it has one), or null.
 Arrays: ``scores`` and ``ties`` ``[n]``, ascending within each group; ``starts`` ``[g + 1]``, where groups begin: one
 group, or one for each class where ``conditional``."""
+
+CALIBRATE = "calibrate"
+"""In ``of``: the digest of the calibration that made the answers what they are."""
 
 Numbers = NDArray[np.float64]
 

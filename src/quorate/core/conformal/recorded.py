@@ -19,11 +19,13 @@ from quorate.core.types import Decision, Scalar
 
 COVERAGE, THRESHOLD, TIE = "coverage", "coverage.threshold", "coverage.tie"
 """Facts of a decision: the coverage, and where it is adaptive the threshold (None: unbounded) with its tie."""
+DIVERTED = "coverage.diverted"
+"""A fact: what the request asked kept its strategy from going its own way, for which alone it was calibrated."""
 
 Abstain = Literal["never", "ambiguous"]
 AMBIGUOUS, EMPTY, DEGRADED, UNCALIBRATED = "ambiguous", "empty", "degraded", "uncalibrated"
-"""Reasons: several labels are in the set; none is; a member is missing from the answer, for which it was not
-calibrated; what answered is not calibrated, so that nothing is left out."""
+"""Reasons: several labels are in the set; none is; a member is missing from the answer, or a cascade did not go its
+own way, for which it was not calibrated; what answered is not calibrated, so that nothing is left out."""
 
 
 def asked(facts: Mapping[str, Scalar]) -> float | None:
@@ -69,7 +71,7 @@ def promised(
         return None
     columns = [place for place, run in enumerate(decision.members) if run.name in members]
     found = calibrated.intervals(decision.answer, decision.outputs[:, columns], decision.status[:, columns], threshold)
-    reason = DEGRADED if decision.degraded else None
+    reason = DEGRADED if _other(decision) else None
     return [{"interval": _ends(row), "abstained": False, "reason": reason} for row in found.tolist()]
 
 
@@ -80,8 +82,13 @@ def _set(decision: Decision, answer: NDArray[Any], inside: NDArray[np.bool_], ab
     return {
         "set": labels,
         "abstained": abstain == "ambiguous" and unsure is not None,
-        "reason": DEGRADED if decision.degraded else unsure,
+        "reason": DEGRADED if _other(decision) else unsure,
     }
+
+
+def _other(decision: Decision) -> bool:
+    """Whether the answer is another than what was calibrated."""
+    return decision.degraded or bool(decision.facts.get(DIVERTED))
 
 
 def _everything(decision: Decision, abstain: Abstain) -> list[dict[str, Any]]:

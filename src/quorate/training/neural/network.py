@@ -52,6 +52,7 @@ class Network:
 
     def fit(self, rows: Rows) -> tuple[FittedNetwork]:
         """Train from scratch; :class:`InvalidInput` for what is no square images, or fewer than two rows."""
+        rows.need_classes(self.name)
         images = _images(rows.inputs)
         if len(rows) < 2:
             raise InvalidInput(f"'{self.name}' needs at least two rows; got {len(rows)}.", path="rows")
