@@ -26,6 +26,7 @@ class ReplayDesk(QuestionDesk[Question]):
         routing = snapshot.read_or_empty(self._home.snapshot)
         with self._database.read() as connection:
             past = [msgspec.json.decode(each.content) for each in revisions(connection, question.endpoint)]
-            logged = {each["name"] for content in past for each in content["endpoint"]["strategies"]}
-            target(question, routing, self._registry, sorted(logged))
+        logged = {each["name"] for content in past for each in content["endpoint"]["strategies"]}
+        target(question, routing, self._registry, sorted(logged))
+        with self._database.read() as connection:
             require_shown(connection, question.endpoint)
