@@ -109,6 +109,17 @@ def test_a_file_of_the_server_is_named(asking: Asking) -> None:
     assert json.loads(control.requests[0].content) == {"endpoint": "digits", **asked}
 
 
+def test_what_rows_are_asked_goes_with_either(asking: Asking, tmp_path: Path) -> None:
+    control, file = Control(), tmp_path / "rows.ndjson"
+    file.write_bytes(b"[1, 2]\n")
+    asked = {"max_ms": 5.0, "min_confidence": 0.75, "coverage": 0.9}
+    asking(control, lambda jobs: jobs.submit("digits", file, **asked))
+    asking(control, lambda jobs: jobs.submit("digits", input="a.ndjson", **asked))
+    sent, named = control.requests
+    assert {name: float(sent.url.params[name]) for name in asked} == asked
+    assert json.loads(named.content) == {"endpoint": "digits", "input": "a.ndjson", "output_format": "ndjson", **asked}
+
+
 @pytest.mark.parametrize(
     ("given", "path"),
     [

@@ -29,6 +29,13 @@ REGRET: dict[str, Any] = {
     "rows": 9, "outcomes": 9, "since": 1.0, "until": 2.0, "whole": True, "served": 4.0, "best": "a", "regret": 1.0,
     "others": [{"name": "a", "loss": 3.0}], "points": [], "left_out": {}, "bound": None, "combiners": [],
 }  # fmt: skip
+COVERAGE: dict[str, Any] = {
+    "endpoint": "e", "since": 60.0, "strategies": [{
+        "strategy": "a", "score": "lac", "conditional": False, "calibration_rows": 99, "default": None,
+        "abstain": "never", "adaptive": None,
+        "promises": [{"asked": 0.9, "rows": 9, "coverage": 1.0, "low": 0.7, "high": 1.0, "size": 1.5}],
+    }],
+}  # fmt: skip
 PROBLEM = {"type": "about:blank", "title": "Conflict", "status": 409, "detail": "One runs.", "code": "conflict"}
 
 
@@ -43,7 +50,7 @@ class Site:
         path = request.url.path
         if path.startswith("/v1/endpoints/busy"):
             return httpx.Response(409, json=PROBLEM, headers={"content-type": "application/problem+json"})
-        for name, found in (("trust", TRUST), ("regret", REGRET)):
+        for name, found in (("trust", TRUST), ("regret", REGRET), ("coverage", COVERAGE)):
             if path.endswith(f"/{name}"):
                 return httpx.Response(200, json=found)
         if not path.endswith("/warm-start"):
@@ -126,3 +133,16 @@ def test_where_only_combiners_learn_there_is_no_reward(site: Site, call: Any, mo
     found = call("get", "e")
     assert found.reward is None
     assert found.combiners["online"]["rows"] == 3
+
+
+def test_live_coverage_is_asked_for(site: Site, call: Any) -> None:
+    found = call("coverage", "e", since=61.5)
+    assert (found.endpoint, found.since, found.of("a")["promises"][0]["coverage"]) == ("e", 60.0, 1.0)
+    call("coverage", "e/f")
+    with pytest.raises(KeyError):
+        found.of("b")
+    with pytest.raises(RequestRefused, match="One runs"):  # as while an experiment hides its arms
+        call("coverage", "busy")
+    assert [request.url.raw_path.decode() for request in site.asked] == [
+        "/v1/endpoints/e/coverage?since=61.5", "/v1/endpoints/e%2Ff/coverage", "/v1/endpoints/busy/coverage",
+    ]  # fmt: skip

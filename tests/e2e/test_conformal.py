@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 from sklearn.datasets import load_digits
 
-from quorate.client import Client
+from quorate.client import AsyncLearners, Client, Jobs, Learners, RequestRefused
+from quorate.codecs.batch import ARROW, NDJSON, PARQUET
 
 pytestmark = pytest.mark.slow
 
@@ -157,6 +162,95 @@ def test_every_way_in_understands_it(server: Any) -> None:
         headers={"content-type": "application/x-ndjson"},
     )
     assert "set" in json.loads(batch.text.splitlines()[0])["prediction"]
+
+
+@pytest.mark.parametrize("form", ["ndjson", "arrow", "parquet"])
+def test_batches_and_jobs_have_the_sets_in_every_format(server: Any, tmp_path: Path, form: str) -> None:
+    """The same rows by the same two ways: every row has its set, and what it says of itself."""
+    asked = {"coverage": 0.9, "min_confidence": 0.5, "strategy": "tree"}
+    file = tmp_path / f"rows.{form}"
+    write(file, X[:60])
+    media = {"ndjson": NDJSON, "arrow": ARROW, "parquet": PARQUET}[form]
+    url = f"{server.url}/v1/endpoints/digits/batch"
+    answer = server.http.post(
+        url, params=asked, content=file.read_bytes(), headers={"content-type": media, "accept": media}
+    )
+    assert answer.status_code == 200, answer.text
+    with Jobs(server.control) as jobs:
+        job = jobs.submit("digits", file, output_format=form, **asked)
+        assert (job.coverage, job.min_confidence) == (0.9, 0.5)
+        ended = jobs.wait(job.id, every=0.05)
+        assert (ended.state, ended.rows_failed) == ("done", 0), ended.error
+        found = b"".join(jobs.result(job.id))
+    for some in (read(form, answer.content), read(form, found)):
+        assert len(some) == 60
+        for each in some:
+            assert isinstance(each["set"], list)
+            assert each["members"] == ["tree"]
+            unsure = each["confidence"] is not None and each["confidence"] < 0.5
+            assert each["abstained"] == (unsure or len(each["set"]) != 1), each
+            assert (each.get("label") is None) == each["abstained"], each
+            assert (each["reason"] is None) != each["abstained"], each
+    assert any(each["abstained"] for each in some)
+    assert not all(each["abstained"] for each in some)
+
+
+def write(file: Path, rows: Any) -> None:
+    if file.suffix == ".ndjson":
+        file.write_text("".join(json.dumps(row.tolist()) + "\n" for row in rows))
+        return
+    table = pa.table({"input": pa.array(rows.tolist())})
+    if file.suffix == ".parquet":
+        parquet.write_table(table, file)
+        return
+    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+
+
+def read(form: str, content: bytes) -> list[dict[str, Any]]:
+    """The rows of an answer, each with what its prediction says."""
+    if form == "ndjson":
+        *lines, last = map(json.loads, content.splitlines())
+        assert last["summary"]["complete"]
+        return [{"confidence": None, **line["prediction"]} for line in lines]
+    source = pa.BufferReader(content)
+    table = parquet.read_table(source) if form == "parquet" else pa.ipc.open_stream(source).read_all()
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def test_a_job_that_asks_too_much_is_refused_when_it_is_submitted(server: Any, tmp_path: Path) -> None:
+    write(tmp_path / "rows.ndjson", X[:1])
+    with Jobs(server.control) as jobs:
+        for endpoint, asked, status, path in (
+            ("digits", {"coverage": 0.999}, 422, "coverage"),
+            ("digits", {"coverage": 0.9, "strategy": "bare"}, 422, "coverage"),
+            ("blind", {"coverage": 0.9}, 403, "coverage"),
+            ("blind", {"min_confidence": 0.9}, 403, "min_confidence"),
+        ):
+            with pytest.raises(RequestRefused) as refused:
+                jobs.submit(endpoint, tmp_path / "rows.ndjson", **asked)
+            assert (refused.value.status, refused.value.path) == (status, path)
+    words = ["submit", "digits", str(tmp_path / "rows.ndjson"), "--coverage", "0.9", "--min-confidence", "0.5"]
+    output = tmp_path / "scores.ndjson"
+    command = [*QUORATE, "jobs", *words, "--output", str(output), "--url", server.control]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "set" in json.loads(output.read_text().splitlines()[0])["prediction"]
+
+
+def test_live_coverage_is_told_to_both_clients(server: Any) -> None:
+    with Learners(server.control) as learners:
+        found = learners.coverage("digits")
+        later = learners.coverage("digits", since=4e9)
+
+    async def awaited() -> Any:
+        async with AsyncLearners(server.control) as learners:
+            return await learners.coverage("digits")
+
+    assert asyncio.run(awaited()).of("mean")["calibration_rows"] == found.of("mean")["calibration_rows"] > 100
+    assert {each["strategy"] for each in found.strategies} == {"mean", "tree"}
+    assert (later.since, later.of("mean")["promises"]) == (pytest.approx(4e9, abs=60), [])
 
 
 def test_what_cannot_be_is_refused_by_name(server: Any) -> None:

@@ -50,6 +50,12 @@ def submit(
     output_format: Annotated[Format, typer.Option(help="What the result is written as.")] = Format.NDJSON,
     strategy: Annotated[str | None, typer.Option(help="Strategy or member to answer.")] = None,
     max_ms: Annotated[float | None, typer.Option(min=0, help="Milliseconds a group of rows may take.")] = None,
+    min_confidence: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Withhold rows whose answer is less sure.")
+    ] = None,
+    coverage: Annotated[
+        float | None, typer.Option(min=0.5, max=0.999, help="How often the truth is to be in a row's set.")
+    ] = None,
     context: Annotated[list[str] | None, typer.Option(help="Recorded with decisions: key=value; repeatable.")] = None,
     output: Annotated[Path | None, typer.Option(help="Wait, and write the result to this file.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended; exits with 1 if it failed.")] = False,
@@ -69,6 +75,8 @@ def submit(
             output_format=output_format,
             strategy=strategy,
             max_ms=max_ms,
+            min_confidence=min_confidence,
+            coverage=coverage,
             context=dict(map(_pair, context or [])) or None,
         )
         if wait or output is not None:

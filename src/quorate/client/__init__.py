@@ -21,7 +21,7 @@ from quorate.client.learners_asynchronous import AsyncLearners
 from quorate.client.pool_audit_requests import PoolAudit
 from quorate.client.pool_audits import PoolAudits
 from quorate.client.pool_audits_asynchronous import AsyncPoolAudits
-from quorate.client.selection_requests import Regret, Trust
+from quorate.client.selection_requests import Coverage, Regret, Trust
 from quorate.client.sync import Client
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "BatchRow",
     "Calibrations",
     "Client",
+    "Coverage",
     "EndpointInfo",
     "Experiment",
     "Experiments",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from quorate.client.requests import Request
+from quorate.client.requests import Options, Request
 from quorate.errors import InvalidInput
 
 MEDIA_TYPES = {
@@ -43,6 +43,8 @@ class Job:
     rows_per_second: float | None
     strategy: str | None = None
     max_ms: float | None = None
+    min_confidence: float | None = None
+    coverage: float | None = None
     context: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     author: str = ""
 
@@ -69,13 +71,14 @@ def submission(
     output_format: str,
     strategy: str | None,
     max_ms: float | None,
+    min_confidence: float | None,
+    coverage: float | None,
     context: Mapping[str, Any] | None,
 ) -> Submission:
     """See ``Jobs.submit``; :class:`~quorate.errors.InvalidInput` for what cannot be asked."""
     if (file is None) == (input is None):
         raise InvalidInput("Give either file or input.", path="file")
-    asked = {"strategy": strategy, "max_ms": max_ms}
-    options = {name: value for name, value in asked.items() if value is not None}
+    options = Options(strategy, max_ms, min_confidence=min_confidence, coverage=coverage).asked()
     if file is None:
         body: dict[str, Any] = {"endpoint": endpoint, "input": input, "output_format": output_format, **options}
         body |= {"input_format": input_format} if input_format else {}

@@ -41,11 +41,14 @@ class Jobs(ControlClient):
         output_format: str = "ndjson",
         strategy: str | None = None,
         max_ms: float | None = None,
+        min_confidence: float | None = None,
+        coverage: float | None = None,
         context: Mapping[str, Any] | None = None,
     ) -> Job:
         """Have a ``file`` of this machine sent and scored, or ``input``, a path in the server's folder of jobs.
 
-        The format is by the file's name unless given. It is asked once: a second try would be a second job.
+        The format is by the file's name unless given; what is asked of its rows is that of
+        :meth:`~quorate.client.sync.Client.predict`. It is asked once: a second try would be a second job.
         """
         asked = job_requests.submission(
             endpoint,
@@ -55,6 +58,8 @@ class Jobs(ControlClient):
             output_format=output_format,
             strategy=strategy,
             max_ms=max_ms,
+            min_confidence=min_confidence,
+            coverage=coverage,
             context=context,
         )
         if asked.file is None:

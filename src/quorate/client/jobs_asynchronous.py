@@ -45,6 +45,8 @@ class AsyncJobs(AsyncControlClient):
         output_format: str = "ndjson",
         strategy: str | None = None,
         max_ms: float | None = None,
+        min_confidence: float | None = None,
+        coverage: float | None = None,
         context: Mapping[str, Any] | None = None,
     ) -> Job:
         """See :meth:`quorate.client.jobs.Jobs.submit`; the file is read in a thread."""
@@ -56,6 +58,8 @@ class AsyncJobs(AsyncControlClient):
             output_format=output_format,
             strategy=strategy,
             max_ms=max_ms,
+            min_confidence=min_confidence,
+            coverage=coverage,
             context=context,
         )
         if asked.file is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from quorate.client import learner_requests, selection_requests
 from quorate.client.control import ControlClient
 from quorate.client.learner_requests import Learned, WarmStart
-from quorate.client.selection_requests import Regret, Trust
+from quorate.client.selection_requests import Coverage, Regret, Trust
 
 
 class Learners(ControlClient):
@@ -30,6 +30,10 @@ class Learners(ControlClient):
     def regret(self, endpoint: str, *, points: int | None = None) -> Regret:
         """What was served against each strategy, member and expert, at so many points of time (60)."""
         return self._ask(selection_requests.regret(endpoint, points), Regret)
+
+    def coverage(self, endpoint: str, *, since: float | None = None) -> Coverage:
+        """How often the truth was in the sets and intervals that were answered, from ``since`` (Unix seconds) on."""
+        return self._ask(selection_requests.coverage(endpoint, since), Coverage)
 
     def reset(self, endpoint: str) -> Learned:
         """Have the policy forget what it learned."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from quorate.client import learner_requests, selection_requests
 from quorate.client.control_asynchronous import AsyncControlClient
 from quorate.client.learner_requests import Learned, WarmStart
-from quorate.client.selection_requests import Regret, Trust
+from quorate.client.selection_requests import Coverage, Regret, Trust
 
 
 class AsyncLearners(AsyncControlClient):
@@ -27,6 +27,10 @@ class AsyncLearners(AsyncControlClient):
         """See :meth:`quorate.client.learners.Learners.regret`."""
         asked = selection_requests.regret(endpoint, points)
         return await self._ask(asked, Regret)
+
+    async def coverage(self, endpoint: str, *, since: float | None = None) -> Coverage:
+        """See :meth:`quorate.client.learners.Learners.coverage`."""
+        return await self._ask(selection_requests.coverage(endpoint, since), Coverage)
 
     async def reset(self, endpoint: str) -> Learned:
         """See :meth:`quorate.client.learners.Learners.reset`."""

@@ -67,6 +67,25 @@ class Regret:
     combiners: tuple[Mapping[str, Any], ...]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Coverage:
+    """How often the truth was in what was promised, since Unix second ``since`` (None: ever).
+
+    ``strategies`` has each that has a conformal state: its name, ``score``, ``conditional``, ``calibration_rows``, the
+    ``default`` coverage and ``abstain``. Its ``promises`` say of every coverage that was ``asked`` for from how many
+    ``rows`` it is known, the ``coverage`` that came of it with its 95 % interval ``low`` to ``high``, and the mean
+    ``size`` of sets (labels) or intervals (width); ``adaptive`` has what outcomes have made of its levels, or None.
+    """
+
+    endpoint: str
+    since: float | None
+    strategies: tuple[Mapping[str, Any], ...]
+
+    def of(self, strategy: str) -> Mapping[str, Any]:
+        """What is known of one strategy; :class:`KeyError` for one without a conformal state."""
+        return {each["strategy"]: each for each in self.strategies}[strategy]
+
+
 def trust(endpoint: str, strategy: str | None, by: str | None) -> Request:
     """Ask who is trusted where."""
     asked = {name: value for name, value in (("strategy", strategy), ("by", by)) if value is not None}
@@ -76,6 +95,11 @@ def trust(endpoint: str, strategy: str | None, by: str | None) -> Request:
 def regret(endpoint: str, points: int | None) -> Request:
     """Ask for regret over time."""
     return Request("GET", _path(endpoint, "regret") + ("" if points is None else f"?{urlencode({'points': points})}"))
+
+
+def coverage(endpoint: str, since: float | None) -> Request:
+    """Ask how often the truth was covered."""
+    return Request("GET", _path(endpoint, "coverage") + ("" if since is None else f"?{urlencode({'since': since})}"))
 
 
 def _path(endpoint: str, what: str) -> str:

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from quorate.core.asking import check_confidence
 from quorate.core.types import Decision, FloatArray
-from quorate.errors import Forbidden, InvalidInput
 from quorate.serving.endpoint import LoadedEndpoint
 
 OPTION = "options.min_confidence"
 
 
 def check(endpoint: LoadedEndpoint) -> None:
-    """A client error where ``min_confidence`` cannot be asked: of numbers, and of a blind endpoint, where whoever
-    abstains would be told by that."""
-    if endpoint.blind:
-        raise Forbidden(
-            f"Endpoint '{endpoint.name}' is blind, and how sure an answer is would tell who gave it. Leave the option "
-            "out.",
-            path=OPTION,
-        )
-    if endpoint.pool.output.kind != "scores":
-        raise InvalidInput(
-            f"Endpoint '{endpoint.name}' answers numbers, which have no confidence; leave the option out.", path=OPTION
-        )
+    """A client error where ``min_confidence`` cannot be asked."""
+    check_confidence(endpoint.name, blind=endpoint.blind, output=endpoint.pool.output.kind, path=OPTION)
 
 
 def withheld(answer: FloatArray | None, min_confidence: float | None) -> tuple[int, ...]:

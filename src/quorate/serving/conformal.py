@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quorate.core.asking import check_seeing, lacking
 from quorate.core.conformal.recorded import COVERAGE, DIVERTED, promised
 from quorate.core.types import Decision, Scalar
-from quorate.errors import Forbidden, InvalidInput
+from quorate.errors import InvalidInput
 from quorate.serving.call import Call
 from quorate.serving.endpoint import Choice, LoadedEndpoint
 from quorate.serving.strategy import LoadedStrategy
@@ -28,7 +29,7 @@ def check(endpoint: LoadedEndpoint, choice: Choice, call: Call) -> None:
     coverage = call.coverage
     if coverage is None:
         return
-    refuse_blind(endpoint)
+    check_seeing(endpoint.name, blind=endpoint.blind, path=_PATH)
     likely = [endpoint.strategies[n] for n, p in zip(endpoint.names, choice.propensities, strict=True) if p > 0]
     for strategy in [*likely, choice.strategy]:
         why = _lacks(strategy, coverage)
@@ -38,7 +39,7 @@ def check(endpoint: LoadedEndpoint, choice: Choice, call: Call) -> None:
 
 def refuse(endpoint: LoadedEndpoint, coverage: float, strategy: str | None) -> None:
     """Raise a client error where no row of a batch could be answered so, whatever is drawn for it."""
-    refuse_blind(endpoint)
+    check_seeing(endpoint.name, blind=endpoint.blind, path=_PATH)
     some = endpoint.strategies.values() if strategy is None else [endpoint.strategy(strategy)]
     reasons = [_lacks(each, coverage) for each in some]
     if reasons[0] is not None and None not in reasons:
@@ -46,22 +47,7 @@ def refuse(endpoint: LoadedEndpoint, coverage: float, strategy: str | None) -> N
 
 
 def _lacks(strategy: LoadedStrategy, coverage: float) -> str | None:
-    if strategy.promise is None:
-        return (
-            f"Strategy '{strategy.name}' has no conformal state, so it cannot promise a coverage. Give it one "
-            "(conformal), or leave the option out."
-        )
-    why = strategy.promise.calibrated.lacks(coverage)
-    return None if why is None else f"Strategy '{strategy.name}': {why}. Ask for less, or calibrate on more."
-
-
-def refuse_blind(endpoint: LoadedEndpoint) -> None:
-    """Sets are calibrated strategy by strategy, so that they would tell which one answered."""
-    if endpoint.blind:
-        raise Forbidden(
-            f"Endpoint '{endpoint.name}' is blind: sets would tell which strategy answered. Leave the option out.",
-            path=_PATH,
-        )
+    return lacking(strategy.name, None if strategy.promise is None else strategy.promise.calibrated, coverage)
 
 
 def settled(

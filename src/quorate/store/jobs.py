@@ -43,7 +43,7 @@ _jobs = sa.Table(
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job. ``asked`` is the strategy, deadline and context; ``input`` a path in the project, None: uploaded.
+    """One job. ``asked`` are its rows' options and context; ``input`` is a path in the project, None: uploaded.
 
     ``input_stamp`` is the file's time of change in nanoseconds: a job does not go on with another file. ``done`` and
     ``failed`` are rows (the failed ones among the done), ``total`` all of them where known. ``position`` is where the

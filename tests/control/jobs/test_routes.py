@@ -8,15 +8,19 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from quorate.clock import SystemClock
+from quorate.codecs import state as state_codec
 from quorate.codecs.lookup import JournalReader
 from quorate.control import keys
 from quorate.control.access import Access
 from quorate.control.api import Services, create_app
+from quorate.registry.manifest import Manifest
 from quorate.store.audit import entries
 from quorate.store.jobs import DONE
+from quorate.training.conformal import fit_conformal
 
 NDJSON = {"content-type": "application/x-ndjson"}
 
@@ -75,6 +79,64 @@ def test_a_file_of_the_project_is_described_in_json(jobs: Any, port: Port) -> No
     assert answer.status_code == 202, answer.text
     assert answer.json()["context"] == {"n": 1}
     assert jobs.ended(port.desk, port.desk.get(answer.json()["id"])).done == 3
+
+
+ASKED = {"max_ms": 20.0, "min_confidence": 0.75, "coverage": 0.9}
+
+
+@pytest.mark.parametrize("uploaded", [True, False])
+def test_what_rows_are_asked_is_passed_on_and_shown(jobs: Any, port: Port, uploaded: bool) -> None:
+    calibrate(jobs.project, rows=100)
+    if uploaded:
+        answer = port("POST", "/v1/jobs", params={"endpoint": "main", **ASKED}, content=b"[1]", headers=NDJSON)
+    else:
+        jobs.lines("rows.ndjson", 1)
+        answer = port("POST", "/v1/jobs", json={"endpoint": "main", "input": "rows.ndjson", **ASKED})
+    assert answer.status_code == 202, answer.text
+    assert {name: answer.json()[name] for name in ASKED} == ASKED
+    jobs.ended(port.desk, port.desk.get(answer.json()["id"]))
+    (request,) = jobs.inference.requests
+    assert {name: float(value) for name, value in request["query"].items()} == ASKED
+
+
+def calibrate(project: Any, *, rows: int, more: str = "") -> None:
+    """Give the strategy ``average`` a conformal state of so many rows."""
+    rng = np.random.default_rng(0)
+    answers = rng.dirichlet(np.ones(2), rows).astype(np.float32)
+    state = fit_conformal(answers, (answers[:, 0] < rng.random(rows)).astype(np.int64), ("no", "yes"))
+    project.registry.register(Manifest(name="sets", format="state", kind="state"), {**state_codec.encode(state)})
+    text = project.home.config.read_text().replace("average: {kind: mean}", "average: {kind: mean, conformal: sets}")
+    project.write(text.replace("jobs:", f"{more}jobs:"))
+    project.apply()
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "path"),
+    [
+        ({"min_confidence": 1.5}, 422, "min_confidence"),
+        ({"min_confidence": "much"}, 422, "min_confidence"),
+        ({"coverage": 0.3}, 422, "coverage"),
+        ({"coverage": 1}, 422, "coverage"),
+        ({"coverage": 0.99}, 422, "coverage"),  # the state has too few rows for it
+        ({"coverage": 0.9, "strategy": "best"}, 422, "coverage"),
+        ({"endpoint": "blind", "coverage": 0.9}, 403, "coverage"),
+        ({"endpoint": "blind", "min_confidence": 0.9}, 403, "min_confidence"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_before_it_is_queued(
+    jobs: Any, port: Port, asked: dict[str, Any], status: int, path: str
+) -> None:
+    blind = "  blind: {pool: letters, strategies: {average: {kind: mean, conformal: sets}}, policy: {kind: fixed, "
+    calibrate(jobs.project, rows=30, more=blind + "strategy: average, blind: true}}\n")
+    jobs.lines("rows.ndjson", 1)
+    options = {"endpoint": "main", **asked}
+    for answer in (
+        port("POST", "/v1/jobs", params=options, content=b"[1]", headers=NDJSON),
+        port("POST", "/v1/jobs", json={"input": "rows.ndjson", **options}),
+    ):
+        assert (answer.status_code, answer.json()["path"]) == (status, path), answer.text
+    assert not list(jobs.project.home.jobs.glob("*"))
+    assert port("GET", "/v1/jobs").json() == []
 
 
 @pytest.mark.parametrize(

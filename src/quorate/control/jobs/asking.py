@@ -17,6 +17,9 @@ from quorate.codecs.batch import NDJSON, Row
 from quorate.control.jobs.inputs import Piece
 
 TIMEOUT_S = 120.0
+OPTIONS = ("strategy", "max_ms", "min_confidence", "coverage")
+"""What is asked of all rows of a job, beside its context."""
+
 _AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 _ROWS_AGAIN = frozenset({"overloaded", "not_ready"})
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -52,7 +55,7 @@ class Port:
 
     def _send(self, endpoint: str, asked: Mapping[str, Any], piece: Piece, request_id: str) -> tuple[int, bytes]:
         where = urlsplit(self.url)
-        query = {name: asked[name] for name in ("strategy", "max_ms") if asked.get(name) is not None}
+        query = {name: asked[name] for name in OPTIONS if asked.get(name) is not None}
         query |= {f"context.{key}": value for key, value in (asked.get("context") or {}).items()}
         headers = {"content-type": piece.media_type, "accept": NDJSON, "x-request-id": request_id}
         if self.key is not None:

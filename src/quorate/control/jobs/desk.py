@@ -18,9 +18,12 @@ from quorate.control.alone import keep_doing
 from quorate.control.jobs.asking import Port
 from quorate.control.jobs.inputs import total_rows
 from quorate.control.jobs.paths import inside
+from quorate.control.jobs.refusing import check_asked
 from quorate.control.jobs.running import Run, result_file, spawn
+from quorate.core.types import NOTHING
 from quorate.errors import Conflict, InvalidInput, NotFound, NotReady, Overloaded, QuorateError
 from quorate.home import Home
+from quorate.registry.blobs import BlobStore
 from quorate.store.audit import add_entry
 from quorate.store.database import Database
 from quorate.store.jobs import CANCELLED, DONE, ENDED, FAILED, QUEUED, RUNNING, Job, add_job, remove_job, update_job
@@ -48,6 +51,7 @@ class JobDesk:
         self._database = database
         self._clock = clock
         self._inference = inference
+        self._read = BlobStore(home.registry).read
         self._running: dict[str, Run] = {}
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -70,8 +74,9 @@ class JobDesk:
         """The time, as jobs record it."""
         return self._clock.now()
 
-    def check(self, endpoint: str) -> None:
-        """Refuse what cannot be run: :class:`NotFound`, :class:`NotReady`, :class:`Overloaded`."""
+    def check(self, endpoint: str, asked: Mapping[str, Any] = NOTHING) -> None:
+        """Refuse what cannot be run: :class:`NotFound`, :class:`NotReady`, :class:`Overloaded`, and what ``asked`` has
+        that no row could be answered with: :class:`InvalidInput`, :class:`~quorate.errors.Forbidden`."""
         if self._inference is None:
             raise NotReady("This control process was not told where the inference port is; it runs no jobs.")
         routing = self._routing()
@@ -79,6 +84,7 @@ class JobDesk:
         if endpoint not in known:
             shown = ", ".join(known) or "none"
             raise NotFound(f"There is no endpoint '{endpoint[:64]}'; expected one of: {shown}.", path="endpoint")
+        check_asked(routing, endpoint, asked, self._read)
         with self._database.read() as connection:
             if len(stored_jobs(connection, states=(QUEUED,), limit=WAITING)) >= WAITING:
                 raise Overloaded(f"{WAITING} jobs are waiting already; retry later.", retry_after=60)
@@ -98,7 +104,7 @@ class JobDesk:
 
         :class:`InvalidInput` naming the input where it is no such file, or a Parquet file that is none.
         """
-        self.check(endpoint)
+        self.check(endpoint, asked)
         routing = self._routing()
         limit = routing.limits.batch_bytes
         file = self.uploaded(job_id) if given is None else inside(self._home, routing.jobs.inputs, given, limit=limit)

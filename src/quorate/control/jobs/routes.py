@@ -18,9 +18,11 @@ from quorate.codecs.batch import FORMATS
 from quorate.control import openapi
 from quorate.control.authors import author_of
 from quorate.control.bodies import body_of, media_type_of, parsed
+from quorate.control.jobs.asking import OPTIONS
 from quorate.control.jobs.desk import JobDesk, check_format
 from quorate.control.jobs.inputs import format_of
 from quorate.control.view import View
+from quorate.core.conformal.quantile import HIGHEST, LOWEST
 from quorate.errors import InvalidInput, MalformedRequest, Overloaded, TooLarge, UnsupportedMediaType
 from quorate.spec.model import NAME
 from quorate.store.jobs import Job
@@ -31,7 +33,9 @@ JobId = Annotated[str, PathParameter(pattern="^[0-9a-f]{32}$")]
 MOST_JSON = 64 * 1024
 _MEDIA = {media_type: name for name, media_type in FORMATS.items()}
 _MEDIA |= {"application/ndjson": "ndjson", "application/jsonl": "ndjson", "application/x-parquet": "parquet"}
-_OPTIONS = ("endpoint", "strategy", "max_ms", "output_format")
+_OPTIONS = ("endpoint", *OPTIONS, "output_format")
+Confidence = Annotated[float | None, Field(ge=0, le=1)]
+Coverage = Annotated[float | None, Field(ge=LOWEST, le=HIGHEST)]
 
 
 class JobView(View):
@@ -42,6 +46,8 @@ class JobView(View):
     endpoint: str
     strategy: str | None
     max_ms: float | None
+    min_confidence: float | None
+    coverage: float | None
     context: dict[str, Any]
     input: str | None = Field(description="A path in the folder of jobs; null: it was uploaded.")
     input_format: Format
@@ -72,6 +78,8 @@ class JobRequest(BaseModel):
     output_format: Format = "ndjson"
     strategy: Annotated[str | None, Field(max_length=200)] = None
     max_ms: Annotated[float | None, Field(gt=0, le=3_600_000)] = None
+    min_confidence: Confidence = None
+    coverage: Coverage = None
     context: Annotated[dict[str, str | int | float | bool | None], Field(max_length=64)] = {}
 
 
@@ -119,6 +127,10 @@ def jobs_router(desk: JobDesk, body_limit: Any) -> APIRouter:
         endpoint: Annotated[str | None, Query(pattern=NAME, description="With an upload: who answers.")] = None,
         strategy: Annotated[str | None, Query(max_length=200)] = None,
         max_ms: Annotated[float | None, Query(gt=0, le=3_600_000)] = None,
+        min_confidence: Annotated[float | None, Query(ge=0, le=1, description="Rows less sure are withheld.")] = None,
+        coverage: Annotated[
+            float | None, Query(ge=LOWEST, le=HIGHEST, description="How often the truth is to be in a row's set.")
+        ] = None,
         output_format: Annotated[Format, Query(description="Of the result of an upload.")] = "ndjson",
     ) -> JobView:
         """Score a file in the background. Needs the role `operate`."""
@@ -130,16 +142,14 @@ def jobs_router(desk: JobDesk, body_limit: Any) -> APIRouter:
             asked = parsed(await body_of(request, MOST_JSON), JobRequest)
             given, endpoint, output_format = asked.input, asked.endpoint, asked.output_format
             form = asked.input_format or format_of(given)
-            options: dict[str, Any] = {
-                "strategy": asked.strategy,
-                "max_ms": asked.max_ms,
-                "context": asked.context or None,
-            }
+            options: dict[str, Any] = {name: getattr(asked, name) for name in OPTIONS}
+            options["context"] = asked.context or None
         elif media_type in _MEDIA:
             if endpoint is None:
                 raise InvalidInput("With an upload the endpoint is in the query; send endpoint=NAME.", path="endpoint")
             form = _MEDIA[media_type]
-            options = {"strategy": strategy, "max_ms": max_ms, "context": _context(request) or None}
+            options = dict(zip(OPTIONS, (strategy, max_ms, min_confidence, coverage), strict=True))
+            options["context"] = _context(request) or None
         else:
             raise UnsupportedMediaType(
                 f"'{media_type[:64]}' is not read here; expected application/json or {', '.join(FORMATS.values())}.",
@@ -147,7 +157,7 @@ def jobs_router(desk: JobDesk, body_limit: Any) -> APIRouter:
             )
         check_format("input_format", form)
         check_format("output_format", output_format)
-        await run_in_threadpool(desk.check, endpoint)
+        await run_in_threadpool(desk.check, endpoint, options)
         try:
             if given is None:
                 await _upload(request, desk.uploaded(job_id), body_limit())
@@ -213,6 +223,8 @@ def view(job: Job, now: float) -> JobView:
         endpoint=job.endpoint,
         strategy=job.asked.get("strategy"),
         max_ms=job.asked.get("max_ms"),
+        min_confidence=job.asked.get("min_confidence"),
+        coverage=job.asked.get("coverage"),
         context=job.asked.get("context", {}),
         input=job.input,
         input_format=job.input_format,  # type: ignore[arg-type]
