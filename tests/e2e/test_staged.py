@@ -168,7 +168,13 @@ def test_only_the_rows_that_need_it_ask_the_second_stage(server: Any) -> None:
     sure = [p["confidence"] for p in answer["predictions"]]
     assert sure == pytest.approx([(0.6 + 0.99) / 2 if i % 8 == 3 else 0.95 for i in range(32)], abs=1e-4)
     found = decision(server, answer)
-    assert found["stages"] == [{"members": ["x"], "rows": 32}, {"members": ["y"], "rows": 4}]
+    assert found["stages"] == [
+        {"members": ["x"], "rows": 32, "stopped": 0, "no_time": 0},
+        {"members": ["y"], "rows": 4, "stopped": 28, "no_time": 0},
+    ]
+    _, y, z = (m["skipped"] for m in found["members"])
+    assert y == [None if i % 8 == 3 else "stopped" for i in range(32)]
+    assert set(z) == {"not_in_strategy"}
     assert [m["status"] for m in found["members"]] == ["ok", "ok", "skipped"]
     assert found["members"][1]["row_status"].count("ok") == 4
 
@@ -201,6 +207,7 @@ def test_a_row_that_nobody_is_sure_of_is_withheld(server: Any) -> None:
     assert (third["label"], third["abstained"], third["members"]) == ("yes", False, ["x"])
     found = decision(server, answer)
     assert (found["abstained"], found["withheld"], found["degraded"]) == (True, [1], False)
+    assert found["facts"] == {"min_confidence": 0.9}
     metrics = server.http.get(f"{server.control}/metrics").text
     assert 'quorate_abstained_total{endpoint="main",strategy="quick"}' in metrics
 
@@ -215,7 +222,11 @@ def test_members_that_would_be_too_late_are_not_asked(server: Any) -> None:
     assert "members" not in ask(server, rows, strategy="average")["predictions"][0]
     cut = ask(server, rows, strategy="steps", max_ms=200)
     assert (cut["degraded"], cut["predictions"][0]["members"]) == (False, ["x", "y"])
-    assert [stage["rows"] for stage in decision(server, cut)["stages"]] == [1, 1, 0]
+    found = decision(server, cut)
+    assert [stage["rows"] for stage in found["stages"]] == [1, 1, 0]
+    assert (found["stages"][2]["no_time"], found["members"][2]["skipped"]) == (1, ["no_time"])
+    assert found["facts"] == {"max_ms": 200.0}
+    assert [m["skipped"] for m in decision(server, answer)["members"]] == [[None], [None], ["no_time"]]
     assert ask(server, rows, strategy="steps")["predictions"][0]["members"] == ["x", "y", "z"]
 
 

@@ -11,6 +11,7 @@ from quorate.cli._output import note, print_json, print_table
 from quorate.codecs.lookup import JournalReader
 from quorate.control.coverage import shown as promises
 from quorate.control.decisions import describe
+from quorate.control.skipped import Skipped, why_skipped
 from quorate.control.why import made_by, why
 from quorate.errors import NotFound
 from quorate.registry.blobs import BlobStore
@@ -63,8 +64,10 @@ def show(
             )
         with database.read() as connection:
             route, pool = made_by(connection, decision)
-            shown = describe(decision, outcomes_of(connection, [decision.id]), why(decision, route), route)
-        promised = promises.shown(decision, route, pool, BlobStore(home.registry).read)
+            outcomes = outcomes_of(connection, [decision.id])
+        read = BlobStore(home.registry).read
+        shown = describe(decision, outcomes, why(decision, route), route, why_skipped(decision, route, read))
+        promised = promises.shown(decision, route, pool, read)
         shown["coverage"] = None if promised is None else promised.model_dump(mode="json")
     if json:
         print_json(shown)
@@ -81,13 +84,16 @@ def _tables(shown: dict[str, Any]) -> None:
         print_table(("fact", "value"), shown["facts"].items(), title="\nFacts")
     print_table(("strategy", "probability"), shown["propensities"].items(), title="\nStrategies")
     if shown["stages"]:
-        stages = [(n, ", ".join(stage["members"]), stage["rows"]) for n, stage in enumerate(shown["stages"], 1)]
-        print_table(("stage", "members", "rows"), stages, title="\nStages")
+        stages = [
+            (n, ", ".join(stage["members"]), stage["rows"], stage["stopped"], stage["no_time"])
+            for n, stage in enumerate(shown["stages"], 1)
+        ]
+        print_table(("stage", "members", "rows that asked", "stopped before", "no time"), stages, title="\nStages")
     members = [(m["name"], m["version"], m["status"], m["latency_ms"], m["reason"]) for m in shown["members"]]
     print_table(("member", "version", "status", "latency_ms", "reason"), members, title="\nMembers")
     if shown["answer"] is not None:
         rows = [
-            (i, _said(shown, row), *[_said(shown, m["outputs"][i]) for m in shown["members"]])
+            (i, _said(shown, row), *[_part(shown, m, i) for m in shown["members"]])
             for i, row in enumerate(shown["answer"][:_MANY])
         ]
         print_table(("row", "answer", *[m["name"] for m in shown["members"]]), rows, title="\nAnswers")
@@ -96,6 +102,15 @@ def _tables(shown: dict[str, Any]) -> None:
     outcomes = [(o["row"], o["metric"], o["value"], o["source"], o["state"]) for o in shown["outcomes"]]
     if outcomes:
         print_table(("row", "metric", "value", "source", "state"), outcomes, title="\nOutcomes")
+
+
+_WHY_NOT: dict[Skipped, str] = {"stopped": "(stopped before)", "no_time": "(no time)", "not_in_strategy": "-"}
+
+
+def _part(shown: dict[str, Any], member: dict[str, Any], row: int) -> str:
+    """What a member said of a row, or why it was not asked."""
+    why_not = member["skipped"][row]
+    return _said(shown, member["outputs"][row]) if why_not is None else _WHY_NOT[why_not]
 
 
 def _said(shown: dict[str, Any], row: list[float | None]) -> str:

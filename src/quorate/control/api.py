@@ -49,6 +49,7 @@ from quorate.control.revisions.submit import preview, submit
 from quorate.control.rule_routes import Explain, rules_router
 from quorate.control.selection.routes import selection_router
 from quorate.control.served import served_endpoint
+from quorate.control.skipped import why_skipped
 from quorate.control.switching.routes import switch_router
 from quorate.control.why import made_by, why
 from quorate.errors import (
@@ -226,7 +227,8 @@ def _reading(services: Services) -> APIRouter:
             require_shown(connection, found.endpoint, found.revision)
             outcomes = outcomes_of(connection, [id])
             endpoint, pool = made_by(connection, found)
-        told = describe(found, outcomes, why(found, endpoint), endpoint)
+        skipped = why_skipped(found, endpoint, registry.blobs.read)
+        told = describe(found, outcomes, why(found, endpoint), endpoint, skipped)
         promised = promises.shown(found, endpoint, pool, registry.blobs.read)
         return views.DecisionView.model_validate({**told, "coverage": promised})
 

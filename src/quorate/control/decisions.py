@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from numpy.typing import NDArray
 
 from quorate.codecs.snapshot import EndpointRoute
+from quorate.control.skipped import NO_TIME, STOPPED, Skipped
 from quorate.core.types import Decision, Status
 from quorate.store.ledger import StoredOutcome
 
@@ -18,11 +19,14 @@ def describe(
     outcomes: Iterable[StoredOutcome] = (),
     why: Iterable[str] = (),
     endpoint: EndpointRoute | None = None,
+    skipped: Sequence[Sequence[Skipped | None]] | None = None,
 ) -> dict[str, Any]:
     """Everything a decision records, what is known about its rows, and why its strategy was chosen, in words.
 
-    ``endpoint`` is the revision that decided, which knows the stages of its plans. NaN becomes None, digests hex.
+    ``endpoint`` is the revision that decided, which knows the stages of its plans; ``skipped`` says by member and row
+    why it was not asked. NaN becomes None, digests hex.
     """
+    skipped = skipped or [[None] * decision.rows for _ in decision.members]
     d = decision
     return {
         "id": d.id,
@@ -50,7 +54,7 @@ def describe(
         "output_kind": d.output_kind,
         "classes": list(d.classes),
         "answer": None if d.answer is None else _numbers(d.answer),
-        "stages": list(_stages(d, endpoint)),
+        "stages": list(_stages(d, endpoint, skipped)),
         "members": [
             {
                 "name": run.name,
@@ -59,9 +63,10 @@ def describe(
                 "latency_ms": run.latency_ms,
                 "reason": run.reason,
                 "row_status": [Status(code).name.lower() for code in d.status[:, i].tolist()],
+                "skipped": list(why_not),
                 "outputs": _numbers(d.outputs[:, i, :]),
             }
-            for i, run in enumerate(d.members)
+            for i, (run, why_not) in enumerate(zip(d.members, skipped, strict=True))
         ],
         "input_digest": d.input_digest.hex(),
         "capture": d.capture,
@@ -83,13 +88,23 @@ def describe(
     }
 
 
-def _stages(d: Decision, endpoint: EndpointRoute | None) -> Iterator[dict[str, Any]]:
-    """By stage of the plan that answered: its members, and how many rows asked one of them."""
+def _stages(
+    d: Decision, endpoint: EndpointRoute | None, skipped: Sequence[Sequence[Skipped | None]]
+) -> Iterator[dict[str, Any]]:
+    """By stage of the plan that answered: its members, how many rows asked one of them, and why the others did not."""
     strategies = () if endpoint is None else endpoint.strategies
     places = {run.name: i for i, run in enumerate(d.members)}
     for stage in next((each.stages for each in strategies if each.name == d.served), ()):
         columns = [places[name] for name in stage if name in places]
-        yield {"members": list(stage), "rows": int((d.status[:, columns] != Status.SKIPPED).any(axis=1).sum())}
+        asked = (d.status[:, columns] != Status.SKIPPED).any(axis=1).tolist()
+        late = [any(skipped[j][row] == NO_TIME for j in columns) for row in range(d.rows)]
+        over = [any(skipped[j][row] == STOPPED for j in columns) for row in range(d.rows)]
+        yield {
+            "members": list(stage),
+            "rows": sum(asked),
+            "no_time": sum(not a and b for a, b in zip(asked, late, strict=True)),
+            "stopped": sum(not a and not b and c for a, b, c in zip(asked, late, over, strict=True)),
+        }
 
 
 def _numbers(array: NDArray[Any]) -> list[list[float | None]]:

@@ -11,6 +11,7 @@ from quorate.control import pools
 from quorate.control.coverage.shown import Promised
 from quorate.control.pools import RunningPool
 from quorate.control.revisions.apply import Applied
+from quorate.control.skipped import Skipped
 from quorate.control.view import View
 from quorate.store.audit import Entry
 from quorate.store.revisions import Revision
@@ -157,7 +158,11 @@ class AppliedView(View):
 
 
 class MemberRun(View):
-    """A member's part in a decision: what became of it, per row too, and its outputs (None is NaN)."""
+    """A member's part in a decision: what became of it, per row too, and its outputs (None is NaN).
+
+    ``skipped`` says of rows that did not ask it why: the plan ``stopped`` before it, there was ``no_time`` for it, or
+    it is ``not_in_strategy``; null where it was asked, or that is not known.
+    """
 
     name: str
     version: int
@@ -165,14 +170,18 @@ class MemberRun(View):
     latency_ms: float | None
     reason: str | None
     row_status: list[str]
+    skipped: list[Skipped | None]
     outputs: list[list[float | None]]
 
 
 class StageView(View):
-    """A stage of a plan: the members that it asks, and how many rows of a decision asked one of them."""
+    """A stage of a plan: the members that it asks, and how many rows of a decision asked one of them; of the others,
+    how many ``stopped`` before it, and for how many there was ``no_time``."""
 
     members: list[str]
     rows: int
+    stopped: int
+    no_time: int
 
 
 class OutcomeView(View):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from quorate.core.conformal.calibrated import Calibrated
 from quorate.errors import Forbidden, InvalidInput
 
+MAX_MS, MIN_CONFIDENCE = "max_ms", "min_confidence"
+"""Facts of a decision: what its caller asked, where it asked for one of these."""
+
 
 def check_confidence(endpoint: str, *, blind: bool, output: str, path: str) -> None:
     """A client error where ``min_confidence`` cannot be asked: of numbers, and of a blind endpoint, where whoever

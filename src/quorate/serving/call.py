@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from quorate.core.asking import MAX_MS, MIN_CONFIDENCE
 from quorate.core.types import NOTHING, Scalar
 
 Priority = Literal["interactive", "bulk"]
@@ -44,3 +45,11 @@ class Call:
     def plain(self) -> bool:
         """Whether nothing was asked that changes who answers, or whether anybody does."""
         return self.max_ms is None and self.min_confidence is None
+
+    @property
+    def noted(self) -> Mapping[str, Scalar]:
+        """Its facts, with what it asks of who answers: what a decision records."""
+        if self.plain:
+            return self.facts
+        asked = ((MAX_MS, self.max_ms), (MIN_CONFIDENCE, self.min_confidence))
+        return {**self.facts, **{name: value for name, value in asked if value is not None}}

@@ -36,7 +36,7 @@ def decision(
     ``withheld`` are the rows that are told none, and ``cut`` says that members were left out for want of time.
     ``started`` is when the first member began and ``now`` when the answer was there (monotonic seconds).
     """
-    output = endpoint.pool.route.signature.output
+    output, noted = endpoint.pool.route.signature.output, call.noted
     made = Decision(  # by position: it is done for every request
         id_,
         endpoint.name,
@@ -66,7 +66,7 @@ def decision(
         request_id=call.request_id,
         idempotency_key=call.idempotency_key,
         traceparent=call.traceparent,
-        facts=choice.facts if not call.facts else {**call.facts, **choice.facts},
+        facts={**noted, **choice.facts} if noted else choice.facts,
         features=features,
         withheld=() if not withheld or len(withheld) == call.rows else tuple(withheld),
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from quorate.core.plan.all_at_once import AllAtOnce
-from quorate.core.plan.trace import enough, trace
+from quorate.core.plan.trace import enough, held_back, trace
 from quorate.testing import check_plan
 from tests.ladder import Stepwise
 
@@ -46,6 +46,28 @@ def test_all_at_once_needs_everybody() -> None:
     found = trace(AllAtOnce(), OUTPUTS[:2], status)
     assert found.known.tolist() == [True, False]
     assert found.asked.tolist() == [[True] * 3, [False] * 3]
+
+
+@pytest.mark.parametrize(
+    ("row", "status", "expected"),
+    [
+        (0, [0, 2, 2], [False, False, False]),  # 0.9 is sure: it had no need of the others
+        (1, [0, 2, 2], [False, True, True]),  # 0.6 is not; and without the second it would ask the third
+        (1, [0, 0, 2], [False, False, False]),  # (0.6 + 0.95) / 2 is
+        (2, [0, 0, 2], [False, False, True]),
+        (2, [0, 1, 2], [False, False, True]),  # what failed is no reason to stop
+        (2, [0, 0, 0], [False, False, False]),
+        (2, [0, 1, 1], [False, False, False]),
+    ],
+)
+def test_what_a_plan_had_no_time_for_it_would_have_asked(row: int, status: list[int], expected: list[bool]) -> None:
+    assert held_back(PLAN, OUTPUTS[row : row + 1], np.array([status], np.int8)).tolist() == [expected]
+
+
+def test_what_is_held_back_is_so_row_by_row() -> None:
+    status = np.array([[0, 2, 2]] * 3, np.int8)
+    assert held_back(PLAN, OUTPUTS, status).tolist() == [[False] * 3, [False, True, True], [False, True, True]]
+    assert not held_back(AllAtOnce(), OUTPUTS, np.zeros((3, 3), np.int8)).any()
 
 
 @pytest.mark.parametrize(

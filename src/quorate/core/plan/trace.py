@@ -49,6 +49,22 @@ def trace(plan: Plan, outputs: FloatArray, status: StatusArray, budget_ms: float
     return Traced(asked, known)
 
 
+def held_back(plan: Plan, outputs: FloatArray, status: StatusArray) -> BoolArray:
+    """Members that a plan would have gone on to ask, had it had the time: bool ``[n, m]``, of those that did not run.
+
+    Where it would, ``status [n, m]`` is where it was cut short; other members that did not run it had no need of.
+    """
+    held = np.zeros(status.shape, np.bool_)
+    said = np.where((status == OK)[:, :, None], outputs, np.float32(np.nan))
+    for _ in range(status.shape[1]):
+        view = np.where(held, np.int8(FAILED), status)  # as it is shown what cannot be in time
+        wanted = plan.next(said, view, inf) & (view == SKIPPED)
+        if not wanted.any():
+            break
+        held |= wanted
+    return held
+
+
 def enough(status: StatusArray, quorum: int) -> BoolArray:
     """Whether so many members answered each row of ``status`` ``[n, m]`` well as must; all that were asked are enough
     where a plan asked fewer."""
