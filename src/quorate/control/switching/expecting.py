@@ -26,6 +26,7 @@ from quorate.control.switching.quantities import (
     of_sums,
     outcome,
 )
+from quorate.control.switching.reaching import Side
 from quorate.control.switching.telling import FEW
 from quorate.control.switching.windows import LONGEST, Window
 from quorate.core.stats.intervals import Interval
@@ -79,17 +80,19 @@ def shares_known(shares: Shares | None) -> bool:
     return bool(shares)
 
 
-def latencies(known: Evidence, before: Route, after: Route, old: Shares, new: Shares, live: Running) -> list[Quantity]:
+def latencies(known: Evidence, before: Side, after: Side, live: Running) -> list[Quantity]:
     """Latency and errors: of the strategies in live traffic where each had any, else of the members' measured runs."""
-    sides = [_parts(known, route, shares) for route, shares in ((before, old), (after, new))]
+    sides = [_parts(known, side.route, side.shares or {}) for side in (before, after)]
     if None not in sides:
         first, second = (list(side or ()) for side in sides)
         found = [_quantile(name, q, first, second) for name, q in LATENCY.items()]
         return [*found, _errors(first, second)]
-    now = _parts(known, before, old)
+    now = sides[0]
     if now is None:
         return [counted(name, "ms", None, None, "no live traffic") for name in LATENCY]
-    runs = [_longest(route, shares, live) for route, shares in ((before, old), (after, new))]
+    runs = [_longest(side, live) for side in (before, after)]
+    staged = any(name in side.reaches for side in (before, after) for name in side.shares or {})
+    slowest = "the mean run of the slowest member" + (" of each stage" if staged else "")
     found = []
     for name, q in LATENCY.items():
         measured = quantile([(weight, tally.latency) for weight, tally in now], q)
@@ -97,7 +100,7 @@ def latencies(known: Evidence, before: Route, after: Route, old: Shares, new: Sh
         then = None
         if value is not None and runs[0] is not None and runs[1] is not None:
             then = max(value + 1000 * (runs[1] - runs[0]), 0.0)
-        found.append(counted(name, "ms", value, then, "the mean run of the slowest member, for want of live traffic"))
+        found.append(counted(name, "ms", value, then, f"{slowest}, for want of live traffic"))
     return found
 
 
@@ -183,10 +186,10 @@ def _errors(first: list[tuple[float, Tally]], second: list[tuple[float, Tally]])
     return of_change("error_rate", "share", old, new, change, LIVE)
 
 
-def _longest(route: Route, shares: Shares, live: Running) -> float | None:
-    endpoint, _ = route
-    members = {strategy.name: strategy.members for strategy in endpoint.strategies}
-    parts = [longest(members[name], live) for name in shares]
+def _longest(side: Side, live: Running) -> float | None:
+    members = {strategy.name: strategy.members for strategy in side.route[0].strategies}
+    shares = side.shares or {}
+    parts = [longest(members[name], live, side.reaches.get(name)) for name in shares]
     if any(part is None for part in parts):
         return None
     return sum(share * (part or 0.0) for share, part in zip(shares.values(), parts, strict=True))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from quorate.codecs.snapshot import PoolRoute, Routing
+from quorate.control.frontier import ROWS, STAGES
+from quorate.control.switching.reaching import Reach
 from quorate.registry.blobs import BlobStore
-from quorate.telemetry.counters import workers
+from quorate.telemetry.counters import Series, workers
 
 
 @dataclass(slots=True)
@@ -18,7 +21,8 @@ class Running:
     """What the workers that run now say of pools and members.
 
     ``load_s`` is the slowest worker's, ``memory`` the sum of all (with ``hosts``, of members' own processes),
-    ``member_s`` the mean duration of a member's run, ``batch`` the requests of a run of a pool.
+    ``member_s`` the mean duration of a member's run, ``batch`` the requests of a run of a pool. ``series`` is what they
+    count of plans of several stages, those that ended included.
     """
 
     workers: int = 0
@@ -27,6 +31,7 @@ class Running:
     hosts: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     member_s: dict[str, float] = field(default_factory=dict)
     batch: dict[str, float] = field(default_factory=dict)
+    series: list[Series] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +51,15 @@ def running(folder: Path) -> Running:
     sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
     for _, series, alive in workers(folder):
         found.workers += alive
-        for metric, labels, cells in series:
+        for one in series:
+            metric, labels, cells = one
             pool, member = labels.get("pool", ""), labels.get("member", "")
             if metric == "quorate_member_duration_seconds":
                 _add(sums["member", member], cells[0] / 1000, sum(cells[1:]))
             elif metric == "quorate_batch_requests":
                 _add(sums["pool", pool], cells[0], sum(cells[1:]))
+            elif metric in (ROWS, STAGES):
+                found.series.append(one)
             elif not alive:
                 continue
             elif metric == "quorate_pool_load_seconds":
@@ -91,25 +99,46 @@ def load(before: PoolRoute, after: PoolRoute, served: Routing, now: Running, blo
     )
 
 
-def run_seconds(pool: PoolRoute, names: tuple[str, ...], now: Running) -> float | None:
+def run_seconds(pool: PoolRoute, names: Sequence[str], now: Running, reach: Reach | None = None) -> float | None:
     """Seconds that a request's runs take of a processor, for these members; None where one of them was never measured.
 
-    Members of the pool's fused graph are one run, whichever of them are wanted. A batch's run is shared by its
-    requests.
+    Members of a fused graph are one run, whichever of them are wanted. A batch's run is shared by its requests. With
+    ``reach`` a stage counts by the share of the rows that reaches it.
     """
-    fused = pool.graph.order if pool.graph is not None else ()
-    inside = [name for name in names if name in fused]
-    parts = [name for name in names if name not in fused] + inside[:1]
+    if reach is not None:
+        return _over_stages(reach, lambda stage: run_seconds(pool, stage, now))
+    left, parts = list(names), []
+    for graph in sorted(pool.graphs, key=lambda each: -len({*each.order} & {*names})):
+        inside = [name for name in left if name in graph.order]
+        parts += inside[:1]
+        left = [name for name in left if name not in inside]
+    parts += left
     if any(name not in now.member_s for name in parts):
         return None
     return sum(now.member_s[name] for name in parts) / max(now.batch.get(pool.name, 1.0), 1.0)
 
 
-def longest(names: tuple[str, ...], now: Running) -> float | None:
-    """Seconds of the slowest of some members, which run side by side; None where one of them was never measured."""
+def longest(names: Sequence[str], now: Running, reach: Reach | None = None) -> float | None:
+    """Seconds of the slowest of some members, which run side by side; None where one of them was never measured.
+
+    With ``reach``, of one stage after the other, each by the share of the rows that reaches it.
+    """
+    if reach is not None:
+        return _over_stages(reach, lambda stage: longest(stage, now))
     if any(name not in now.member_s for name in names):
         return None
     return max((now.member_s[name] for name in names), default=None)
+
+
+def _over_stages(reach: Reach, seconds: Callable[[Sequence[str]], float | None]) -> float | None:
+    """The mean over rows; stages that no row reaches need not have been measured."""
+    total = 0.0
+    for stage, share in zip(reach.stages, reach.shares, strict=True):
+        mine = seconds(stage) if share else 0.0
+        if mine is None:
+            return None
+        total += share * mine
+    return total
 
 
 def _memory(pool: PoolRoute, now: Running) -> float | None:

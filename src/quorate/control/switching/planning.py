@@ -27,6 +27,7 @@ from quorate.control.switching.quantities import (
     Quantity,
     counted,
 )
+from quorate.control.switching.reaching import Side, counted_by, reaches
 from quorate.control.switching.resources import Resources, resources
 from quorate.control.switching.windows import DAY, Window
 from quorate.errors import Conflict, InvalidInput, NotFound
@@ -91,18 +92,22 @@ def plan(
         mine = evidence.traffic(connection, endpoint, recent, before[0].revision.__eq__)
         old = mixture.seen(mine) or mixture.declared(connection, before)
         new = mixture.declared(connection, after)
+        sides = tuple(
+            Side(route, shares, reaches(route, before, live.series, registry.read_blob))
+            for route, shares in ((before, old), (after, new))
+        )
         used = resources(connection, endpoint, before[1], served, recent)
         quantities = []
         notes = _notes(before, after, old, new)
         if old is not None and new is not None:
-            quantities += latencies(known, before, after, old, new, live)
-            found, told = outcomes(connection, reader, registry.read_blob, known, (before, old), (after, new))
+            quantities += latencies(known, *sides, live)
+            found, said = outcomes(connection, reader, registry.read_blob, known, (before, old), (after, new))
             quantities += found
-            notes += told
+            notes += said
         loading = load(before[1], after[1], served, live, registry.blobs)
         quantities += _loaded(loading)
-        quantities += _used(before, after, old, new, used, loading, live, served.prices)
-    notes += [*telling.priced(served.prices), telling.ONE_LOOK]
+        quantities += _used(*sides, used, loading, live, served.prices)
+    notes += [*counted_by(sides), *telling.priced(served.prices), telling.ONE_LOOK]
     made = Plan(
         endpoint=endpoint,
         what=what,
@@ -177,20 +182,9 @@ def _loaded(loading: Load) -> list[Quantity]:
     ]
 
 
-def _used(
-    before: Route,
-    after: Route,
-    old: Shares | None,
-    new: Shares | None,
-    used: Resources,
-    loading: Load,
-    live: Running,
-    prices: Prices,
-) -> list[Quantity]:
+def _used(before: Side, after: Side, used: Resources, loading: Load, live: Running, prices: Prices) -> list[Quantity]:
     """Processor time and money: as they were lately, changed by what the members' runs take."""
-    runs = [
-        None if shares is None else _run_seconds(route, shares, live) for route, shares in ((before, old), (after, new))
-    ]
+    runs = [_run_seconds(side, live) for side in (before, after)]
     cpu = used.cpu_per_thousand
     later = None
     if cpu is not None and runs[0] is not None and runs[1] is not None:
@@ -209,16 +203,18 @@ def _used(
     ]
 
 
-def _run_seconds(route: Route, shares: Shares, live: Running) -> float | None:
-    endpoint, pool = route
+def _run_seconds(side: Side, live: Running) -> float | None:
+    endpoint, pool = side.route
     strategies = {strategy.name: strategy.members for strategy in endpoint.strategies}
+    if side.shares is None:
+        return None
     if endpoint.policy.blind:
         needed = {name for names in strategies.values() for name in names}
-        return run_seconds(pool, tuple(member.name for member in pool.members if member.name in needed), live)
-    parts = [run_seconds(pool, strategies[name], live) for name in shares]
+        return run_seconds(pool, [member.name for member in pool.members if member.name in needed], live)
+    parts = [run_seconds(pool, strategies[name], live, side.reaches.get(name)) for name in side.shares]
     if any(part is None for part in parts):
         return None
-    return sum(share * (part or 0.0) for share, part in zip(shares.values(), parts, strict=True))
+    return sum(share * (part or 0.0) for share, part in zip(side.shares.values(), parts, strict=True))
 
 
 def _notes(before: Route, after: Route, old: Shares | None, new: Shares | None) -> list[str]:
