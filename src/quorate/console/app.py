@@ -61,8 +61,10 @@ def create_app(settings: ConsoleSettings, *, on_ready: Callable[[], None]) -> Ga
     login_routes(app, apis, sessions)
 
     @app.post("/ask/{page}")
-    async def ask(request: Request, page: str, strategy: str = "") -> Response:
-        """Take an encoded picture; its answer goes over the page's socket."""
+    async def ask(
+        request: Request, page: str, strategy: str = "", max_ms: str = "", min_confidence: str = "", coverage: str = ""
+    ) -> Response:
+        """Take an encoded picture, and what was typed of wishes; its answer goes over the page's socket."""
         session, desk = desks.get(page, (None, None))
         if session is None or desk is None:
             return JSONResponse({"detail": "The page is not known any more; it is loaded again."}, 410)
@@ -77,7 +79,8 @@ def create_app(settings: ConsoleSettings, *, on_ready: Callable[[], None]) -> Ga
         except QuorateError as error:
             return JSONResponse({"detail": error.message}, 413)
         content_type = request.headers.get("content-type", "application/octet-stream")
-        return JSONResponse({"number": await desk.ask_image(body, content_type, strategy)})
+        wishes = {"max_ms": max_ms, "min_confidence": min_confidence, "coverage": coverage}
+        return JSONResponse({"number": await desk.ask_image(body, content_type, strategy, wishes)})
 
     async def open_page(request: Request, name: str | None) -> tuple[Session, tuple[Endpoint, ...], str] | Response:
         """The session, what it may ask, and which endpoint is meant; or where to go instead."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from quorate.client import EndpointInfo
@@ -29,7 +29,9 @@ class Endpoint:
     """An endpoint; ``fields`` are a tabular one's columns, ``shape`` an array's row.
 
     ``classes`` (or ``targets`` of a regression), ``strategies``, ``members`` and ``policy`` are empty where only
-    inference could be asked, which does not tell them; ``told`` says so.
+    inference could be asked, which does not tell them; ``told`` says so. ``drawn`` are the strategies that the policy
+    may draw, ``promising`` those that can promise a coverage, with that of requests that ask for none. ``staged`` is
+    whether one asks its members in stages, and ``deadline_ms`` what an answer may take.
     """
 
     name: str
@@ -46,6 +48,15 @@ class Endpoint:
     blind: bool = False
     may_choose: bool = False
     told: bool = True
+    drawn: tuple[str, ...] = ()
+    promising: Mapping[str, float | None] = field(default_factory=dict)
+    staged: bool = False
+    deadline_ms: float | None = None
+
+    def promises(self, strategy: str) -> bool:
+        """Whether a coverage can be asked of a strategy or member; where none is named, of all that may be drawn."""
+        names = (strategy,) if strategy else self.drawn
+        return not self.blind and bool(names) and all(name in self.promising for name in names)
 
 
 def from_control(endpoint: Mapping[str, Any], pool: Mapping[str, Any]) -> Endpoint:
@@ -63,6 +74,8 @@ def from_control(endpoint: Mapping[str, Any], pool: Mapping[str, Any]) -> Endpoi
         shape = tuple(spec["shape"][1:])
         fields = _numbered(shape, _entry(spec["dtype"]), bool(spec.get("nullable")))
     output = signature["output"]
+    strategies = endpoint["strategies"]
+    names = tuple(strategy["name"] for strategy in strategies)
     return Endpoint(
         name=endpoint["name"],
         kind=kind,
@@ -72,11 +85,15 @@ def from_control(endpoint: Mapping[str, Any], pool: Mapping[str, Any]) -> Endpoi
         classes=tuple(output.get("classes", ())),
         targets=tuple(output.get("names", ())),
         units=tuple(output.get("units", ())),
-        strategies=tuple(strategy["name"] for strategy in endpoint["strategies"]),
+        strategies=names,
         members=tuple(member["name"] for member in pool["members"]),
         policy=_policy(endpoint["policy"]),
         blind=endpoint["policy"]["blind"],
         may_choose=endpoint["caller_may_choose"] and not endpoint["policy"]["blind"],
+        drawn=_drawn(endpoint["policy"], names),
+        promising={each["name"]: each["conformal"]["coverage"] for each in strategies if each.get("conformal")},
+        staged=any(len(each.get("stages", ())) > 1 for each in strategies),
+        deadline_ms=endpoint.get("deadline_ms"),
     )
 
 
@@ -115,6 +132,15 @@ def _entry(dtype: str) -> Entry:
 def _datatype(name: str) -> Entry:
     known: dict[str, Entry] = {"BYTES": "text", "BOOL": "yes-no"}
     return known.get(name, "integer" if "INT" in name else "number")
+
+
+def _drawn(policy: Mapping[str, Any], names: tuple[str, ...]) -> tuple[str, ...]:
+    """The strategies that may be drawn: all, unless the policy is a constant."""
+    if policy["kind"] == "fixed":
+        return tuple(name for name in names if name == policy["params"].get("strategy"))
+    if policy["kind"] == "split":
+        return tuple(name for name in names if policy["params"]["weights"].get(name))
+    return names
 
 
 def _policy(policy: Mapping[str, Any]) -> str:

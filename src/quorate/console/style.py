@@ -21,7 +21,18 @@ THEME = """<script>
 })();
 </script>
 """
+WISHES = """<script>
+window.quorateWishes = () => Object.fromEntries(
+  Object.entries({ max_ms: "wish-max-ms", min_confidence: "wish-min-confidence", coverage: "wish-coverage" })
+    .map(([name, id]) => [name, document.getElementById(id)])
+    .filter(([, field]) => field && !field.disabled)
+    .map(([name, field]) => [name, field.validity.badInput ? "?" : field.value])
+    .filter(([, typed]) => typed !== ""));
+</script>
+"""
+"""What is typed into the fields of ``parts/wishes.py``; a browser tells no value of a number that is none."""
+
 _SHEETS = ("style.css", "policies.css", "evidence.css", "selection.css", "audit.css", "reliability.css")
 _STYLES = "".join((_FOLDER / name).read_text("utf-8") for name in _SHEETS)
-HEAD = f"{THEME}<style>{_STYLES}</style>"
+HEAD = f"{THEME}{WISHES}<style>{_STYLES}</style>"
 """For the head of every page."""

@@ -16,6 +16,24 @@ REASONS = {
 """Why a member gave nothing, by error code."""
 
 
+SKIPPED = {"stopped": "not needed", "no_time": "no time", "not_in_strategy": "not asked"}
+"""Why a member was not asked, in a cell."""
+
+SKIPPED_IN_FULL = {
+    "stopped": "The row was answered before this stage.",
+    "no_time": "It would not have answered in time.",
+    "not_in_strategy": "The strategy that answered does not ask it.",
+}
+
+WITHHELD = {
+    "ambiguous": "Several labels are possible.",
+    "empty": "No label is likely enough.",
+    "degraded": "Nothing is promised: a member is missing, without which it was not calibrated.",
+    "uncalibrated": "Nothing is left out: the fallback that answered is not calibrated.",
+}
+"""Why a set is no answer, or promises nothing, by its reason."""
+
+
 def percent(share: float | None, digits: int = 1) -> str:
     """``0.9834`` as ``98.3 %``; what rounds to all or nothing, but is neither, says so."""
     if share is None:
@@ -65,3 +83,23 @@ def listed(names: Sequence[str]) -> str:
 def reason(code: str | None) -> str:
     """Why a member gave nothing."""
     return REASONS.get(code or "", "no answer")
+
+
+def withheld(reason: str | None) -> str:
+    """Why a row has no answer, or its set promises nothing: by a set's reason, or in the server's own words."""
+    return WITHHELD.get(reason or "", reason or "")
+
+
+def promise(labels: Sequence[str] | None, ends: Sequence[float | None] | None, coverage: float | None) -> str:
+    """A set of labels, or an interval, in a sentence; nothing where there is neither."""
+    often = "" if coverage is None else f" in {percent(coverage)} of such answers"
+    if labels is not None:
+        return f"The truth is {' or '.join(labels)}{often}." if labels else "The set is empty."
+    if ends is None:
+        return ""
+    low, high = ends
+    if low is None and high is None:
+        return f"The truth may be any number{often}."
+    if low is None or high is None:
+        return f"The truth is {'below' if low is None else 'above'} {number(high if low is None else low)}{often}."
+    return f"The truth is between {number(low)} and {number(high)}{often}."

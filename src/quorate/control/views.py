@@ -63,8 +63,17 @@ class PoolInWorker(View):
     tried_ms: dict[str, float]
 
 
+class Conformal(View):
+    """What a strategy promises: the ``coverage`` of requests that ask for none (null: they get no set), and whether its
+    levels follow the outcomes."""
+
+    coverage: float | None
+    adaptive: bool
+    abstain: Literal["never", "ambiguous"]
+
+
 class Strategy(View):
-    """A strategy of an endpoint."""
+    """A strategy of an endpoint; ``conformal`` is null where it can promise no coverage."""
 
     name: str
     kind: str
@@ -73,6 +82,7 @@ class Strategy(View):
     params: dict[str, Any]
     plan: str
     stages: list[list[str]]
+    conformal: Conformal | None
 
 
 class Policy(View):
@@ -286,6 +296,9 @@ def endpoint(route: EndpointRoute) -> Endpoint:
             params=s.params,
             plan=s.plan,
             stages=[list(stage) for stage in s.stages],
+            conformal=None
+            if s.conformal is None
+            else Conformal(coverage=s.conformal.coverage, adaptive=s.conformal.adaptive, abstain=s.conformal.abstain),
         )
         for s in route.strategies
     ]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from nicegui import background_tasks, ui
 from nicegui.client import Client
+from nicegui.events import GenericEventArguments
 
 from quorate.client import Answer, QuorateClientError
 from quorate.console import words
@@ -20,8 +23,9 @@ from quorate.console.parts.feedback import Feedback
 from quorate.console.parts.form import RowForm
 from quorate.console.parts.history import History
 from quorate.console.parts.picker import Picker
-from quorate.console.parts.record import Entry, of_answer, votes_of
+from quorate.console.parts.record import Entry, of_answer, stages_of, votes_of
 from quorate.console.parts.votes import Preview, VotesTable
+from quorate.console.parts.wishes import Wishes, read
 from quorate.console.session import Session
 from quorate.errors import QuorateError
 
@@ -32,6 +36,7 @@ COPY = """(event) => {
     setTimeout(() => { button.textContent = 'Copy'; }, 1500);
   });
 }"""
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 TOLD_EVERY_S = 3.0
 FIND_AGAIN_S = (0.0, 0.15, 0.5, 1.0)
 """Pauses before looking a decision up: it may take a moment until the journal has it where nothing waits for that."""
@@ -51,6 +56,7 @@ class Desk:
             with Node("section", "card input", aria_labelledby="input-title"):
                 Node("h1", "", endpoint.name, id="input-title")
                 self._strategies()
+                self._wishes = Wishes(endpoint)
                 if endpoint.kind == "image":
                     Picker(url, self._thumb)
                 else:
@@ -63,6 +69,7 @@ class Desk:
                     with Node("p", "decision quiet"):
                         Node("span", "", "Decision ")
                         self._id = Node("code", "", words.DASH, id="decision")
+                        self._more = Node("a", "more-link", "In full", hidden=True, data_testid="in-full")
                         self._copy = Node("button", "small", "Copy", type="button", disabled=True)
                         self._copy.on("click", js_handler=COPY)
             if not endpoint.blind:
@@ -70,6 +77,7 @@ class Desk:
                     Node("h2", "", "How it came about", id="why-title")
                     self._preview = Preview() if endpoint.kind == "image" else None
                     self._votes = VotesTable(endpoint)
+                    self._stages = Node("p", "quiet note", " ", data_testid="stages") if endpoint.staged else None
             if not endpoint.told:
                 self._waiting = ui.timer(TOLD_EVERY_S, self._told)
             mine = [entry for entry in session.history if entry.endpoint == endpoint.name]
@@ -79,7 +87,9 @@ class Desk:
         endpoint = self._endpoint
         with Node("div", "field strategy"):
             Node("label", "", "Answered by", for_="strategy")
-            with Node("select", "", id="strategy", disabled=not endpoint.may_choose):
+            chosen = Node("select", "", id="strategy", disabled=not endpoint.may_choose)
+            chosen.on("change", self._chosen, js_handler="(event) => emit(event.target.value)")
+            with chosen:
                 Node("option", "", "the endpoint's policy", value="")
                 if endpoint.may_choose:
                     for title, names in (("Strategies", endpoint.strategies), ("Single members", endpoint.members)):
@@ -99,6 +109,9 @@ class Desk:
         else:
             Node("p", "quiet note", "This endpoint does not let callers choose (caller_may_choose).")
 
+    def _chosen(self, event: GenericEventArguments) -> None:
+        self._wishes.chosen(str(event.args))
+
     async def _told(self) -> None:
         """Load the page again once control tells what it could not when the page was opened."""
         opens = (await self._apis.doors(self._session.key)).control
@@ -109,27 +122,44 @@ class Desk:
 
     # --- asking ---
 
-    async def ask_image(self, body: bytes, content_type: str, strategy: str) -> int:
-        """Ask about an encoded picture; returns the number of the question when its answer is shown."""
-        return await self._ask({"image": body}, strategy, "picture", (body, content_type))
+    async def ask_image(self, body: bytes, content_type: str, strategy: str, typed: Mapping[str, Any] = NOTHING) -> int:
+        """Ask about an encoded picture; returns the number of the question when its answer is shown.
 
-    async def _ask_row(self, row: Any, strategy: str) -> None:
-        await self._ask({"rows": [row]}, strategy, "row", None)
+        ``typed`` are wishes; 0 where one of them is none, which the page says.
+        """
+        return await self._ask({"image": body}, strategy, typed, "picture", (body, content_type))
 
-    async def _ask(self, what: dict[str, Any], strategy: str, kind: str, picture: tuple[bytes, str] | None) -> int:
+    async def _ask_row(self, row: Any, strategy: str, typed: Mapping[str, Any] = NOTHING) -> None:
+        await self._ask({"rows": [row]}, strategy, typed, "row", None)
+
+    async def _ask(
+        self,
+        what: dict[str, Any],
+        strategy: str,
+        typed: Mapping[str, Any],
+        kind: str,
+        picture: tuple[bytes, str] | None,
+    ) -> int:
+        try:
+            wishes = read(typed)
+        except ValueError as error:
+            self._wishes.complain(str(error))
+            return 0
+        self._wishes.complain("")
         self._session.asked += 1
         number = self._asked = self._session.asked
         self._answer.wait()
         try:
             answer: Answer = await self._apis.client(self._session.key).predict(
-                self._endpoint.name, **what, strategy=strategy or None
+                self._endpoint.name, **what, **wishes, strategy=strategy or None
             )
         except QuorateError as error:
             if number == self._asked:
                 self._clear()
                 self._answer.fail(in_words(error) if isinstance(error, QuorateClientError) else error.message)
             return number
-        entry = of_answer(answer, number, kind, self._endpoint.units)
+        promised = wishes.get("coverage", self._endpoint.promising.get(answer.strategy or ""))
+        entry = of_answer(answer, number, kind, self._endpoint.units, promised)
         self._session.history.appendleft(entry)
         if self._client.is_deleted:
             return number
@@ -151,7 +181,10 @@ class Desk:
         if not self._endpoint.blind:
             self._id.say(words.DASH)
             self._copy.put(disabled=True)
+            self._more.put(hidden=True)
             self._votes.clear()
+            if self._stages is not None:
+                self._stages.say(" ")
             if self._preview is not None:
                 self._preview.show(None)
 
@@ -162,11 +195,14 @@ class Desk:
         if not self._endpoint.blind:
             self._id.say(entry.id)
             self._copy.put(disabled=False)
+            self._more.put(hidden=not self._endpoint.told, href=f"/decision?id={entry.id}")
             self._show_why(entry)
 
     def _show_why(self, entry: Entry) -> None:
         if self._shown is entry and not self._client.is_deleted:
             self._votes.show(entry)
+            if self._stages is not None:
+                self._stages.say(entry.stages or " ")
             if self._preview is not None:
                 self._preview.show(entry)
 
@@ -183,7 +219,8 @@ class Desk:
         for pause in FIND_AGAIN_S:
             await asyncio.sleep(pause)
             try:
-                entry.votes = votes_of(await self._apis.control.get(f"/v1/decisions/{entry.id}", key))
+                found = await self._apis.control.get(f"/v1/decisions/{entry.id}", key)
+                entry.votes, entry.stages = votes_of(found), stages_of(found)
                 break
             except ControlGone:
                 entry.votes_note = "Votes cannot be shown: control is not reachable. Answers do not need it."

@@ -28,6 +28,12 @@ class AnswerCard:
         # Said as one sentence, once an answer is complete; the parts above would be read in pieces.
         self._said = Node("p", "unseen", role="status", aria_live="polite")
         self._problem = Node("p", "problem", role="alert", data_testid="problem")
+        self._promise: Node | None = None
+        self._withheld: Node | None = None
+        if not endpoint.blind:
+            with Node("div", "promise"):
+                self._promise = Node("p", "", "", data_testid="promise") if endpoint.promising else None
+                self._withheld = Node("p", "withheld", "", data_testid="withheld")
         if endpoint.blind:
             Node("p", "blind note", BLIND)
         elif endpoint.output == "scores":
@@ -64,6 +70,7 @@ class AnswerCard:
         self._sure.say("No answer")
         self._by.say("")
         self._fill({})
+        self._promised("", "")
         self._problem.say(sentence)
 
     def show(self, entry: Entry) -> None:
@@ -79,9 +86,14 @@ class AnswerCard:
             self._said.say(f"The answer is {entry.label}.")
             return
         sure = "" if entry.confidence is None else f"{words.percent(entry.confidence)} sure"
-        self._sure.say(sure or entry.unit)
+        self._label.flag("empty", entry.abstained)
+        self._sure.say("No answer" if entry.abstained else sure or entry.unit)
         self._by.say(_by(entry))
-        self._said.say(f"The answer is {entry.label}{f', {sure}' if sure else ''}. {_by(entry)}")
+        promise = words.promise(entry.labels, entry.ends, entry.coverage)
+        why = f"It abstains. {entry.reason}" if entry.abstained else entry.reason
+        self._promised(promise, why)
+        told = "There is no answer" if entry.abstained else f"The answer is {entry.label}{f', {sure}' if sure else ''}"
+        self._said.say(" ".join(part for part in (f"{told}.", _by(entry), promise, why) if part))
         if entry.degraded and entry.missing:
             self._problem.say(
                 f"This answer is degraded: {words.listed(entry.missing)} gave nothing; the others answered."
@@ -91,6 +103,11 @@ class AnswerCard:
         self._fill(entry.probabilities or {})
         for (value, *_), number in zip(self._bars, entry.values, strict=False):
             value.say(words.number(number))
+
+    def _promised(self, promise: str, why: str) -> None:
+        for node, text in ((self._promise, promise), (self._withheld, why)):
+            if node is not None:
+                node.say(text)
 
     def _fill(self, found: Mapping[str, float]) -> None:
         if self._endpoint.output != "scores" or self._endpoint.blind:

@@ -52,7 +52,7 @@ class Feedback:
         self._entry = entry
         several = self._endpoint.output == "values" and len(self._endpoint.targets) > 1
         for part in (self._right, self._wrong, self._truth):
-            part.put(disabled=entry is None or several)
+            part.put(disabled=entry is None or several or (part is self._right and entry.abstained))
         self._picked(entry.truth if entry is not None else None)
         self._thanks.say(" " if entry is None or entry.truth is None else f"You said: it is {entry.truth}.")
 

@@ -11,13 +11,13 @@ from nicegui.events import GenericEventArguments
 from quorate.console.catalogue import Endpoint, Field
 from quorate.console.elements import Node
 
-Asked = Callable[[Any, str], Awaitable[None]]
-"""Gets the row and the strategy that is chosen."""
+Asked = Callable[[Any, str, Mapping[str, Any]], Awaitable[None]]
+"""Gets the row, the strategy that is chosen, and what was typed of wishes."""
 
 SEND = """(event) => {
   event.preventDefault();
   const values = Object.fromEntries(new FormData(event.target));
-  emit(values, document.getElementById('strategy')?.value ?? '');
+  emit(values, document.getElementById('strategy')?.value ?? '', quorateWishes());
 }"""
 
 
@@ -43,14 +43,14 @@ class RowForm:
                 Node("button", "", "Clear", type="reset")
 
     async def _submitted(self, event: GenericEventArguments) -> None:
-        values, strategy = event.args
+        values, strategy, wishes = event.args
         try:
             row = read_row(self._endpoint, values)
         except ValueError as error:
             self._problem.say(str(error))
             return
         self._problem.say("")
-        await self._on_ask(row, str(strategy))
+        await self._on_ask(row, str(strategy), dict(wishes))
 
 
 def read_row(endpoint: Endpoint, values: Mapping[str, str]) -> Any:

@@ -11,13 +11,18 @@ from quorate.console import words
 
 @dataclass(slots=True)
 class Vote:
-    """One member's part in an answer; ``label`` is None where it gave none, and ``why`` then says why."""
+    """One member's part in an answer; ``label`` is None where it gave none, and ``why`` then says why.
+
+    One that was not ``asked`` did not fail; ``about`` says more of why.
+    """
 
     member: str
     label: str | None = None
     confidence: float | None = None
     latency_ms: float | None = None
     why: str = ""
+    asked: bool = True
+    about: str = ""
 
 
 @dataclass(slots=True)
@@ -25,7 +30,9 @@ class Entry:
     """An answer as it is shown; what a blind endpoint does not tell is None.
 
     ``votes`` and ``preview`` (a data URL) come later, or ``votes_note`` and ``preview_note`` say why they do not.
-    ``truth`` is what the person said it was.
+    ``truth`` is what the person said it was. ``coverage`` is what was asked or promised, ``labels`` and ``ends`` the
+    set or interval that came of it. One that ``abstained`` has no label; ``reason`` says why. ``members`` are those
+    that answered, where the answer says so, and ``stages`` how far it went, in words, where it went in stages.
     """
 
     number: int
@@ -47,6 +54,13 @@ class Entry:
     preview: str | None = None
     preview_note: str = ""
     truth: str | None = None
+    coverage: float | None = None
+    labels: tuple[str, ...] | None = None
+    ends: tuple[float | None, float | None] | None = None
+    abstained: bool = False
+    reason: str = ""
+    members: tuple[str, ...] | None = None
+    stages: str = ""
 
     @property
     def blind(self) -> bool:
@@ -54,15 +68,15 @@ class Entry:
         return self.strategy is None
 
 
-def of_answer(answer: Answer, number: int, what: str, units: tuple[str, ...]) -> Entry:
-    """The entry of a single row's answer."""
+def of_answer(answer: Answer, number: int, what: str, units: tuple[str, ...], coverage: float | None = None) -> Entry:
+    """The entry of a single row's answer, of which so much ``coverage`` was asked, or is promised anyway."""
     one = answer.prediction
     values: tuple[float, ...] = ()
     if one.values is not None:
         values = tuple(one.values.values())
     elif one.value is not None:
         values = (one.value,)
-    label = one.label if one.label is not None else " · ".join(words.number(value) for value in values)
+    label = one.label if one.label is not None else " · ".join(words.number(value) for value in values) or words.DASH
     return Entry(
         number=number,
         endpoint=answer.endpoint,
@@ -77,6 +91,12 @@ def of_answer(answer: Answer, number: int, what: str, units: tuple[str, ...]) ->
         degraded=bool(answer.degraded),
         missing=answer.missing or (),
         latency_ms=answer.latency_ms,
+        coverage=coverage,
+        labels=one.set,
+        ends=one.interval,
+        abstained=bool(one.abstained),
+        reason=words.withheld(one.reason),
+        members=one.members,
     )
 
 
@@ -86,8 +106,12 @@ def votes_of(decision: dict[str, Any]) -> list[Vote]:
     votes = []
     for run in decision["members"]:
         if run["row_status"][0] != "ok":
-            skipped = run["row_status"][0] == "skipped"
-            votes.append(Vote(run["name"], why="not asked" if skipped else words.reason(run["reason"])))
+            if run["row_status"][0] == "skipped":
+                why = (run.get("skipped") or [None])[0]
+                said = words.SKIPPED.get(why, "not asked"), False, words.SKIPPED_IN_FULL.get(why, "")
+            else:
+                said = words.reason(run["reason"]), True, ""
+            votes.append(Vote(run["name"], None, None, None, *said))
             continue
         outputs = run["outputs"][0]
         if decision["output_kind"] == "values":
@@ -97,3 +121,12 @@ def votes_of(decision: dict[str, Any]) -> list[Vote]:
         best = max(range(len(outputs)), key=lambda index: outputs[index] or 0.0)
         votes.append(Vote(run["name"], classes[best], outputs[best], run["latency_ms"]))
     return votes
+
+
+def stages_of(decision: dict[str, Any]) -> str:
+    """How far a single row's decision went, in a sentence; nothing where it did not go in stages."""
+    parts = []
+    for number, stage in enumerate(decision.get("stages", ()), start=1):
+        why = "" if stage["rows"] else "no time" if stage["no_time"] else "not needed"
+        parts.append(f"{number}. {words.listed(stage['members'])}{f' ({why})' if why else ''}")
+    return f"In stages: {'; '.join(parts)}." if len(parts) > 1 else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from quorate.console import words
 from quorate.console.catalogue import Endpoint
 from quorate.console.elements import Node
@@ -37,29 +39,40 @@ class VotesTable:
             mark.say("")
             for cell in (says, sure, time):
                 cell.say(words.DASH)
-            for name in ("differs", "agrees", "silent"):
+            for name in ("differs", "agrees", "silent", "unasked"):
                 row.flag(name, False)
 
     def show(self, entry: Entry) -> None:
         """The votes of an entry, or why there are none."""
         if entry.votes is None:
-            self.clear(entry.votes_note or " ")
+            answered = "" if entry.members is None else f"Answered by {words.listed(entry.members)}. "
+            self.clear(answered + entry.votes_note or " ")
             return
         known = {vote.member: vote for vote in entry.votes}
-        agreeing = [vote for vote in entry.votes if vote.label == entry.label]
-        self._note.say(f"{len(agreeing)} of {len(entry.votes)} members say {entry.label}.")
+        self._note.say(agreement(entry, entry.votes))
         for row, member, mark, says, sure, time in self._rows:
-            vote = known.get(member.text) or Vote(member.text, why="not asked")
+            vote = known.get(member.text) or Vote(member.text, why="not asked", asked=False)
             silent, agrees = vote.label is None, vote.label == entry.label
-            row.flag("silent", silent)
+            row.flag("silent", silent and vote.asked)
+            row.flag("unasked", not vote.asked)
             row.flag("agrees", agrees)
             row.flag("differs", not silent and not agrees)
             mark.say("" if silent else "✓" if agrees else "≠")
             said = vote.why if vote.label is None else vote.label
             says.say(said)
-            says.put(title=said)  # long labels are cut off
+            says.put(title=vote.about or said)  # long labels are cut off
             sure.say(words.percent(vote.confidence, 0))
             time.say(words.milliseconds(vote.latency_ms))
+
+
+def agreement(entry: Entry, votes: Sequence[Vote]) -> str:
+    """How many members were asked, and how many of those say what was answered."""
+    asked = [vote for vote in votes if vote.asked]
+    left = f" {len(votes) - len(asked)} were not asked." if len(asked) < len(votes) else ""
+    if entry.abstained:
+        return f"{words.counted(len(asked), 'member was', 'members were')} asked.{left}"
+    agreeing = [vote for vote in asked if vote.label == entry.label]
+    return f"{len(agreeing)} of {words.counted(len(asked), 'member says', 'members say')} {entry.label}.{left}"
 
 
 class Preview:

@@ -14,6 +14,7 @@ from quorate.console.apis import Apis
 from quorate.console.catalogue import Endpoint
 from quorate.console.control import ControlGone, ControlRefused
 from quorate.console.parts.frame import frame
+from quorate.console.policies.decision import DecisionPage
 from quorate.console.policies.learner import LearnerPage
 from quorate.console.policies.rules import RulesPage
 from quorate.console.session import Session
@@ -28,7 +29,7 @@ def policy_pages(
     reloading: Callable[[Session, Client], None],
     nothing: Callable[[], None],
 ) -> None:
-    """Rules, of endpoints and fronts; learners."""
+    """Rules, of endpoints and fronts; one decision; learners."""
 
     @ui.page("/rules", title="Rules – Quorate", response_timeout=PAGE_TIMEOUT_S)
     async def rules(request: Request, client: Client, endpoint: str | None = None) -> Any:
@@ -45,6 +46,17 @@ def policy_pages(
                 await RulesPage(apis, session, name, time.monotonic).looking.again()
             else:
                 nothing()
+        return None
+
+    @ui.page("/decision", title="One decision – Quorate", response_timeout=PAGE_TIMEOUT_S)
+    async def decision(request: Request, client: Client, id: str | None = None) -> Any:
+        found = await open_page(request, None)
+        if isinstance(found, Response):
+            return found
+        session, _, name = found
+        reloading(session, client)
+        with frame("/decision", [], name, logged_in=session.key is not None, chooses=False):
+            await DecisionPage(apis, session).begin(id)
         return None
 
     @ui.page("/learner", title="Learner – Quorate", response_timeout=PAGE_TIMEOUT_S)

@@ -120,7 +120,8 @@ export default {
       this.last = blob;
       const strategy = document.getElementById("strategy")?.value ?? "";
       try {
-        const response = await fetch(`${this.url}?strategy=${encodeURIComponent(strategy)}`, {
+        const asked = new URLSearchParams({ strategy, ...window.quorateWishes() });
+        const response = await fetch(`${this.url}?${asked}`, {
           method: "POST",
           headers: { "content-type": blob.type || "application/octet-stream" },
           body: blob,
