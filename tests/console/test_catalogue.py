@@ -86,3 +86,34 @@ def test_inference_tells_enough_to_ask(
     assert {name: getattr(found, name) for name in expected} == expected
     assert not found.told
     assert isinstance(found, Endpoint)
+
+
+SETS = {"coverage": 0.9, "adaptive": False, "abstain": "never"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "strategy", "can"),
+    [
+        ({"kind": "fixed", "params": {"strategy": "mean"}}, "", True),
+        ({"kind": "fixed", "params": {"strategy": "bare"}}, "", False),
+        ({"kind": "split", "params": {"weights": {"mean": 1, "bare": 0}}}, "", True),
+        ({"kind": "split", "params": {"weights": {"mean": 1, "bare": 1}}}, "", False),
+        ({"kind": "thompson", "params": {}}, "", False),
+        ({"kind": "thompson", "params": {}}, "mean", True),
+        ({"kind": "thompson", "params": {}}, "a", False),
+    ],
+)
+def test_a_coverage_is_of_strategies_that_can_promise_one(policy: Any, strategy: str, can: bool) -> None:
+    endpoint = _endpoint(**policy)
+    endpoint["strategies"] = [{"name": "mean", "conformal": SETS}, {"name": "bare", "conformal": None}]
+    found = from_control(endpoint, _pool("image", []))
+    assert (found.promises(strategy), found.promising) == (can, {"mean": 0.9})
+    assert not from_control(endpoint | {"policy": policy | {"blind": True}}, _pool("image", [])).promises(strategy)
+
+
+def test_stages_and_the_deadline_are_known() -> None:
+    endpoint = _endpoint() | {"deadline_ms": 200.0}
+    assert not from_control(endpoint, _pool("image", [])).staged
+    endpoint["strategies"] = [{"name": "mean", "stages": [["a"], ["b"]]}]
+    found = from_control(endpoint, _pool("image", []))
+    assert (found.staged, found.deadline_ms, found.promises("")) == (True, 200.0, False)

@@ -39,12 +39,14 @@ class Apis:
         self.answer = answer
         self.looked: list[str] = []
         self.truths: list[Any] = []
+        self.asked: list[dict[str, Any]] = []
         self.control = SimpleNamespace(get=self._get, preview=self._preview)
 
     def client(self, key: str | None) -> Any:
         return SimpleNamespace(predict=self._predict, outcome=self._outcome)
 
     async def _predict(self, endpoint: str, **asked: Any) -> Answer:
+        self.asked.append(asked)
         return self.answer
 
     async def _outcome(self, id: str, *, truth: Any) -> OutcomeReceipt:
@@ -131,3 +133,39 @@ def test_a_value_that_was_right_is_listed_as_right() -> None:
     answer = Answer("3", "e", (Prediction(value=3.0),), "mean", degraded=False, latency_ms=1.0)
     (entry,) = on_a_page(PRICES, answer, scenario).history
     assert entry.truth == "3"
+
+
+SETS = Endpoint("e", "array", classes=("1", "7"), members=("a",), strategies=("mean",), drawn=("mean",),
+                promising={"mean": None})  # fmt: skip
+
+
+def test_wishes_are_asked_and_what_is_none_is_said() -> None:
+    async def scenario(desk: Desk, apis: Apis, scripts: list[str]) -> None:
+        await desk._ask_row([1.0], "", {"max_ms": "20", "coverage": "0.9", "min_confidence": ""})
+        assert apis.asked == [{"rows": [[1.0]], "max_ms": 20.0, "coverage": 0.9, "strategy": None}]
+        assert await desk.ask_image(b"", "image/png", "", {"coverage": "2"}) == 0
+        assert len(apis.asked) == 1
+        assert desk._wishes._problem.text == "'Coverage of the set' takes a share from 0.5 to 0.999; got '2'."
+        desk._wishes.chosen("a")
+        assert desk._wishes._note is not None
+        assert "calibrated is mean" in desk._wishes._note.text
+        desk._wishes.chosen("mean")
+        assert desk._wishes._note.text == ""
+
+    on_a_page(SETS, OPEN, scenario)
+
+
+def test_an_answer_that_abstains_is_no_truth_to_confirm() -> None:
+    async def scenario(desk: Desk, apis: Apis, scripts: list[str]) -> None:
+        await desk._ask_row([1.0], "", {"coverage": "0.9"})
+        card = desk._answer
+        assert card._promise is not None
+        assert card._withheld is not None
+        assert card._promise.text == "The truth is 7 or 1 in 90.0 % of such answers."
+        assert card._withheld.text == "It abstains. Several labels are possible."
+        assert (card._label.text, card._sure.text) == ("–", "No answer")
+        assert desk._feedback._right.props.get("disabled")
+        assert not desk._feedback._wrong.props.get("disabled")
+
+    one = Prediction(confidence=0.6, set=("7", "1"), abstained=True, reason="ambiguous")
+    on_a_page(SETS, Answer("5", "e", (one,), "mean", degraded=False, latency_ms=1.0), scenario)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from quorate.console import words
@@ -35,3 +37,20 @@ def test_every_fault_has_words_and_what_is_new_has_some() -> None:
     assert words.reason("something_new") == words.reason(None) == "no answer"
     assert words.counted(1, "row") == "1 row"
     assert words.counted(2000, "row") == "2,000 rows"
+
+
+@pytest.mark.parametrize(
+    ("labels", "ends", "coverage", "said"),
+    [
+        (("4", "9"), None, 0.9, "The truth is 4 or 9 in 90.0 % of such answers."),
+        (("4",), None, None, "The truth is 4."),
+        ((), None, 0.9, "The set is empty."),
+        (None, (1.0, 2.5), 0.95, "The truth is between 1 and 2.5 in 95.0 % of such answers."),
+        (None, (None, 2.5), 0.9, "The truth is below 2.5 in 90.0 % of such answers."),
+        (None, (1.0, None), 0.9, "The truth is above 1 in 90.0 % of such answers."),
+        (None, (None, None), 0.9, "The truth may be any number in 90.0 % of such answers."),
+        (None, None, 0.9, ""),
+    ],
+)
+def test_a_set_in_a_sentence(labels: Any, ends: Any, coverage: float | None, said: str) -> None:
+    assert words.promise(labels, ends, coverage) == said

@@ -94,7 +94,7 @@ def server(module_server: Callable[..., Any], tmp_path_factory: pytest.TempPathF
     (project / "quorate.yaml").write_text(CONFIG)
     done = subprocess.run([*QUORATE, "train", str(project)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    return module_server(project, "--workers", "1")
+    return module_server(project, "--workers", "1", "--console-port", "0")
 
 
 def ask(server: Any, rows: Any, endpoint: str = "digits", **options: Any) -> httpx.Response:
@@ -276,6 +276,32 @@ def test_what_cannot_be_is_refused_by_name(server: Any) -> None:
     }
     refused = server.http.post(f"{server.url}/v2/models/digits/infer", json=infer)
     assert (refused.status_code, "coverage" in refused.json()["error"]) == (422, True)
+
+
+def test_the_page_offers_a_coverage_where_it_can_be_promised(server: Any, visit: Callable[..., Any]) -> None:
+    pytest.importorskip("nicegui", reason="The extra 'console' is not installed")
+    page = visit(f"{server.console}/?endpoint=digits")
+    field = page.locator("#wish-coverage")
+    assert field.is_enabled()
+    page.locator("#strategy").select_option("bare")
+    page.locator("[data-testid=wishes-note]", has_text="calibrated is mean and tree").wait_for()
+    assert field.is_disabled()
+    page.locator("#strategy").select_option("mean")
+    page.wait_for_function("!document.getElementById('wish-coverage').disabled")
+    field.fill("0.95")
+    for place, value in enumerate(X[0]):
+        page.locator(f"#field-{place}").fill(f"{value:g}")
+    page.locator("[data-testid=ask]").click()
+    promise = page.locator("[data-testid=promise]", has_text="in 95.0 % of such answers")
+    promise.wait_for()
+    made = server.http.get(f"{server.control}/v1/decisions/{page.locator('#decision').inner_text()}").json()
+    assert (
+        promise.inner_text()
+        == f"The truth is {' or '.join(made['coverage']['rows'][0]['set'])} in 95.0 % of such answers."
+    )
+    blind = visit(f"{server.console}/?endpoint=blind")
+    blind.locator("#wish-max-ms").wait_for()
+    assert blind.locator("#wish-coverage").count() == 0
 
 
 def test_the_level_follows_outcomes_into_the_workers(server: Any) -> None:

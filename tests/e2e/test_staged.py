@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -135,7 +137,7 @@ def server(plugin: None, module_server: Callable[..., Any], tmp_path_factory: py
     fitted(registry, "wide", ["x"], ["y", "w"])
     fitted(registry, "steps", ["x"], ["y"], ["z"])
     (project / "quorate.yaml").write_text(CONFIG)
-    return module_server(project, "--workers", "1")
+    return module_server(project, "--workers", "1", "--console-port", "0")
 
 
 def logit(p: float) -> float:
@@ -349,3 +351,79 @@ def test_replay_knows_what_a_plan_would_have_asked(server: Any) -> None:
     assert (quick["reproduced"], quick["differing"]) == (2, 0)
     assert average["state"] == "failed"
     assert "2 members not run" in average["error"]["message"], average
+
+
+def typed(page: Any, *numbers: float) -> None:
+    """Fill in the row, and ask."""
+    for field, number in enumerate(numbers):
+        page.locator(f"#field-{field}").fill(f"{number:.6f}")
+    page.locator("[data-testid=ask]").click()
+
+
+def cells(page: Any, table: str) -> list[list[str]]:
+    rows = page.locator(f"table[data-testid={table}] tbody tr").all()
+    return [[cell.inner_text() for cell in row.locator("th, td").all()] for row in rows]
+
+
+def test_the_page_asks_for_more_and_shows_how_far_it_went(server: Any, visit: Callable[..., Any]) -> None:
+    pytest.importorskip("nicegui", reason="The extra 'console' is not installed")
+    page = visit(f"{server.console}/?endpoint=main")
+    assert page.locator("#wish-coverage").count() == 0  # no strategy of it can promise one
+    page.locator("#strategy").select_option("steps")
+    page.locator("#wish-max-ms").fill("200")
+    typed(page, *row(0.6, 0.7))
+    page.get_by_text("In stages: 1. x; 2. y; 3. z (no time).").wait_for()
+    votes = {
+        line.locator("th").inner_text(): line.locator(".says").inner_text().strip("✓≠ \n")
+        for line in page.locator(".votes tbody tr").all()
+    }
+    assert votes == {"x": "yes", "y": "yes", "z": "no time"}
+    assert page.locator("[data-testid=votes-note]").inner_text() == "2 of 2 members say yes. 1 was not asked."
+    page.locator("#wish-max-ms").fill("")
+    page.locator("#strategy").select_option("")
+    page.locator("#wish-min-confidence").fill("0.9")
+    typed(page, *row(0.85, 0.6))
+    page.locator("[data-testid=withheld]", has_text="It abstains. The confidence, 0.725, is below").wait_for()
+    assert page.locator("[data-testid=label]").inner_text() == "–"
+    assert page.locator("[data-testid=right]").is_disabled()
+    page.locator("#wish-min-confidence").fill("7")
+    page.locator("[data-testid=ask]").click()
+    page.locator("[data-testid=wishes-problem]", has_text="takes a number from 0 to 1; got '7'").wait_for()
+    page.locator("[data-testid=in-full]").click()
+    page.wait_for_url(f"{server.console}/decision?id=*")
+    page.locator("[data-testid=decided]", has_text="answered by quick").wait_for()
+    assert cells(page, "stages-of-the-decision") == [["1", "x", "1", "0", "0"], ["2", "y", "1", "0", "0"]]
+
+
+def test_the_page_of_a_decision_shows_each_row_and_why_it_ended(server: Any, visit: Callable[..., Any]) -> None:
+    pytest.importorskip("nicegui", reason="The extra 'console' is not installed")
+    answer = ask(server, [row(0.95), row(0.6, 0.9)])
+    page = visit(f"{server.console}/decision?id={answer['id']}")
+    page.locator("[data-testid=decided]", has_text="answered by quick").wait_for()
+    assert cells(page, "stages-of-the-decision") == [["1", "x", "2", "0", "0"], ["2", "y", "1", "1", "0"]]
+    assert cells(page, "rows-of-the-decision") == [
+        ["0", "yes (95 %)", "yes (95 %)", "not needed"],
+        ["1", "yes (75 %)", "yes (60 %)", "yes (90 %)"],
+    ]
+    page.get_by_text("quick does not ask z.").wait_for()
+    other = ask(server, [row(0.6, 0.7)], strategy="average", max_ms=200)
+    page.get_by_role("textbox", name="Decision").fill(other["id"])
+    page.locator("[data-testid=why]").click()
+    page.locator("[data-testid=decided]", has_text="answered by average").wait_for()
+    assert cells(page, "rows-of-the-decision") == [["0", "yes (65 %)", "yes (60 %)", "yes (70 %)", "no time"]]
+    blind = visit(f"{server.console}/?endpoint=blind")
+    blind.locator("#wish-max-ms").wait_for()
+    assert blind.locator("#wish-min-confidence").count() == 0
+
+
+def test_the_command_says_why_members_were_not_asked(server: Any) -> None:
+    answer = ask(server, [row(0.95), row(0.6, 0.9)], strategy="steps", max_ms=200)
+    command = [sys.executable, "-P", "-c", "from quorate.cli import main; main()", "decisions", "show", answer["id"]]
+    done = subprocess.run(
+        [*command, "--project", str(server.project)], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    text = " ".join(done.stdout.split())
+    assert "1 x 2 0 0 2 y 1 1 0 3 z 0 1 1" in text, done.stdout
+    assert "(stopped before)" in text
+    assert "(no time)" in text

@@ -68,7 +68,8 @@ class VotesTable:
 def agreement(entry: Entry, votes: Sequence[Vote]) -> str:
     """How many members were asked, and how many of those say what was answered."""
     asked = [vote for vote in votes if vote.asked]
-    left = f" {len(votes) - len(asked)} were not asked." if len(asked) < len(votes) else ""
+    few = len(votes) - len(asked)
+    left = f" {words.counted(few, 'was not asked', 'were not asked')}." if few else ""
     if entry.abstained:
         return f"{words.counted(len(asked), 'member was', 'members were')} asked.{left}"
     agreeing = [vote for vote in asked if vote.label == entry.label]
