@@ -88,9 +88,10 @@ def test_how_far_an_answer_went() -> None:
             stage,
             {"members": ["b", "c"], "rows": 0, "stopped": 0, "no_time": 1},
             {"members": ["d"], "rows": 0, "stopped": 1, "no_time": 0},
+            {"members": ["e"], "rows": 0, "stopped": 0, "no_time": 0},
         ]
     }
-    assert stages_of(decision) == "In stages: 1. a; 2. b and c (no time); 3. d (not needed)."
+    assert stages_of(decision) == "In stages: 1. a; 2. b and c (no time); 3. d (not needed); 4. e (not asked)."
     assert stages_of({"stages": [stage]}) == ""
     assert stages_of({}) == ""
 

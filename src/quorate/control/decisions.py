@@ -55,19 +55,7 @@ def describe(
         "classes": list(d.classes),
         "answer": None if d.answer is None else _numbers(d.answer),
         "stages": list(_stages(d, endpoint, skipped)),
-        "members": [
-            {
-                "name": run.name,
-                "version": run.version,
-                "status": run.status.name.lower(),
-                "latency_ms": run.latency_ms,
-                "reason": run.reason,
-                "row_status": [Status(code).name.lower() for code in d.status[:, i].tolist()],
-                "skipped": list(why_not),
-                "outputs": _numbers(d.outputs[:, i, :]),
-            }
-            for i, (run, why_not) in enumerate(zip(d.members, skipped, strict=True))
-        ],
+        "members": [_member(d, i, why_not) for i, why_not in enumerate(skipped)],
         "input_digest": d.input_digest.hex(),
         "capture": d.capture,
         "request_id": d.request_id,
@@ -85,6 +73,20 @@ def describe(
             }
             for o in outcomes
         ],
+    }
+
+
+def _member(d: Decision, i: int, skipped: Sequence[Skipped | None]) -> dict[str, Any]:
+    run = d.members[i]
+    return {
+        "name": run.name,
+        "version": run.version,
+        "status": run.status.name.lower(),
+        "latency_ms": run.latency_ms,
+        "reason": run.reason,
+        "row_status": [Status(code).name.lower() for code in d.status[:, i].tolist()],
+        "skipped": list(skipped),
+        "outputs": _numbers(d.outputs[:, i, :]),
     }
 
 

@@ -123,10 +123,14 @@ def votes_of(decision: dict[str, Any]) -> list[Vote]:
     return votes
 
 
+_WHY_NOT = (("no_time", "no time"), ("stopped", "not needed"))
+
+
 def stages_of(decision: dict[str, Any]) -> str:
     """How far a single row's decision went, in a sentence; nothing where it did not go in stages."""
     parts = []
     for number, stage in enumerate(decision.get("stages", ()), start=1):
-        why = "" if stage["rows"] else "no time" if stage["no_time"] else "not needed"
+        known = [what for count, what in _WHY_NOT if stage[count]] or ["not asked"]
+        why = "" if stage["rows"] else known[0]
         parts.append(f"{number}. {words.listed(stage['members'])}{f' ({why})' if why else ''}")
     return f"In stages: {'; '.join(parts)}." if len(parts) > 1 else ""
