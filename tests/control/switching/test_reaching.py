@@ -9,8 +9,8 @@ import pytest
 
 from quorate import plugins
 from quorate.codecs import state as state_codec
-from quorate.codecs.snapshot import GraphRoute, PoolRoute
-from quorate.control.switching.loading import Running, longest, run_seconds
+from quorate.codecs.snapshot import EndpointRoute, GraphRoute, MemberRoute, PolicyRoute, PoolRoute, StrategyRoute
+from quorate.control.switching.loading import Running, as_fused, longest, run_seconds
 from quorate.control.switching.planning import Asked, Plan, plan
 from quorate.control.switching.quantities import find
 from quorate.control.switching.reaching import Reach
@@ -166,3 +166,26 @@ def test_members_of_one_graph_are_one_run(whole: Any, stages: Any, expected: flo
     unmeasured = Reach(REACH.stages, (1.0, 0.25, 0.1), "")
     assert run_seconds(PoolRoute("letters", "classification", SIGNATURE, ()), "abcd", now, unmeasured) is None
     assert longest("abcd", now, unmeasured) is None
+
+
+def member(name: str) -> MemberRoute:
+    return MemberRoute(name, 1, "onnx", name, {}, SIGNATURE, SIGNATURE.inputs, "p", [])
+
+
+def test_a_configuration_is_counted_by_the_graphs_that_it_would_have() -> None:
+    """d runs by itself now, for whatever reason, and would then."""
+    members = tuple(map(member, "abcd"))
+    held = PoolRoute("letters", "classification", SIGNATURE, members, graph("a", "b", "c"))
+    bare = PoolRoute("letters", "classification", SIGNATURE, members)
+    everybody = StrategyRoute("all", "mean", ("a", "b", "c", "d"), 1)
+    steps = StrategyRoute("steps", "cascade", ("a", "b", "c", "d"), 1, plan="cascade", stages=(("a",), ("b", "c", "d")))
+
+    def graphs(*strategies: StrategyRoute, now: PoolRoute | None = held) -> list[tuple[str, ...]]:
+        endpoint = EndpointRoute("main", 1, "letters", strategies, PolicyRoute("fixed", {}))
+        return [each.order for each in as_fused(bare, [endpoint], now).graphs]
+
+    assert graphs(everybody) == [("a", "b", "c")]
+    assert graphs(steps) == [("b", "c")]
+    assert graphs(everybody, steps) == [("a", "b", "c"), ("b", "c")]
+    other = PoolRoute("letters", "classification", SIGNATURE, members[:3], graph("a", "b", "c"))
+    assert graphs(everybody, now=other) == graphs(everybody, now=None) == []

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from quorate.codecs.snapshot import PoolRoute, Routing
+from quorate.codecs.snapshot import EndpointRoute, GraphRoute, PoolRoute, Routing
 from quorate.control.frontier import ROWS, STAGES
+from quorate.control.revisions.together import together
 from quorate.control.switching.reaching import Reach
 from quorate.registry.blobs import BlobStore
 from quorate.telemetry.counters import Series, workers
@@ -97,6 +98,20 @@ def load(before: PoolRoute, after: PoolRoute, served: Routing, now: Running, blo
         if known is not None or seconds is not None
         else "nothing like it was loaded yet",
     )
+
+
+def as_fused(pool: PoolRoute, endpoints: Sequence[EndpointRoute], held: PoolRoute | None) -> PoolRoute:
+    """A pool that is not compiled yet, with the graphs that it would have: of the members that ``held`` has fused now,
+    those that the strategies of ``endpoints`` ask together. As it is where it is not the pool that is held."""
+    if held is None or not _same(held, pool):
+        return pool
+    fused = [member.name for member in pool.members if any(member.name in graph.order for graph in held.graphs)]
+    asked = together(pool, endpoints)
+    sets = [
+        tuple(name for name in names if name in fused) for names in (*([fused] if asked.whole else []), *asked.sets)
+    ]
+    graphs = tuple(GraphRoute("", {}, "", members=names) for names in sets if len(names) > 1)
+    return msgspec.structs.replace(pool, graph=None, stages=graphs)
 
 
 def run_seconds(pool: PoolRoute, names: Sequence[str], now: Running, reach: Reach | None = None) -> float | None:

@@ -15,7 +15,7 @@ from quorate.control.revisions.publication import content
 from quorate.control.revisions.resolve import resolve
 from quorate.control.switching import evidence, mixture, telling
 from quorate.control.switching.expecting import evidence_of, latencies, outcomes, shares_known
-from quorate.control.switching.loading import Load, Running, load, run_seconds, running
+from quorate.control.switching.loading import Load, Running, as_fused, load, run_seconds, running
 from quorate.control.switching.marks import Route, aim, changes, record
 from quorate.control.switching.mixture import Shares
 from quorate.control.switching.quantities import (
@@ -154,8 +154,10 @@ def _target(before: Route, served: Routing, registry: Registry, asked: Asked) ->
             raise Conflict(
                 f"The configuration has no endpoint '{endpoint.name}', so it would be removed.", path="config"
             )
-        after = (route, next(each for each in routing.pools if each.name == route.pool))
-        target = hashlib.sha256(content(*after).encode()).hexdigest()
+        resolved = next(each for each in routing.pools if each.name == route.pool)
+        target = hashlib.sha256(content(route, resolved).encode()).hexdigest()
+        held = next((each for each in served.pools if each.name == route.pool), None)
+        after = (route, as_fused(resolved, routing.endpoints, held))
         words = "as the configuration says"
     else:
         names = [strategy.name for strategy in endpoint.strategies]
