@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
 
-from quorate import plugins
 from quorate.codecs import state as state_codec
 from quorate.codecs.snapshot import EndpointRoute, GraphRoute, MemberRoute, PolicyRoute, PoolRoute, StrategyRoute
 from quorate.control.switching.loading import Running, as_fused, longest, run_seconds
 from quorate.control.switching.planning import Asked, Plan, plan
 from quorate.control.switching.quantities import find
 from quorate.control.switching.reaching import Reach
-from quorate.core.types import OutputSpec, Signature, TensorSpec
+from quorate.core.types import OutputSpec, Signature, State, TensorSpec
 from quorate.registry.manifest import Manifest
 from quorate.spec import load
 from quorate.store import usage
 from quorate.store.usage import Used
 from quorate.telemetry.counters import Counters
-from tests.ladder import Ladder, ladder
+from quorate.training.cascade import fit_cascade
 
 from .conftest import GIB
 
@@ -32,20 +33,37 @@ endpoints:
     pool: letters
     strategies:
       average: {kind: mean, members: [a, b]}
-      steps: {kind: ladder, state: steps}
+      steps: {kind: cascade, state: steps}
     policy: average
 """
-RENAMED = CONFIG.replace("steps: {kind", "ladder: {kind").replace("policy: average", "policy: ladder")
+RENAMED = CONFIG.replace("steps: {kind", "other: {kind").replace("policy: average", "policy: other")
 RUNS_MS = {"a": 2.0, "b": 8.0, "c": 32.0}
 
 
+@cache
+def cascade() -> State:
+    """A cascade that asks b and c together."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 240)
+    sure = 1 / (1 + np.exp(-rng.normal(np.where(y == 1, 1.0, -1.0)[:, None], [2.0, 1.0, 1.0])))
+    outputs = np.stack([1 - sure, sure], axis=2).astype(np.float32)
+    costs = {"a": 1.0, "b": 5.0, "c": 5.0}
+    return fit_cascade(
+        outputs, y, ("a", "b", "c"), ("no", "yes"), costs=costs, stages=[["a"], ["b", "c"]], within={"cost": 5.0}
+    )
+
+
+def register(history: Any, **expected: Any) -> None:
+    """The next version of the state of ``steps``, of which that is said."""
+    state = cascade()
+    files = {**state_codec.encode(State(state.kind, state.version, {**state.meta, "expected": expected}, state.arrays))}
+    history.project.registry.register(Manifest(name="steps", format="state", kind="state"), files)
+
+
 @pytest.fixture
-def staged(history: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def staged(history: Any) -> Any:
     """An hour of ``average``, 50 requests a minute of 10 ms; nobody has asked ``steps``, whose second stage is dear."""
-    build, names = plugins.load, plugins.names
-    monkeypatch.setattr(plugins, "load", lambda f, n: Ladder if (f, n) == ("combiners", "ladder") else build(f, n))
-    monkeypatch.setattr(plugins, "names", lambda f: (*names(f), "ladder") if f == "combiners" else names(f))
-    register(history)
+    register(history, reached=[1.0, 0.3])
     history.project.write(CONFIG)
     history.project.apply()
     history.traffic(range(60), 1, "average", [10.0] * 50)
@@ -53,12 +71,6 @@ def staged(history: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     history.used(range(60), usage.ENDPOINT, "main", Used(60.0, requests=50.0))
     history.at(60)
     return history
-
-
-def register(history: Any, **meta: Any) -> None:
-    """The next version of the state of ``steps``: b and c are asked by three rows of ten."""
-    files = {**state_codec.encode(ladder([["a"], ["b", "c"]], **meta))}
-    history.project.registry.register(Manifest(name="steps", format="state", kind="state"), files)
 
 
 @pytest.fixture
@@ -128,7 +140,7 @@ def test_a_few_rows_say_nothing(staged: Any, worker: Counters) -> None:
 def test_where_nothing_is_known_all_of_them_count_and_that_is_said(
     staged: Any, worker: Counters, expected: dict[str, Any]
 ) -> None:
-    register(staged, expected=expected)
+    register(staged, **expected)
     made = planned(staged, None, CONFIG.replace("policy: average", "policy: steps"))
     assert after(made, "latency_p50") == pytest.approx(10.0 - 8.0 + 2.0 + 32.0, rel=0.02)
     assert any("(1, 1), as if every row asked them all, since nothing is known" in note for note in made.notes)

@@ -141,7 +141,7 @@ class Desk:
         picture: tuple[bytes, str] | None,
     ) -> int:
         try:
-            wishes = read(typed)
+            wishes: dict[str, Any] = {**read(typed)}
         except ValueError as error:
             self._wishes.complain(str(error))
             return 0

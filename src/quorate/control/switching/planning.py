@@ -92,7 +92,7 @@ def plan(
         mine = evidence.traffic(connection, endpoint, recent, before[0].revision.__eq__)
         old = mixture.seen(mine) or mixture.declared(connection, before)
         new = mixture.declared(connection, after)
-        sides = tuple(
+        first, second = (
             Side(route, shares, reaches(route, before, live.series, registry.read_blob))
             for route, shares in ((before, old), (after, new))
         )
@@ -100,14 +100,14 @@ def plan(
         quantities = []
         notes = _notes(before, after, old, new)
         if old is not None and new is not None:
-            quantities += latencies(known, *sides, live)
+            quantities += latencies(known, first, second, live)
             found, said = outcomes(connection, reader, registry.read_blob, known, (before, old), (after, new))
             quantities += found
             notes += said
         loading = load(before[1], after[1], served, live, registry.blobs)
         quantities += _loaded(loading)
-        quantities += _used(*sides, used, loading, live, served.prices)
-    notes += [*counted_by(sides), *telling.priced(served.prices), telling.ONE_LOOK]
+        quantities += _used(first, second, used, loading, live, served.prices)
+    notes += [*counted_by((first, second)), *telling.priced(served.prices), telling.ONE_LOOK]
     made = Plan(
         endpoint=endpoint,
         what=what,
