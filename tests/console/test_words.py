@@ -45,6 +45,7 @@ def test_every_fault_has_words_and_what_is_new_has_some() -> None:
         (("4", "9"), None, 0.9, "The truth is 4 or 9 in 90.0 % of such answers."),
         (("4",), None, None, "The truth is 4."),
         ((), None, 0.9, "The set is empty."),
+        (tuple("abcdefgh"), None, None, "The truth is a or b or c or d or e or one of 3 more."),
         (None, (1.0, 2.5), 0.95, "The truth is between 1 and 2.5 in 95.0 % of such answers."),
         (None, (None, 2.5), 0.9, "The truth is below 2.5 in 90.0 % of such answers."),
         (None, (1.0, None), 0.9, "The truth is above 1 in 90.0 % of such answers."),

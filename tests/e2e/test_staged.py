@@ -425,5 +425,5 @@ def test_the_command_says_why_members_were_not_asked(server: Any) -> None:
     assert done.returncode == 0, done.stderr
     text = " ".join(done.stdout.split())
     assert "1 x 2 0 0 2 y 1 1 0 3 z 0 1 1" in text, done.stdout
-    assert "(stopped before)" in text
+    assert "(not needed)" in text
     assert "(no time)" in text

@@ -88,7 +88,7 @@ def _tables(shown: dict[str, Any]) -> None:
             (n, ", ".join(stage["members"]), stage["rows"], stage["stopped"], stage["no_time"])
             for n, stage in enumerate(shown["stages"], 1)
         ]
-        print_table(("stage", "members", "rows that asked", "stopped before", "no time"), stages, title="\nStages")
+        print_table(("stage", "members", "rows that asked", "not needed", "no time"), stages, title="\nStages")
     members = [(m["name"], m["version"], m["status"], m["latency_ms"], m["reason"]) for m in shown["members"]]
     print_table(("member", "version", "status", "latency_ms", "reason"), members, title="\nMembers")
     if shown["answer"] is not None:
@@ -104,7 +104,7 @@ def _tables(shown: dict[str, Any]) -> None:
         print_table(("row", "metric", "value", "source", "state"), outcomes, title="\nOutcomes")
 
 
-_WHY_NOT: dict[Skipped, str] = {"stopped": "(stopped before)", "no_time": "(no time)", "not_in_strategy": "-"}
+_WHY_NOT: dict[Skipped, str] = {"stopped": "(not needed)", "no_time": "(no time)", "not_in_strategy": "-"}
 
 
 def _part(shown: dict[str, Any], member: dict[str, Any], row: int) -> str:

@@ -20,7 +20,7 @@ SKIPPED = {"stopped": "not needed", "no_time": "no time", "not_in_strategy": "no
 """Why a member was not asked, in a cell."""
 
 SKIPPED_IN_FULL = {
-    "stopped": "The row was answered before this stage.",
+    "stopped": "The row was answered without it.",
     "no_time": "It would not have answered in time.",
     "not_in_strategy": "The strategy that answered does not ask it.",
 }
@@ -32,6 +32,10 @@ WITHHELD = {
     "uncalibrated": "Nothing is left out: the fallback that answered is not calibrated.",
 }
 """Why a set is no answer, or promises nothing, by its reason."""
+
+
+MANY = 6
+"""Labels of a set that are named."""
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -94,7 +98,8 @@ def promise(labels: Sequence[str] | None, ends: Sequence[float | None] | None, c
     """A set of labels, or an interval, in a sentence; nothing where there is neither."""
     often = "" if coverage is None else f" in {percent(coverage)} of such answers"
     if labels is not None:
-        return f"The truth is {' or '.join(labels)}{often}." if labels else "The set is empty."
+        shown = labels if len(labels) <= MANY else [*labels[: MANY - 1], f"one of {len(labels) - MANY + 1} more"]
+        return f"The truth is {' or '.join(shown)}{often}." if labels else "The set is empty."
     if ends is None:
         return ""
     low, high = ends

@@ -170,7 +170,7 @@ class AppliedView(View):
 class MemberRun(View):
     """A member's part in a decision: what became of it, per row too, and its outputs (None is NaN).
 
-    ``skipped`` says of rows that did not ask it why: the plan ``stopped`` before it, there was ``no_time`` for it, or
+    ``skipped`` says of rows that did not ask it why: the plan ``stopped`` without it, there was ``no_time`` for it, or
     it is ``not_in_strategy``; null where it was asked, or that is not known.
     """
 
@@ -186,7 +186,7 @@ class MemberRun(View):
 
 class StageView(View):
     """A stage of a plan: the members that it asks, and how many rows of a decision asked one of them; of the others,
-    how many ``stopped`` before it, and for how many there was ``no_time``."""
+    how many ``stopped`` without it, and for how many there was ``no_time``."""
 
     members: list[str]
     rows: int

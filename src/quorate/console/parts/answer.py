@@ -27,13 +27,11 @@ class AnswerCard:
                 self._by = Node("p", "quiet", "Ask something, and it shows here.")
         # Said as one sentence, once an answer is complete; the parts above would be read in pieces.
         self._said = Node("p", "unseen", role="status", aria_live="polite")
-        self._problem = Node("p", "problem", role="alert", data_testid="problem")
-        self._promise: Node | None = None
-        self._withheld: Node | None = None
-        if not endpoint.blind:
-            with Node("div", "promise"):
-                self._promise = Node("p", "", "", data_testid="promise") if endpoint.promising else None
-                self._withheld = Node("p", "withheld", "", data_testid="withheld")
+        with Node("div", "told-of"):
+            self._problem = Node("p", "problem", role="alert", data_testid="problem")
+            promises = bool(endpoint.promising) and not endpoint.blind
+            self._promise = Node("p", "", "", data_testid="promise") if promises else None
+            self._withheld = None if endpoint.blind else Node("p", "withheld", "", data_testid="withheld")
         if endpoint.blind:
             Node("p", "blind note", BLIND)
         elif endpoint.output == "scores":

@@ -18,7 +18,7 @@ class CoverageBoard:
             Node("h2", "", "Coverage of sets and intervals", id="coverage-title")
             columns = [
                 Column("Strategy"),
-                *(Column(t, "figure") for t in ("asked", "covered", "rows", "size", "aimed at")),
+                *(Column(t, "figure") for t in ("Asked", "Covered", "Rows", "Size", "Aimed at")),
             ]
             self._table = Table("Coverage", columns, empty="No truth is known yet of an answer with a set.")
             Node(

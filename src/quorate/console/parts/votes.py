@@ -56,8 +56,8 @@ class VotesTable:
             row.flag("silent", silent and vote.asked)
             row.flag("unasked", not vote.asked)
             row.flag("agrees", agrees)
-            row.flag("differs", not silent and not agrees)
-            mark.say("" if silent else "✓" if agrees else "≠")
+            row.flag("differs", not (silent or agrees or entry.abstained))
+            mark.say("" if silent or entry.abstained else "✓" if agrees else "≠")
             said = vote.why if vote.label is None else vote.label
             says.say(said)
             says.put(title=vote.about or said)  # long labels are cut off

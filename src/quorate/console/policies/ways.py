@@ -14,9 +14,9 @@ MOST = 50
 
 STAGES = (
     Column("Stage"),
-    Column("Members", "text"),
+    Column("Members"),
     Column("Rows that asked", "figure"),
-    Column("Stopped before", "figure"),
+    Column("Not needed", "figure"),
     Column("No time", "figure"),
 )
 
@@ -30,7 +30,7 @@ def show_way(found: Mapping[str, Any]) -> None:
     if not members or not found["rows"]:
         return
     Node("h3", "", "Row by row" if found["rows"] > 1 else "Who was asked")
-    columns = [Column("Row"), Column("Answer", "text"), *(Column(each, "text") for each in titles(found, members))]
+    columns = [Column(title) for title in ("Row", "Answer", *titles(found, members))]
     Table("Rows of the decision", columns).show(row_lines(found, members))
     if found["rows"] > MOST:
         Node(

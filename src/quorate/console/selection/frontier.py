@@ -21,6 +21,9 @@ from quorate.console.session import Session
 EVERY_S = 10.0
 PATIENCE_S = 8.0
 CASCADE = "cascade"
+MANY = (CASCADE, "threshold")
+"""Kinds of which there is a point for every price, or threshold."""
+
 NONE = "No strategy of this endpoint is a cascade."
 
 
@@ -92,6 +95,7 @@ class FrontierBoard:
         self._kept.say(kept(found))
         points = sorted(found["frontier"], key=lambda each: (each["cost"], each["accuracy"]))
         self._picture.show(picture(points, found) if points else "")
+        points.sort(key=_usual)
         places = spans([(each["low"], each["accuracy"], each["high"]) for each in points], zero=False)
         lines = []
         for number, (each, place) in enumerate(zip(points, places, strict=True)):
@@ -105,6 +109,11 @@ class FrontierBoard:
         self._table.show(lines)
         chosen = next((line.key for line, each in zip(lines, points, strict=True) if each["chosen"]), None)
         self._table.mark(chosen)
+
+
+def _usual(point: Mapping[str, Any]) -> bool:
+    """Whether it is one of many: what was chosen, and what it is compared with, come first in the table."""
+    return point["kind"] in MANY and not point["chosen"]
 
 
 def picture(points: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> str:
