@@ -28,7 +28,7 @@ SKIPPED_IN_FULL = {
 WITHHELD = {
     "ambiguous": "Several labels are possible.",
     "empty": "No label is likely enough.",
-    "degraded": "Nothing is promised: a member is missing, without which it was not calibrated.",
+    "degraded": "Nothing is promised: it was not answered in the way that was calibrated.",
     "uncalibrated": "Nothing is left out: the fallback that answered is not calibrated.",
 }
 """Why a set is no answer, or promises nothing, by its reason."""
