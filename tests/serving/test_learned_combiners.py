@@ -126,3 +126,14 @@ def test_a_state_that_cannot_be_used_is_told_and_the_one_before_stays(
     states.follow(generation)
     assert "goes on with what its policy knew before" in caplog.text
     assert said(house, endpoint) == (0, 1)
+
+
+def test_one_that_was_reset_has_forgotten(house: Any, tmp_path: Path) -> None:
+    endpoint, states = served(house), LearnedStates(tmp_path)
+    generation = Generation(1, Routing(1), endpoints={"main": endpoint})
+    publish(tmp_path, endpoint, 1)
+    states.follow(generation)
+    assert said(house, endpoint) == (0, 1)
+    learned.write(tmp_path, {"main": learned.pack(Learned("main", "", 2, NOTHING, {}))}, {"main": 2})
+    states.follow(generation)
+    assert said(house, endpoint) == (1, 2)

@@ -26,6 +26,7 @@ _ROWS = {
     "files": "files written anew",
     "answers": "remembered answers forgotten",
     "jobs": "jobs whose context was emptied",
+    "lessons": "lessons taken out of the record of what was learned",
     "damaged": "damaged bytes that could not be searched",
     "unreadable": "records of a newer release that could not be searched",
 }

@@ -70,6 +70,12 @@ class Sidecar:
         """What is known of the decision in that row."""
         return Outline(*self._table[int(self._entries[row])], int(self._rows[row]))
 
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest decision was made, Unix seconds; None where there is none."""
+        known = self._milliseconds[self._milliseconds != _NO_ID]
+        return float(known.min()) / 1000 if len(known) else None
+
     def __len__(self) -> int:
         return len(self._sequences)
 

@@ -167,6 +167,9 @@ class LoadedEndpoint:
                 fresh[own] = strategy.knowing(known.state)
             elif own != name and strategy.promise is not None and strategy.promise.key == known.key:
                 fresh[own] = strategy.adapting(known.state)
+        for name, strategy in self.strategies.items():
+            if strategy.combiner.learns and strategy.state is not None and name not in held.combiners:
+                fresh[name] = fresh.get(name, strategy).knowing(None)  # it was reset
         if fresh:
             self.strategies = {name: fresh.get(name, strategy) for name, strategy in self.strategies.items()}
             self.fallback = tuple(self.strategies[strategy.name] for strategy in self.fallback)

@@ -99,9 +99,9 @@ class LoadedStrategy:
         self.promise = None if conformal is None else Promise(route, pool.route, conformal)
         """What it can promise; None where it has no conformal state, or that was lost."""
 
-    def knowing(self, state: State) -> LoadedStrategy:
-        """The same with what its combiner has learned. Requests under way keep the one they chose, so that what is
-        recorded as their state is the one that answered."""
+    def knowing(self, state: State | None) -> LoadedStrategy:
+        """The same with what its combiner has learned, None for nothing. Requests under way keep the one they chose, so
+        that what is recorded as their state is the one that answered."""
         width = self._width
         self.combiner.combine(np.full((1, len(self.members), width), 1.0 / width, np.float32), self._all_ok, state)
         known = copy(self)

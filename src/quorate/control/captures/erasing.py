@@ -26,6 +26,7 @@ from quorate.codecs.journal import HEADER_SIZE, scan
 from quorate.codecs.lookup import JournalReader, Segment
 from quorate.control.journal.compact import finished, unlocked
 from quorate.control.journal.ship import copies
+from quorate.control.learning import recording
 from quorate.core.erasing import Subject
 from quorate.core.record import KeyedHash
 from quorate.core.types import Scalar
@@ -67,8 +68,9 @@ class Report(msgspec.Struct):
     """What an erasure has taken out, or with ``dry_run`` would take out, and what it cannot reach.
 
     ``decisions`` and ``captures`` are records, ``files`` those that held any; ``answers`` are remembered answers to
-    idempotency keys, ``jobs`` jobs whose context was emptied. ``damaged`` bytes and ``unreadable`` records could not be
-    looked through. ``shipped`` are copies elsewhere, ``exports`` data sets that were written before.
+    idempotency keys, ``jobs`` jobs whose context was emptied, ``lessons`` rows in the record of what combiners were
+    taught. ``damaged`` bytes and ``unreadable`` records could not be looked through. ``shipped`` are copies elsewhere,
+    ``exports`` data sets that were written before.
     """
 
     decisions: int = 0
@@ -76,6 +78,7 @@ class Report(msgspec.Struct):
     files: int = 0
     answers: int = 0
     jobs: int = 0
+    lessons: int = 0
     damaged: int = 0
     unreadable: int = 0
     shipped: list[str] = []
@@ -269,6 +272,8 @@ class Eraser:
         path = self._home.run / "idempotency.db"
         if ids and path.exists():
             report.answers = forget_answers(path, ids, dry_run=asked.dry_run)
+        with self._database.read() if asked.dry_run else self._database.begin() as connection:
+            report.lessons = recording.forget(connection, asked.endpoint, ids, dry_run=asked.dry_run)
         if subject.key is not None and not asked.dry_run:
             with self._database.begin() as connection:
                 report.jobs = forget_context(

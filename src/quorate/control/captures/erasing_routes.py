@@ -54,6 +54,7 @@ class ErasureRequest(BaseModel):
 class ErasureView(View):
     """An erasure. ``by`` says how the subject was named, never whom; counts are complete once it is done.
 
+    ``lessons`` are rows in the record of what combiners were taught.
     ``damaged_bytes`` and ``unreadable_records`` could not be searched; ``shipped`` are copies elsewhere, ``exports``
     data sets written before, ``waiting`` files that are still written to. ``error`` is why it does not go on now.
     """
@@ -72,6 +73,7 @@ class ErasureView(View):
     files: int
     answers: int
     jobs: int
+    lessons: int
     damaged_bytes: int
     unreadable_records: int
     shipped: list[str]
@@ -122,7 +124,7 @@ def erasing_router(home: Home, database: Database, clock: Clock) -> APIRouter:
 def view(erasure: Erasure) -> ErasureView:
     """An erasure as it is shown."""
     report: dict[str, Any] = dict(erasure.report)
-    counts = {name: report.get(name, 0) for name in ("decisions", "captures", "files", "answers", "jobs")}
+    counts = {name: report.get(name, 0) for name in ("decisions", "captures", "files", "answers", "jobs", "lessons")}
     return ErasureView(
         id=erasure.id,
         endpoint=erasure.endpoint,

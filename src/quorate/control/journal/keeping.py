@@ -13,7 +13,9 @@ import msgspec
 
 from quorate.clock import Clock
 from quorate.codecs import parquet, snapshot
-from quorate.codecs.lookup import JournalReader, Segment
+from quorate.codecs.journal import HEADER_SIZE, scan
+from quorate.codecs.lookup import INDEX, JournalReader, Segment
+from quorate.codecs.sidecar import Sidecar
 from quorate.codecs.snapshot import JournalSettings
 from quorate.control.alone import alone, keep_doing
 from quorate.control.journal import compact, retention
@@ -24,7 +26,7 @@ from quorate.control.journal.retention import Pruned, prune, stored
 from quorate.control.journal.ship import Shipper, shipped
 from quorate.errors import NotReady, QuorateError
 from quorate.home import Home
-from quorate.store import ledger
+from quorate.store import ledger, lessons
 from quorate.store.database import Database
 from quorate.store.ledger import Place, Progress
 
@@ -264,6 +266,7 @@ class Keeper:
         if done.files:
             log.info("Deleted %d journal files (%d bytes) that are no longer kept.", done.files, done.size)
             self._count("deleted", done.files)
+            self._forget_lessons()
         if done.held and not self.kept.held:
             log.warning("%d journal files should be deleted but are pinned or not shipped yet.", done.held)
         if done.files or done.held != self.kept.held:
@@ -276,8 +279,29 @@ class Keeper:
                 }
                 self.kept.save(self._home)
 
+    def _forget_lessons(self) -> None:
+        """Delete what only decisions needed that are gone by now."""
+        slots: dict[int, Segment] = {}
+        for segment in self._reader.files():
+            slots.setdefault(segment.slot, segment)
+        begun = [_begun(segment) for segment in slots.values()]
+        if begun and None not in begun:
+            with self._database.begin() as connection:
+                lessons.prune(connection, min(each for each in begun if each is not None))
+
     def _name(self, segment: Segment) -> str:
         return f"{segment.slot}/{segment.path.name}"
+
+
+def _begun(segment: Segment) -> float | None:
+    """When the first decisions of a file were made, at the earliest, Unix seconds; None where that is not known."""
+    with suppress(OSError, QuorateError):
+        if segment.compacted:
+            return Sidecar(segment.beside(INDEX).read_bytes()).oldest
+        with segment.path.open("rb") as file:
+            header = scan(file.read(HEADER_SIZE)).header
+        return None if header is None else header.created / 1e9
+    return None
 
 
 def _size(path: Path) -> int:

@@ -7,6 +7,7 @@ Combiners that watch are shown every decision too, when its journal is read: how
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from quorate import plugins
 from quorate.codecs import learned
-from quorate.codecs.decision import Summary
+from quorate.codecs.decision import Packed, Summary
 from quorate.codecs.learned import Known
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute, StrategyRoute
 from quorate.control.learning.answering import LoggedRevision
@@ -75,23 +76,25 @@ class Combining:
 
     def lessons(self, revision: LoggedRevision, joined: Sequence[Joined]) -> list[Lesson]:
         """What decisions made under ``revision`` teach it; nothing where other members were on record."""
-        columns = self._columns(revision)
+        columns = self.columns(revision.pool)
         if columns is None:
             return []
         found = []
         for each in joined:
-            d = each.decision
-            n, m, width = d.shape
-            if not width or m != len(revision.members) or is_erased(d.capture):
-                continue
-            outputs = np.frombuffer(d.outputs, "<f4").reshape(d.shape)[:, columns]
-            status = np.frombuffer(d.status, "i1").reshape(n, m)[:, columns]
-            for row, new in each.new.items():
-                truth = truth_of(each, row) if TRUTH in new else np.nan
-                if np.isfinite(truth):
-                    at = slice(row, row + 1)
-                    found.append(Lesson(d.arrived, outputs[at], status[at], truth))
+            if not is_erased(each.decision.capture):
+                found += self.lessons_of(columns, len(revision.members), each.decision, truths(each))
         return found
+
+    def lessons_of(
+        self, columns: list[int], members: int, d: Packed, truths: Iterable[tuple[int, float]]
+    ) -> list[Lesson]:
+        """What rows of a decision with these truths teach it; it is at these ``columns`` of so many members."""
+        n, m, width = d.shape
+        if not width or m != members:
+            return []
+        outputs = np.frombuffer(d.outputs, "<f4").reshape(d.shape)[:, columns]
+        status = np.frombuffer(d.status, "i1").reshape(n, m)[:, columns]
+        return [Lesson(d.arrived, outputs[i : i + 1], status[i : i + 1], truth) for i, truth in truths]
 
     def learn(self, state: State | None, lessons: Iterable[Lesson], *, shown: bool) -> State | None:
         """The state after lessons, by the time their requests arrived; None while there is nothing to know.
@@ -112,16 +115,22 @@ class Combining:
 
     def sight(self, revision: LoggedRevision, decided: Sequence[Summary]) -> Sight | None:
         """What there is to see of decisions made under ``revision``; None where other members were on record."""
-        columns = self._columns(revision)
+        columns = self.columns(revision.pool)
         if columns is None or not self.combiner.watches:
             return None
+        said = ((d.arrived, _shape(d.shape), _bytes(d.outputs), _bytes(d.status)) for d in evenly(decided))
+        return self.sight_of(columns, len(revision.members), said)
+
+    def sight_of(
+        self, columns: list[int], members: int, said: Iterable[tuple[float, tuple[int, int, int], bytes, bytes]]
+    ) -> Sight | None:
+        """What there is to see of decisions that came at a time, and of which these shapes, outputs and statuses are on
+        record; the rest is as in :meth:`lessons_of`."""
         found = []
-        for d in decided[:: max(1, -(-len(decided) // WATCHED))]:
-            n, m, width = _shape(d.shape)
-            if width and m == len(revision.members):
-                outputs = np.frombuffer(_bytes(d.outputs), "<f4").reshape(n, m, width)[:, columns]
-                status = np.frombuffer(_bytes(d.status), "i1").reshape(n, m)[:, columns]
-                found.append(Sight(np.full(n, d.arrived), outputs, status))
+        for arrived, (n, m, width), outputs, status in said:
+            if width and m == members:
+                each = np.frombuffer(outputs, "<f4").reshape(n, m, width)[:, columns]
+                found.append(Sight(np.full(n, arrived), each, np.frombuffer(status, "i1").reshape(n, m)[:, columns]))
         if not found:
             return None
         at, outputs, status = (np.concatenate(column) for column in zip(*found, strict=True))
@@ -132,12 +141,24 @@ class Combining:
         """The state after decisions were seen."""
         return self.combiner.watch(state, sight.outputs, sight.status, self._output, sight.at)
 
-    def _columns(self, revision: LoggedRevision) -> list[int] | None:
-        """Where its members are in the revision's pool; None where they are not, or others by the same names."""
-        digests = {member.name: member.digest for member in revision.pool.members}
+    def columns(self, pool: PoolRoute) -> list[int] | None:
+        """Where its members are in a revision's pool; None where they are not, or others by the same names."""
+        digests = {member.name: member.digest for member in pool.members}
         if [digests.get(name) for name in self.members] != self._digests:
             return None
-        return [revision.members.index(name) for name in self.members]
+        names = [member.name for member in pool.members]
+        return [names.index(name) for name in self.members]
+
+
+def truths(joined: Joined) -> list[tuple[int, float]]:
+    """The rows of a decision whose truth has just become known, a class index or a number."""
+    known = ((row, truth_of(joined, row)) for row, new in joined.new.items() if TRUTH in new)
+    return [(row, truth) for row, truth in known if math.isfinite(truth)]
+
+
+def evenly(decided: Sequence[Summary]) -> Sequence[Summary]:
+    """Those of decisions that came together which combiners look at."""
+    return decided[:: max(1, -(-len(decided) // WATCHED))]
 
 
 def combining(endpoint: EndpointRoute, pool: PoolRoute) -> tuple[Combining, ...]:

@@ -22,10 +22,12 @@ from quorate.codecs import learned, snapshot
 from quorate.codecs.decision import Summary
 from quorate.codecs.learned import Known, Learned
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute, Routing
+from quorate.control.learning import recording
 from quorate.control.learning.adapting import Adapting, adapting
 from quorate.control.learning.answering import LoggedRevision, ReadBlob
 from quorate.control.learning.combining import Combining, Lesson, Sight, combining, learned_rows
 from quorate.control.learning.feedback import FAILED, LEARNED, OTHER_POLICY, feedback, watched
+from quorate.control.learning.recording import Lessons
 from quorate.control.learning.trusting import keep, moved
 from quorate.control.outcomes.joined import LOOKS_AWAY, Joined, Listener, Watcher
 from quorate.core.select.base import Feedback, Policy
@@ -37,6 +39,7 @@ from quorate.home import Home
 from quorate.store import learners
 from quorate.store.database import Database
 from quorate.store.learners import StoredLearner
+from quorate.store.lessons import BEGAN
 
 log = logging.getLogger("quorate.control")
 
@@ -159,11 +162,14 @@ class Learner(Listener):
                 by[each.decision.endpoint, each.decision.revision].append(each)
         told: dict[str, list[FeedbackColumns]] = defaultdict(list)
         lessons: dict[str, dict[str, list[Lesson]]] = defaultdict(lambda: defaultdict(list))
+        recorded: dict[str, Lessons] = defaultdict(Lessons)
         counts: dict[str, Counter[str]] = defaultdict(Counter)
         for (name, number), some in by.items():
             learning = served[name]
             found = self._revision(connection, name, number)
             taught = {} if found is None else learning.lessons(found[1], some)
+            if found is not None and learning.combiners:
+                recorded[name].add(some)
             for strategy, rows in taught.items():
                 lessons[name][strategy] += rows
             if learning.reward is None:
@@ -175,7 +181,7 @@ class Learner(Listener):
                 told[name].append(feedback(revision, learning.reward, some, counts[name]))
         for name in counts:
             columns = joined_columns(told[name]).by_time() if told[name] else ()
-            self._advance(connection, served[name], columns, counts[name], lessons[name])
+            self._advance(connection, served[name], columns, counts[name], lessons[name], recorded.get(name))
 
     def watcher(self) -> Watcher:
         """Of the endpoints whose policy also learns from latency and errors, or whose combiners watch."""
@@ -194,7 +200,7 @@ class Learner(Listener):
             learning, found = served[name], self._revision(connection, name, number)
             if found is None:
                 continue
-            self._show(connection, learning, learning.sights(found[1], some))
+            self._show(connection, learning, learning.sights(found[1], some), some)
             if learning.policy.watches and found[0] == learning.key:
                 for each in some:
                     if each.source != "caller":
@@ -260,10 +266,14 @@ class Learner(Listener):
         told: Sequence[Feedback],
         counts: Counter[str],
         lessons: Mapping[str, Sequence[Lesson]] = MappingProxyType({}),
+        recorded: Lessons | None = None,
     ) -> None:
-        """Learn what was told, oldest first."""
+        """Learn what was told, oldest first; ``recorded`` is what goes on record of the lessons."""
         now = self._clock.now()
-        stored = learning.begin(learners.learner(connection, learning.name), now)
+        before = learners.learner(connection, learning.name)
+        stored = begun = learning.begin(before, now)
+        if begun is not before:
+            recording.began(connection, learning, begun, BEGAN)
         if told or any(lessons.values()):
             try:
                 state = learning.state(stored)
@@ -278,9 +288,12 @@ class Learner(Listener):
                 counts = Counter({**counts, LEARNED: 0, FAILED: failed})
             else:
                 keep(connection, learning.name, told_of)
+                recording.taught(connection, learning, begun, stored, recorded)
         learners.put(connection, stored.counting(counts))
 
-    def _show(self, connection: sa.Connection, learning: Learning, sights: Mapping[str, Sight]) -> None:
+    def _show(
+        self, connection: sa.Connection, learning: Learning, sights: Mapping[str, Sight], decided: Sequence[Summary]
+    ) -> None:
         """Show decisions to combiners that know something already."""
         before = learners.learner(connection, learning.name) if sights else None
         if before is None or before.key != learning.key:
@@ -292,7 +305,9 @@ class Learner(Listener):
             log.exception("Endpoint '%s' could not learn from decisions that were shown", learning.name)
             return
         if any(after[name].state is not each.state for name, each in known.items()):
-            learners.put(connection, learning.after(before, learning.state(before), self._clock.now(), after))
+            stored = learning.after(before, learning.state(before), self._clock.now(), after)
+            learners.put(connection, stored)
+            recording.seen(connection, learning, before, stored, decided)
 
 
 class _Watching(Watcher):

@@ -11,6 +11,7 @@ from quorate.codecs import snapshot
 from quorate.control import openapi
 from quorate.control.authors import author_of
 from quorate.control.experiments.hiding import require_shown
+from quorate.control.learning import recording
 from quorate.control.learning.history import SharesView, shares
 from quorate.control.learning.learner import Learning, served
 from quorate.control.learning.views import LearnerView, WarmStartView, view
@@ -21,6 +22,7 @@ from quorate.spec.model import NAME
 from quorate.store import experts, learners
 from quorate.store.audit import add_entry
 from quorate.store.database import Database
+from quorate.store.lessons import RESET
 
 DEFAULT_S = 30 * 86400.0
 """How far back a warm start looks where it is not said."""
@@ -104,6 +106,7 @@ def forget(database: Database, learning: Learning, author: str, now: float) -> L
         before = learners.learner(connection, learning.name)
         fresh = learning.anew(before, now)
         learners.put(connection, fresh)
+        recording.began(connection, learning, fresh, RESET)
         experts.drop(connection, learning.name)
         lost = {} if before is None else {"version": before.version, "rows": dict(before.counts)}
         add_entry(connection, at=now, actor=author, action="learner.reset", subject=learning.name, detail=lost)

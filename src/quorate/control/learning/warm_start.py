@@ -16,6 +16,7 @@ from quorate.codecs import snapshot
 from quorate.codecs.learned import Known
 from quorate.codecs.lookup import JournalReader
 from quorate.control.journal.ingest import INDEXES
+from quorate.control.learning import recording
 from quorate.control.learning.answering import ReadBlob, SameStrategies
 from quorate.control.learning.combining import Lesson, learned_rows
 from quorate.control.learning.feedback import OTHER_POLICY, feedback
@@ -32,6 +33,7 @@ from quorate.store.audit import add_entry
 from quorate.store.database import Database
 from quorate.store.learners import StoredLearner
 from quorate.store.ledger import TRUTH
+from quorate.store.lessons import WARM
 
 
 def warm_start(
@@ -44,7 +46,7 @@ def warm_start(
     with database.begin() as connection:
         before = learners.learner(connection, learning.name)
         stored = learned_from(home, connection, learning, read, since, before, now=now)
-        _keep(connection, stored, since, author, now)
+        _keep(connection, learning, stored, since, author, now)
     return view(learning, stored)
 
 
@@ -77,7 +79,7 @@ def warm_start_beside(
                 "that was kept. Ask again.",
                 path="name",
             )
-        _keep(connection, stored, since, author, clock.now())
+        _keep(connection, learning, stored, since, author, clock.now())
     return view(learning, stored)
 
 
@@ -107,8 +109,11 @@ def learned_from(
     return learning.after(fresh, state, now, known).counting(counts)
 
 
-def _keep(connection: sa.Connection, stored: StoredLearner, since: float, author: str, now: float) -> None:
+def _keep(
+    connection: sa.Connection, learning: Learning, stored: StoredLearner, since: float, author: str, now: float
+) -> None:
     learners.put(connection, stored)
+    recording.began(connection, learning, stored, WARM)
     experts.drop(connection, stored.endpoint)
     detail = {"since": since, "rows": dict(stored.counts)}
     add_entry(connection, at=now, actor=author, action="learner.warm_start", subject=stored.endpoint, detail=detail)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from quorate.codecs import snapshot
+from quorate.codecs.lookup import JournalReader
 from quorate.control.experiments.hiding import require_shown
+from quorate.control.learning.past import Pasts
 from quorate.control.questions.desk import QuestionDesk
 from quorate.control.questions.queue import Kind
 from quorate.control.replay.asked import Question
@@ -27,6 +29,7 @@ class ReplayDesk(QuestionDesk[Question]):
         with self._database.read() as connection:
             past = [msgspec.json.decode(each.content) for each in revisions(connection, question.endpoint)]
         logged = {each["name"] for content in past for each in content["endpoint"]["strategies"]}
-        target(question, routing, self._registry, sorted(logged))
+        pasts = Pasts(self._database, JournalReader(self._home.journal))
+        target(question, routing, self._registry, sorted(logged), pasts)
         with self._database.read() as connection:
             require_shown(connection, question.endpoint)

@@ -10,6 +10,9 @@ import msgspec
 
 from quorate.clock import Clock
 from quorate.codecs import snapshot
+from quorate.codecs.lookup import JournalReader
+from quorate.control.journal.ingest import INDEXES
+from quorate.control.learning.past import Pasts
 from quorate.control.learning.rewards import ACCURACY, ERROR, FROM_TRUTH
 from quorate.control.replay import reading, telling
 from quorate.control.replay.asked import Answer, Counts, Files, OffPolicyEstimate, Question
@@ -53,14 +56,17 @@ def replay(
     with database.read() as connection:
         past = {each.number: msgspec.json.decode(each.content) for each in revisions(connection, question.endpoint)}
     logged = sorted({each["name"] for content in past.values() for each in content["endpoint"]["strategies"]})
-    aim = target(question, routing, registry, logged)
+    reader = JournalReader(home.journal, cached=INDEXES)
+    aim = target(question, routing, registry, logged, Pasts(database, reader))
     metric = _metric(question, aim)
     served = next((endpoint for endpoint in routing.endpoints if endpoint.name == question.endpoint), None)
     precedence = (OutcomeRules() if served is None else served.outcomes).precedence
     outcomes, files = Outcomes(home.run / "replay"), Files()
     tally = _tally(question, aim, metric, outcomes)
     try:
-        with reading.held(home, clock, question.since) as hold:
+        # What learns was taught by decisions of any age.
+        learns = any(each.past is not None for each in aim.computable.values())
+        with reading.held(home, clock, None if learns else question.since) as hold:
             with database.read() as connection:
                 stored = TRUTH if metric in FROM_TRUTH else metric
                 for count in outcomes.load(connection, stored, precedence, question.since, question.until):

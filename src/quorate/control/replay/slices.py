@@ -68,7 +68,8 @@ class Body:
 class Head(ABC):
     """Decisions of one segment, in the order of their sequences, all of one endpoint or not.
 
-    Arrays ``[n]``: ``sequence`` int64, ``arrived`` and ``latency_ms`` float64, ``revision`` and ``rows`` int64,
+    Arrays ``[n]``: ``sequence`` int64, ``arrived`` and ``latency_ms`` float64, ``revision``, ``state_version`` and
+    ``rows`` int64,
     ``source`` int8 (a place in :data:`SOURCES`, -1 for others); bool: ``mine`` (of the endpoint), ``error``,
     ``degraded``, ``abstained``, ``fell_back``. ``assigned`` and ``served`` are places in ``names``, -1 for None.
     ``unit`` are hashes of sticky units, -1 where there is none; None where no decision has one.
@@ -78,6 +79,7 @@ class Head(ABC):
     arrived: NDArray[np.float64]
     latency_ms: NDArray[np.float64]
     revision: NDArray[np.int64]
+    state_version: NDArray[np.int64]
     rows: NDArray[np.int64]
     source: NDArray[np.int8]
     mine: NDArray[np.bool_]
@@ -107,8 +109,8 @@ class Head(ABC):
 
 _TEXTS = ("endpoint", "source", "assigned", "served", "output_kind", "context", "facts")
 _HEAD = (
-    "sequence", "endpoint", "arrived", "latency_ms", "revision", "rows", "source", "error", "degraded", "abstained",
-    "assigned", "served", "unit",
+    "sequence", "endpoint", "arrived", "latency_ms", "revision", "state_version", "rows", "source", "error", "degraded",
+    "abstained", "assigned", "served", "unit",
 )  # fmt: skip
 _BODY = (
     "output_kind", "strategies", "propensities", "member_names", "width", "output_rows", "answer_rows", "answer",
@@ -156,6 +158,7 @@ class _ColumnHead(Head):
         self.sequence = _numbers(table["sequence"]).astype(np.int64)
         self.arrived, self.latency_ms = _numbers(table["arrived"]), _numbers(table["latency_ms"])
         self.revision, self.rows = _numbers(table["revision"]), _numbers(table["rows"])
+        self.state_version = _numbers(table["state_version"])
         endpoints, codes = _coded(table["endpoint"])
         self.mine = codes == (endpoints.index(endpoint) if endpoint in endpoints else -2)
         sources, codes = _coded(table["source"])
@@ -318,6 +321,7 @@ class _RecordHead(Head):
         self.sequence = np.array([sequence for sequence, _ in rows], np.int64)
         self.arrived, self.latency_ms = np.array([x.arrived for x in d]), np.array([x.latency_ms for x in d])
         self.revision, self.rows = np.array([x.revision for x in d]), np.array([x.rows for x in d])
+        self.state_version = np.array([x.state_version for x in d])
         self.source = np.array([SOURCES.index(x.source) if x.source in SOURCES else -1 for x in d], np.int8)
         self.mine = np.ones(len(d), bool)
         self.error = np.array([x.error is not None for x in d])

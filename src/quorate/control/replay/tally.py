@@ -29,6 +29,7 @@ FAILED, ABSTAINED, NO_OUTCOME = "answered with an error", "abstained", "no outco
 NOT_FINITE, UNREADABLE = "answer or outcome is no number", "file damaged"
 NOT_RECORDED, NOT_RUN, NO_ANSWER = "outputs not recorded", "members not run", "too few members had answered"
 NO_FACT, NO_OVERLAP = "a fact was not recorded", "propensity 0"
+NOT_LEARNED = "what it had learned is not on record"
 
 Array = NDArray[np.float64]
 
@@ -151,16 +152,17 @@ class Tally:
             if not (chance > 0).any():
                 continue
             strategy = self.target.computable[name]
-            found = strategy.answers(body)
+            found = strategy.answers(head, body)
             leave(NOT_RUN, (chance > 0) & ~found.logged)
             leave(NO_ANSWER, (chance > 0) & ~found.enough)
+            leave(NOT_LEARNED, (chance > 0) & ~found.knows)
             if not usable.any():
                 return
             earned = of_truths(found.answer[rows.row], rows.truth, self.metric)
             part = chance[rows.decision]
             candidate += np.where(part > 0, part * earned, 0.0)
             if strategy.own and self.target.policy is None:
-                self._reproduce(head, body, strategy, found.answer, found.enough & found.alike)
+                self._reproduce(head, body, strategy, found.answer, found.enough & found.alike & found.knows)
         fine = np.isfinite(candidate)
         lost = np.ones(len(usable), bool)
         lost[rows.decision[fine]] = False

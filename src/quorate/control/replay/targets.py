@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from quorate import plugins
 from quorate.codecs import state as state_codec
 from quorate.codecs.snapshot import EndpointRoute, PoolRoute, Routing, StrategyRoute
+from quorate.control.learning.past import Past, Pasts
 from quorate.control.replay.asked import Question
-from quorate.control.replay.slices import Body
+from quorate.control.replay.slices import Body, Head
 from quorate.control.revisions.resolve import resolve
 from quorate.core.calibrate.methods import calibrate
 from quorate.core.combine.base import Combiner
@@ -36,13 +37,14 @@ class Answers(NamedTuple):
 
     ``logged``: whether the outputs of all members that the strategy would have asked (and the features that it looks
     at) are on record; ``enough``: whether enough of them had answered, too; ``alike``: whether those that it would have
-    asked are just those that ran.
+    asked are just those that ran; ``knows``: whether what it had learned by then is known, where it learns.
     """
 
     answer: FloatArray
     logged: NDArray[np.bool_]
     enough: NDArray[np.bool_]
     alike: NDArray[np.bool_]
+    knows: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -58,22 +60,48 @@ class Strategy:
     plan: Plan | None = None
     """Who is asked, row by row, where that is not all of them at once."""
     calibration: State | None = None
+    past: Past | None = None
+    """What its combiner knew at each decision, where that learns."""
 
-    def answers(self, body: Body) -> Answers:
+    def answers(self, head: Head, body: Body) -> Answers:
         """What it answers to all rows of a body."""
         outputs, status = self._columns(body)
+        every = np.ones(len(body.index), bool)
         if outputs is None or self.combiner.feature_width(self.state) not in (0, body.layout.features):
-            none = np.zeros(len(body.index), bool)
-            return Answers(np.zeros((0, 0), np.float32), none, none, none)
+            return Answers(np.zeros((0, 0), np.float32), ~every, ~every, ~every, every)
         if self.plan is None:
             logged = ~_any(status == SKIPPED, body)
             good = np.minimum.reduceat((status == OK).sum(axis=1), body.start) >= self.quorum
-            return Answers(self._combined(outputs, status, body), logged, logged & good, logged)
+            if self.past is None:
+                answer, knows = self._combined(outputs, status, body), every
+            else:
+                answer, knows = self._learned(self.past, outputs, status, head, body)
+            return Answers(answer, logged, logged & good, logged, knows)
         way = trace(self.plan, outputs, status)
         asked = way.status(status)
         logged = ~_any(~way.known[:, None], body)
         good = ~_any(~enough(asked, self.quorum)[:, None], body)
-        return Answers(self._combined(outputs, asked, body), logged, logged & good, ~_any(asked != status, body))
+        alike = ~_any(asked != status, body)
+        return Answers(self._combined(outputs, asked, body), logged, logged & good, alike, every)
+
+    def _learned(
+        self, past: Past, outputs: FloatArray, status: StatusArray, head: Head, body: Body
+    ) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """What it answered by what it knew at each decision, NaN where that is not known; and where it is."""
+        answer = np.full((len(outputs), body.layout.width), np.nan, np.float32)
+        made = np.stack([head.revision[body.index], head.state_version[body.index]], axis=1)
+        kinds, kind = np.unique(made[:, ::-1], axis=0, return_inverse=True)  # by version first: that is how it learned
+        kind = kind.reshape(-1)
+        rows = np.repeat(kind, np.diff(body.start, append=len(outputs)))
+        order = np.argsort(rows, kind="stable")
+        edges, knows = np.searchsorted(rows[order], np.arange(len(kinds) + 1)), np.zeros(len(kinds), bool)
+        for each, (version, revision) in enumerate(kinds.tolist()):
+            moment = past.at(revision, version)
+            knows[each] = moment.known
+            if moment.known:
+                some = order[edges[each] : edges[each + 1]]
+                answer[some] = self.combiner.combine(outputs[some], status[some], moment.state)
+        return calibrate(answer, self.calibration), knows[kind]
 
     def _combined(self, outputs: FloatArray, status: StatusArray, body: Body) -> FloatArray:
         return calibrate(self.combiner.combine(outputs, status, self.state, body.features), self.calibration, status)
@@ -137,8 +165,12 @@ def _distribution(policy: Policy, context: str | None, facts: str | None) -> NDA
 _REMEMBERED = 200_000
 
 
-def target(question: Question, routing: Routing, registry: Registry, logged: Sequence[str]) -> Target:
+def target(
+    question: Question, routing: Routing, registry: Registry, logged: Sequence[str], pasts: Pasts | None = None
+) -> Target:
     """What is asked for, resolved; ``logged`` are the strategies that revisions of the endpoint have had.
+
+    Without ``pasts`` strategies that learn cannot be computed.
 
     :class:`NotFound` for an endpoint or strategy that there is not, :class:`InvalidInput` for a definition that is
     wrong, naming the field.
@@ -150,20 +182,36 @@ def target(question: Question, routing: Routing, registry: Registry, logged: Seq
     pool = next(each for each in routing.pools if each.name == route.pool)
     if question.policy is not None:
         policy = _policy(question.policy, route, pool, registry)
-        own = {each.name: loaded(each, registry, own=True) for each in route.strategies if _computable(each)}
-        return Target(route, pool, policy.strategies, own, policy)
+        own = {each.name: each for each in route.strategies}
+        return Target(route, pool, policy.strategies, _computable(own, route, pool, registry, pasts), policy)
     if isinstance(question.strategy, str):
-        return _named(question.strategy, route, pool, registry, logged)
-    made = loaded(_defined(question.strategy or {}, route, pool, registry), registry)
-    return Target(route, pool, (made.name,), {made.name: made})
+        return _named(question.strategy, route, pool, registry, logged, pasts)
+    made = _defined(question.strategy or {}, route, pool, registry)
+    past = None
+    if _learns(made):
+        past = None if pasts is None else pasts.of(route.name, made, pool, served=False)
+        if past is None:
+            raise InvalidInput(
+                f"'{made.kind}' learns from outcomes, and endpoint '{route.name}' has no record of which outcomes came "
+                "when: nothing that it serves learns to combine. Serve this with a small share and replay it by name, "
+                "or replay a strategy that does not learn.",
+                path="strategy.kind",
+            )
+    return Target(route, pool, (made.name,), {made.name: replace(loaded(made, registry), past=past)})
 
 
-def _named(name: str, route: EndpointRoute, pool: PoolRoute, registry: Registry, logged: Sequence[str]) -> Target:
+def _named(
+    name: str,
+    route: EndpointRoute,
+    pool: PoolRoute,
+    registry: Registry,
+    logged: Sequence[str],
+    pasts: Pasts | None,
+) -> Target:
     own = {each.name: each for each in route.strategies}
     members = {each.name for each in pool.members}
     if name in own:
-        known = {name: loaded(own[name], registry, own=True)} if _computable(own[name]) else {}
-        return Target(route, pool, (name,), known)
+        return Target(route, pool, (name,), _computable({name: own[name]}, route, pool, registry, pasts))
     if name in members:
         alone = Strategy(name, (name,), 1, plugins.load("combiners", "single")(), None)
         return Target(route, pool, (name,), {name: alone})
@@ -176,10 +224,26 @@ def _named(name: str, route: EndpointRoute, pool: PoolRoute, registry: Registry,
     )
 
 
-def _computable(route: StrategyRoute) -> bool:
-    """Whether what it would have answered follows from members' outputs. What a combiner had learned by then is not on
-    record: only what it earned is."""
-    return not plugins.load("combiners", route.kind).learns
+def _computable(
+    own: Mapping[str, StrategyRoute], route: EndpointRoute, pool: PoolRoute, registry: Registry, pasts: Pasts | None
+) -> dict[str, Strategy]:
+    """Those of an endpoint's own strategies whose answers follow from members' outputs, and from what they had learned
+    by then: where that is not on record, only what they earned is."""
+    found = {}
+    for name, each in own.items():
+        past = None
+        if _learns(each):
+            past = None if pasts is None else pasts.of(route.name, each, pool, served=True)
+            if past is None:
+                continue
+        found[name] = replace(loaded(each, registry, own=True), past=past)
+    return found
+
+
+def _learns(route: StrategyRoute) -> bool:
+    """Whether its combiner learns from outcomes."""
+    learns: bool = plugins.load("combiners", route.kind).learns
+    return learns
 
 
 def loaded(route: StrategyRoute, registry: Registry, *, own: bool = False) -> Strategy:
@@ -200,14 +264,7 @@ def _state(files: Mapping[str, str] | None, registry: Registry) -> State | None:
 
 
 def _defined(definition: Mapping[str, Any], route: EndpointRoute, pool: PoolRoute, registry: Registry) -> StrategyRoute:
-    resolved = _resolved(route, pool, registry, {AS_NAMED: dict(definition)}, AS_NAMED, "strategy").strategies[0]
-    if plugins.load("combiners", resolved.kind).learns:
-        raise InvalidInput(
-            f"'{resolved.kind}' learns from outcomes, and what it would have known at each decision is not on record. "
-            "Serve it with a small share and replay it by name, or replay a strategy that does not learn.",
-            path="strategy.kind",
-        )
-    return resolved
+    return _resolved(route, pool, registry, {AS_NAMED: dict(definition)}, AS_NAMED, "strategy").strategies[0]
 
 
 def _policy(definition: Mapping[str, Any], route: EndpointRoute, pool: PoolRoute, registry: Registry) -> Policy:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from quorate.control.replay.asked import Counts, Files, Question
-from quorate.control.replay.tally import NO_OUTCOME, Tally
+from quorate.control.replay.tally import NO_OUTCOME, NOT_LEARNED, Tally
+from quorate.control.replay.targets import Strategy
 from quorate.core.stats.off_policy import FEW, Overlap
 
 PROPORTIONS = "95 %: Wilson's, for the difference Newcombe's for pairs; for one look, not for watching"
@@ -25,6 +27,7 @@ def assumptions(tally: Tally, *, exact: bool) -> tuple[str, ...]:
     ]
     if exact:
         said.append("Members answer as they did: their recorded outputs are combined, no model is run.")
+        said += [_put_in(each) for each in tally.target.computable.values() if each.past is not None and not each.own]
     else:
         said += [
             "The recorded propensities are those that assignments were drawn with.",
@@ -49,6 +52,8 @@ def warnings(
     if overlap is not None and not exact:
         said += _weights(overlap)
         said += _names(tally, past)
+    if exact:
+        said += _lessons(tally, counts)
     said += _contexts(tally, past)
     return (*said, *few_outcomes(counts, "the comparison is"), *unread(files))
 
@@ -73,6 +78,45 @@ def unread(files: Files) -> list[str]:
         )
     if files.gone:
         said.append(f"{files.gone} files were deleted while they were read.")
+    return said
+
+
+def _put_in(strategy: Strategy) -> str:
+    """What a strategy that learns, and was not there, is taken to have learned."""
+    began = 0.0 if strategy.past is None or strategy.past.since is None else strategy.past.since
+    when = datetime.fromtimestamp(began, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return (
+        f"It was put in with the first lesson on record ({when}), knows nothing before, and is taught the lessons of "
+        "those that were there, in the same order and at the same times."
+    )
+
+
+def _lessons(tally: Tally, counts: Counts) -> list[str]:
+    """What of the record of lessons is lost, or does not come out as it did."""
+    said = []
+    left = counts.left_out.get(NOT_LEARNED, 0)
+    if left:
+        said.append(f"{left} decisions are left out: what the strategy had learned by then is not on record.")
+    for name, strategy in tally.target.computable.items():
+        gaps = None if strategy.past is None else strategy.past.gaps
+        if gaps is None:
+            continue
+        lost = [
+            (gaps.erased, "lessons were erased with their subject"),
+            (gaps.gone, "decisions that it was shown or taught are no longer in the journal"),
+            (gaps.missing, "stretches of the record are missing"),
+            (gaps.failed, "steps of the record could not be followed"),
+            (gaps.began, "times all that learns at the endpoint began anew, and so does it"),
+        ]
+        told = "; ".join(f"{count} {what}" for count, what in lost if count)
+        if told:
+            then = "; it is not known until the next state on record" if strategy.own else "; it goes on without them"
+            said.append(f"What '{name}' learned is not made again everywhere: {told}{then}.")
+        if gaps.others:
+            said.append(
+                f"{gaps.others} of {gaps.checked} states of '{name}' that are on record come out differently now; its "
+                "combiner has changed since, or another machine rounds otherwise."
+            )
     return said
 
 
