@@ -6,7 +6,7 @@ that the state began anew; every so often, and wherever it does not follow from 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -67,7 +67,8 @@ def put(connection: sa.Connection, step: Step) -> None:
 
 def last(connection: sa.Connection, endpoint: str) -> int | None:
     """The newest version on record."""
-    return connection.scalar(sa.select(sa.func.max(_t.version)).where(_t.endpoint == endpoint))
+    found: int | None = connection.scalar(sa.select(sa.func.max(_t.version)).where(_t.endpoint == endpoint))
+    return found
 
 
 def first(connection: sa.Connection, endpoint: str) -> Step | None:
@@ -114,11 +115,11 @@ def prune(connection: sa.Connection, before: float) -> int:
 
 def bound(connection: sa.Connection, endpoint: str, most: int = BYTES) -> int:
     """Delete an endpoint's oldest versions beyond so many bytes, up to one whose state is kept; how many these were."""
-    sizes: Sequence[sa.Row[tuple[int, int]]] = connection.execute(
+    sizes = connection.execute(
         sa.select(_t.version, _t.size).where(_t.endpoint == endpoint).order_by(_t.version.desc())
-    ).all()
+    )
     total = 0
-    for version, size in sizes:
+    for version, size in sizes.all():
         total += size
         if total > most:
             left = [each for each in with_states(connection, endpoint) if each > version]

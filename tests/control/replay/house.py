@@ -24,9 +24,10 @@ from quorate.control.revisions.publication import content
 from quorate.core.combine.base import Combiner
 from quorate.core.combine.mean import Mean
 from quorate.core.combine.online import Online
-from quorate.core.types import Decision, MemberRun, Outcome, OutputSpec, Signature, Status
+from quorate.core.types import Decision, MemberRun, Outcome, OutputSpec, Signature, Status, TensorSpec
 from quorate.home import Home
 from quorate.ids import DecisionId
+from quorate.registry.manifest import Manifest
 from quorate.registry.registry import Registry
 from quorate.store import lessons
 from quorate.store.database import Database
@@ -50,16 +51,23 @@ class House:
         self.version = 0
         self.first = {0: 0, 1: 0}
         self.sequence = {0: 0, 1: 0}
+        tensors = (TensorSpec("input", "float32", (None, 1)),)
+        self.signature = Signature("array", tensors, self.output)
+        for name in MEMBERS:
+            draft = Manifest(name=name, format="callable", signature=self.signature, tensors=tensors,
+                             output_name="output", options={"entry": "predict"})  # fmt: skip
+            self.registry.register(draft, {"model.py": f"def predict(input): ...\n# {name}\n".encode()})
         self.serve()
         self.restart()
 
     def serve(self, *strategies: Route, policy: PolicyRoute = FIXED, **digests: str) -> None:
         """Apply another revision."""
         self.version += 1
-        signature = Signature("array", (), self.output)
-        members = tuple(MemberRoute(n, 1, "onnx", digests.get(n, n), {}, signature, (), "y", []) for n in MEMBERS)
+        members = tuple(
+            MemberRoute(n, 1, "callable", digests.get(n, n), {}, self.signature, (), "output", []) for n in MEMBERS
+        )
         task = "classification" if self.output.kind == "scores" else "regression"
-        self.pool = PoolRoute("pool", task, signature, members)
+        self.pool = PoolRoute("pool", task, self.signature, members)
         self.strategies = strategies or (ONLINE, MEAN)
         endpoint = EndpointRoute("main", 0, "pool", self.strategies, policy)
         with self.database.begin() as connection:
@@ -171,7 +179,7 @@ class House:
                 self.tell(late, share=0.7)
                 waiting = waiting[len(late) :]
             self.control()
-        self.tell(waiting)
+        self.tell(made)  # at last all of them; what is known already teaches nothing
         self.control()
         return made
 

@@ -127,10 +127,10 @@ class Combining:
         """What there is to see of decisions that came at a time, and of which these shapes, outputs and statuses are on
         record; the rest is as in :meth:`lessons_of`."""
         found = []
-        for arrived, (n, m, width), outputs, status in said:
+        for arrived, (n, m, width), values, ran in said:
             if width and m == members:
-                each = np.frombuffer(outputs, "<f4").reshape(n, m, width)[:, columns]
-                found.append(Sight(np.full(n, arrived), each, np.frombuffer(status, "i1").reshape(n, m)[:, columns]))
+                each = np.frombuffer(values, "<f4").reshape(n, m, width)[:, columns]
+                found.append(Sight(np.full(n, arrived), each, np.frombuffer(ran, "i1").reshape(n, m)[:, columns]))
         if not found:
             return None
         at, outputs, status = (np.concatenate(column) for column in zip(*found, strict=True))

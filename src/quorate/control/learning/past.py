@@ -94,7 +94,8 @@ class Past:
         self.gaps = Gaps()
         self._database, self._reader, self._endpoint = database, reader, endpoint
         self._mine, self._served = mine, served
-        self._pools: dict[int, tuple[PoolRoute, tuple[StrategyRoute, ...]] | None] = {}
+        self._revisions: dict[int, tuple[PoolRoute, tuple[StrategyRoute, ...]] | None] = {}
+        self._had_it: dict[int, bool] = {}
         self._ahead: deque[Step] = deque()
         with database.read() as connection:
             first, self._last = lessons.first(connection, endpoint), lessons.last(connection, endpoint) or 0
@@ -113,6 +114,9 @@ class Past:
             return UNKNOWN
         if version == 0:
             return NOTHING
+        if version > self._last:  # learned meanwhile
+            with self._database.read() as connection:
+                self._last = lessons.last(connection, self._endpoint) or 0
         if not self._first <= version <= self._last:
             return UNKNOWN
         self._go_to_start_of(version)
@@ -126,23 +130,24 @@ class Past:
 
     def _was_in(self, number: int) -> bool:
         """Whether a revision had the strategy, with the same members and settings."""
-        found = self._revision(number)
-        if found is None:
-            return False
-        pool, strategies = found
-        own = (each for each in strategies if each.name == self._mine.name)
-        return any(learned.combiner_key(each, pool) == self._mine.key for each in own)
+        if number not in self._had_it:
+            pool, strategies = self._revision(number) or (None, ())
+            own = (each for each in strategies if each.name == self._mine.name)
+            self._had_it[number] = pool is not None and any(
+                learned.combiner_key(each, pool) == self._mine.key for each in own
+            )
+        return self._had_it[number]
 
     def _revision(self, number: int) -> tuple[PoolRoute, tuple[StrategyRoute, ...]] | None:
-        if number not in self._pools:
-            self._pools[number] = None
+        if number not in self._revisions:
+            self._revisions[number] = None
             try:
                 with self._database.read() as connection:
                     endpoint, pool = routes_of(revision(connection, self._endpoint, number))
             except (NotFound, msgspec.MsgspecError):
                 return None
-            self._pools[number] = (pool, tuple(endpoint.strategies))
-        return self._pools[number]
+            self._revisions[number] = (pool, tuple(endpoint.strategies))
+        return self._revisions[number]
 
     # --- going from version to version ------------------------------------------------------------
 

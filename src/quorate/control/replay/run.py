@@ -103,7 +103,7 @@ def _tally(question: Question, aim: Target, metric: str, outcomes: Outcomes) -> 
         why = (
             f"what other answers would have earned of '{metric}' is not known"
             if reward
-            else "the strategy is of an earlier revision, or its plan has several stages"
+            else "the strategy is of an earlier revision, or what it had learned is not on record"
         )
         raise InvalidInput(f"An exact replay is not possible: {why}. Leave the method to 'auto'.", path="method")
     exact = Paired() if question.method != "off-policy" and computable and not reward else None

@@ -187,17 +187,27 @@ def target(
     if isinstance(question.strategy, str):
         return _named(question.strategy, route, pool, registry, logged, pasts)
     made = _defined(question.strategy or {}, route, pool, registry)
-    past = None
-    if _learns(made):
-        past = None if pasts is None else pasts.of(route.name, made, pool, served=False)
-        if past is None:
-            raise InvalidInput(
-                f"'{made.kind}' learns from outcomes, and endpoint '{route.name}' has no record of which outcomes came "
-                "when: nothing that it serves learns to combine. Serve this with a small share and replay it by name, "
-                "or replay a strategy that does not learn.",
-                path="strategy.kind",
-            )
+    past = _put_in(made, route, pool, pasts) if _learns(made) else None
     return Target(route, pool, (made.name,), {made.name: replace(loaded(made, registry), past=past)})
+
+
+def _put_in(made: StrategyRoute, route: EndpointRoute, pool: PoolRoute, pasts: Pasts | None) -> Past:
+    """What a strategy that learns would have known, had it been there."""
+    if pasts is None:
+        raise InvalidInput(
+            f"'{made.kind}' learns from outcomes, and what it would have learned is not made again here. Give a "
+            "strategy that does not learn.",
+            path="strategy.kind",
+        )
+    past = pasts.of(route.name, made, pool, served=False)
+    if past is None:
+        raise InvalidInput(
+            f"'{made.kind}' learns from outcomes, and endpoint '{route.name}' has no record of which outcomes came "
+            "when: nothing that it serves has learned to combine. Serve this with a small share and replay it by name, "
+            "or replay a strategy that does not learn.",
+            path="strategy.kind",
+        )
+    return past
 
 
 def _named(

@@ -52,8 +52,7 @@ def warnings(
     if overlap is not None and not exact:
         said += _weights(overlap)
         said += _names(tally, past)
-    if exact:
-        said += _lessons(tally, counts)
+    said += _lessons(tally)
     said += _contexts(tally, past)
     return (*said, *few_outcomes(counts, "the comparison is"), *unread(files))
 
@@ -91,12 +90,12 @@ def _put_in(strategy: Strategy) -> str:
     )
 
 
-def _lessons(tally: Tally, counts: Counts) -> list[str]:
+def _lessons(tally: Tally) -> list[str]:
     """What of the record of lessons is lost, or does not come out as it did."""
     said = []
-    left = counts.left_out.get(NOT_LEARNED, 0)
+    left = tally.by_outputs.left_out.get(NOT_LEARNED, 0)
     if left:
-        said.append(f"{left} decisions are left out: what the strategy had learned by then is not on record.")
+        said.append(f"{left} decisions cannot be replayed exactly: what was learned by then is not on record.")
     for name, strategy in tally.target.computable.items():
         gaps = None if strategy.past is None else strategy.past.gaps
         if gaps is None:
