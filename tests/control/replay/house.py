@@ -14,7 +14,7 @@ from quorate.codecs import learned, snapshot
 from quorate.codecs import outcome as outcome_codec
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
 from quorate.codecs.lookup import JournalReader, Segment
-from quorate.codecs.snapshot import EndpointRoute, MemberRoute, PolicyRoute, PoolRoute, Routing
+from quorate.codecs.snapshot import EndpointRoute, JournalSettings, MemberRoute, PolicyRoute, PoolRoute, Routing
 from quorate.codecs.snapshot import StrategyRoute as Route
 from quorate.control.journal.ingest import Ingest
 from quorate.control.learning.learner import Learner, Learning
@@ -74,6 +74,11 @@ class House:
             made = add_revision(connection, "main", content(endpoint, self.pool), author="me", now=1.0)
         self.endpoint = msgspec.structs.replace(endpoint, revision=made.number)
         snapshot.write(self.home.snapshot, Routing(self.version, (self.pool,), (self.endpoint,)))
+
+    def keep(self, settings: JournalSettings) -> None:
+        """Say what is kept of the journal."""
+        routing = snapshot.read(self.home.snapshot)
+        snapshot.write(self.home.snapshot, msgspec.structs.replace(routing, journal=settings))
 
     def restart(self) -> None:
         """Control is killed and comes back: it knows what the store knows."""

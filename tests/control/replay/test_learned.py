@@ -12,10 +12,11 @@ import pytest
 
 from quorate.codecs.journal import segment_name
 from quorate.codecs.lookup import JournalReader
-from quorate.codecs.snapshot import PolicyRoute, RewardRoute
+from quorate.codecs.snapshot import JournalSettings, PolicyRoute, RewardRoute
 from quorate.codecs.snapshot import StrategyRoute as Route
 from quorate.control.captures.erasing import Eraser, ask, get
 from quorate.control.journal.compact import compact
+from quorate.control.journal.keeping import Keeper
 from quorate.control.learning import recording
 from quorate.control.learning.past import Past
 from quorate.control.learning.routes import forget
@@ -245,6 +246,26 @@ def test_decisions_that_are_gone_from_the_journal_end_what_is_known(
     assert found.counts.left_out[NOT_LEARNED] > 0
     assert any("no longer in the journal" in warning for warning in found.warnings)
     assert found.differing == 0
+
+
+def test_the_record_is_kept_as_long_as_the_decisions_that_need_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "EVERY", 4)
+    house.live(8)
+    before = [step.version for step in house.steps()]
+    sealed = house.seal()
+    after = house.live(4)
+    files = set(house.home.journal.rglob("*.qj")) - {segment.path for segment in sealed}
+    house.keep(JournalSettings(keep_bytes=sum(path.stat().st_size for path in files), compact=False))
+    Keeper(house.home, house.database, house.clock).tidy(most=0, at_once=True)
+    left = house.steps()
+    assert before[0] < left[0].version <= after[0].state_version
+    assert left[0].state is not None
+    found = house.replay()
+    unknown = found.counts.left_out[NOT_LEARNED]  # up to the first state behind lessons of decisions that are gone
+    assert unknown < len(after) // 2
+    assert (found.counts.decisions, found.reproduced, found.differing) == (len(after), len(after) - unknown, 0)
 
 
 def test_a_state_that_comes_out_differently_is_told(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

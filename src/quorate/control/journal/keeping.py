@@ -285,9 +285,10 @@ class Keeper:
         for segment in self._reader.files():
             slots.setdefault(segment.slot, segment)
         begun = [_begun(segment) for segment in slots.values()]
-        if begun and None not in begun:
+        if None not in begun:
+            oldest = min((each for each in begun if each is not None), default=self._clock.now())
             with self._database.begin() as connection:
-                lessons.prune(connection, min(each for each in begun if each is not None))
+                lessons.prune(connection, oldest)
 
     def _name(self, segment: Segment) -> str:
         return f"{segment.slot}/{segment.path.name}"

@@ -42,6 +42,8 @@ _PAGE = 64
 """Steps that are read at a time."""
 _MARKS = 64
 """States that are remembered on the way at most, to go back to."""
+_BYTES = 64 << 20
+"""Of the states that were passed last and are remembered: other workers' decisions ask for them again."""
 
 
 class Moment(NamedTuple):
@@ -84,6 +86,40 @@ class _Position(NamedTuple):
     taught: bool
 
 
+class _Memory:
+    """Positions that were passed: the last ones, as far as they fit, and a few of all the way."""
+
+    def __init__(self, start: _Position) -> None:
+        self._marks = {start.version: start}
+        self._last: dict[int, tuple[_Position, int]] = {}
+        self._bytes = 0
+
+    def keep(self, position: _Position, *, mark: bool) -> None:
+        """Remember a position; ``mark`` says for longer."""
+        state = position.moment.state
+        size = 0 if state is None else sum(array.nbytes for array in state.arrays.values())
+        self._bytes += size - self._last.pop(position.version, (None, 0))[1]
+        self._last[position.version] = (position, size)
+        while self._bytes > _BYTES and len(self._last) > 1:
+            oldest = next(iter(self._last))
+            self._bytes -= self._last.pop(oldest)[1]
+        if mark:
+            self._marks[position.version] = position
+            if len(self._marks) > _MARKS:
+                for version in sorted(self._marks)[1:-1:2]:
+                    del self._marks[version]
+
+    def at(self, version: int) -> _Position | None:
+        """The position of a version, if it is remembered."""
+        found = self._last.get(version)
+        return None if found is None else found[0]
+
+    def before(self, version: int) -> _Position | None:
+        """The last position at or before a version."""
+        nearest = max((each for each in (*self._marks, *self._last) if each <= version), default=None)
+        return None if nearest is None else self.at(nearest) or self._marks[nearest]
+
+
 class Past:
     """The states of one strategy's combiner; ``served``: as it was, else as if it had been put in.
 
@@ -104,7 +140,7 @@ class Past:
         """When the record begins, Unix seconds; None where there is none."""
         self._first = 0 if first is None else first.version
         start = _Position(self._first - 1, NOTHING if first is not None and not served else UNKNOWN, not served)
-        self._marks: dict[int, _Position] = {start.version: start}
+        self._passed = _Memory(start)
         self._on_record = marks if served else []
         self._now = start
 
@@ -119,6 +155,9 @@ class Past:
                 self._last = lessons.last(connection, self._endpoint) or 0
         if not self._first <= version <= self._last:
             return UNKNOWN
+        passed = self._passed.at(version)
+        if passed is not None:
+            return passed.moment
         self._go_to_start_of(version)
         while self._now.version < version:
             step = self._next()
@@ -152,16 +191,18 @@ class Past:
     # --- going from version to version ------------------------------------------------------------
 
     def _go_to_start_of(self, version: int) -> None:
-        """Go to the nearest position at or before a version from which the way is shortest."""
+        """Go to the position at or before a version from which the way is shortest; a short way is gone on."""
+        now = self._now
+        if now.moment.known and 0 <= version - now.version <= _PAGE:
+            return
         at = bisect_right(self._on_record, version)
         best = self._on_record[at - 1] - 1 if at else -1  # the step itself has the state
-        remembered = max((each for each in self._marks if each <= version), default=-1)
-        nearest, now = max(best, remembered), self._now
-        if now.version <= version and nearest - now.version <= (_PAGE if now.moment.known else 0):
+        passed = self._passed.before(version)
+        if now.version <= version and now.version >= max(best, -1 if passed is None else passed.version):
             return
         self._ahead.clear()
-        if remembered >= best:
-            self._now = self._marks[remembered]
+        if passed is not None and passed.version > best:
+            self._now = passed
         else:
             self._now = _Position(best, UNKNOWN, taught=False)
 
@@ -184,8 +225,7 @@ class Past:
             self._now = self._as_served(step, before if whole else before._replace(moment=UNKNOWN), fresh=fresh)
         else:
             self._now = self._put_in(step, before, fresh=fresh)
-            if step.version % EVERY == 0:
-                self._remember(self._now)
+        self._passed.keep(self._now, mark=not self._served and step.version % EVERY == 0)
 
     def _as_served(self, step: Step, before: _Position, *, fresh: bool) -> _Position:
         follows = step.kind in (TAUGHT, SEEN)
@@ -209,13 +249,6 @@ class Past:
         if step.kind not in (TAUGHT, SEEN):
             return before._replace(version=step.version)
         return _Position(step.version, self._after(step, before.moment.state, fresh=fresh), taught=True)
-
-    def _remember(self, position: _Position) -> None:
-        self._marks[position.version] = position
-        if len(self._marks) > _MARKS:
-            kept = sorted(self._marks)
-            for version in kept[1:-1:2]:
-                del self._marks[version]
 
     # --- one step ---------------------------------------------------------------------------------
 

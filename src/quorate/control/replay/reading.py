@@ -64,13 +64,19 @@ def read(
     files: Files,
     add: Callable[[int, int, Head], None],
     told: Callable[[int], None],
+    *,
+    by_time: bool = False,
 ) -> None:
     """Give every head of decisions in that time to ``add``; ``told`` after each file how many files were read.
 
+    Files come by slot, or all of them ``by_time``, the oldest first.
     A file that cannot be read is counted and logged, and reading goes on behind it. A damaged compacted file counts
     as far as it could be read.
     """
-    for number, segment in enumerate(JournalReader(home.journal).files(), 1):
+    files_there = JournalReader(home.journal).files()
+    if by_time:
+        files_there = sorted(files_there, key=_newest)
+    for number, segment in enumerate(files_there, 1):
         if since is None or _newest(segment) >= since:
             _read(segment, endpoint, since, until, files, add)
         told(number)

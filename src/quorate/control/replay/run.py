@@ -77,7 +77,8 @@ def replay(
                 hold()
                 told("files", number)
 
-            reading.read(home, question.endpoint, question.since, question.until, files, tally.add, read)
+            since, until = question.since, question.until
+            reading.read(home, question.endpoint, since, until, files, tally.add, read, by_time=learns)
     finally:
         outcomes.close()
     answer = _answer(tally, files, past)
