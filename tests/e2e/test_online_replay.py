@@ -102,6 +102,12 @@ def test_what_was_answered_while_it_learned_is_answered_again(digits: Path, serv
     assert (other["method"], other["counts"]["used"]) == ("exact", len(known))
     assert other["candidate"]["value"] > replay(digits, "--strategy", "mean")["candidate"]["value"]
 
+    tell(list(truths))  # what was told already teaches nothing
+    running.until(lambda: learner()["combiners"]["online"]["rows"] == len(truths), within=60, what=running.log)
+    every = replay(digits, "--strategy", "online")
+    assert (every["reproduced"], every["differing"]) == (len(truths), 0)
+    assert every["counts"]["left_out"] == {}
+
 
 def _told(running: Any, id_: str) -> bool:
     found = running.http.get(f"{running.control}/v1/decisions/{id_}").json()
