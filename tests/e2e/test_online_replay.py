@@ -29,7 +29,7 @@ endpoints:
       mean: {kind: mean}
     policy: online
 """
-TURNS, REQUESTS = 12, 24
+TURNS, REQUESTS = 10, 24
 
 
 def replay(project: Path, *words: str) -> dict[str, Any]:
@@ -46,12 +46,13 @@ def test_what_was_answered_while_it_learned_is_answered_again(digits: Path, serv
     data, draw = load_digits(), random.Random(4)
     images, url = data.images.tolist(), f"{running.url}/v1/endpoints/digits/predict"
     truths, answered, waiting = {}, {}, []
+    apart = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), timeout=60)
 
     def ask(number: int) -> tuple[str, int, int]:
         """By a connection of its own, which either worker may take; sometimes two rows."""
         rows = [number, number + 1][: 1 + number % 2]
         body = {"instances": [images[row] for row in rows]}
-        answer = httpx.post(url, json=body, timeout=60).json()
+        answer = apart.post(url, json=body).json()
         return answer["id"], number, len(rows)
 
     def learner() -> dict[str, Any]:
@@ -88,6 +89,7 @@ def test_what_was_answered_while_it_learned_is_answered_again(digits: Path, serv
     running.until(lambda: learner()["combiners"]["online"]["rows"] == told, within=60, what=running.log)
     assert learner()["version"] > TURNS
 
+    apart.close()
     found = replay(digits, "--strategy", "online")
     known = {id_ for id_, _ in truths} - {id_ for id_ in answered if not _told(running, id_)}
     assert (found["method"], found["differing"]) == ("exact", 0)
