@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from sklearn.datasets import load_digits
+
+import quorate
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +40,12 @@ def replay(project: Path, *words: str) -> dict[str, Any]:
     run = subprocess.run([*line, "--project", str(project), "--json"], capture_output=True, check=False)
     assert run.returncode == 0, run.stderr.decode()
     found: dict[str, Any] = json.loads(run.stdout)
+    return found
+
+
+def here(project: Path, strategy: Any) -> dict[str, Any]:
+    """The same in this process."""
+    found: dict[str, Any] = msgspec.to_builtins(quorate.replay(project, "digits", strategy))
     return found
 
 
@@ -98,15 +107,15 @@ def test_what_was_answered_while_it_learned_is_answered_again(digits: Path, serv
     assert found["reproduced"] == sum(answered[id_] for id_ in known)
     assert found["candidate"]["value"] == found["live"]["value"] > 0.3  # it has found out about the numbers
     assert not any("record" in warning for warning in found["warnings"])
-    again = replay(digits, "--strategy", '{"kind": "online"}')
+    again = here(digits, {"kind": "online"})
     assert again["candidate"] == found["candidate"]
-    other = replay(digits, "--strategy", '{"kind": "online", "prior": "vote", "members": ["svm", "mlp"]}')
+    other = here(digits, {"kind": "online", "prior": "vote", "members": ["svm", "mlp"]})
     assert (other["method"], other["counts"]["used"]) == ("exact", len(known))
-    assert other["candidate"]["value"] > replay(digits, "--strategy", "mean")["candidate"]["value"]
+    assert other["candidate"]["value"] > here(digits, "mean")["candidate"]["value"]
 
     tell(list(truths))  # what was told already teaches nothing
     running.until(lambda: learner()["combiners"]["online"]["rows"] == len(truths), within=60, what=running.log)
-    every = replay(digits, "--strategy", "online")
+    every = here(digits, "online")
     assert (every["reproduced"], every["differing"]) == (len(truths), 0)
     assert every["counts"]["left_out"] == {}
 
