@@ -100,7 +100,7 @@ def test_a_decision_is_shown(served: Any, capsys: pytest.CaptureFixture[str]) ->
     assert shown["propensities"] == {"average": 0.5, "best": 0.5}
     assert shown["members"][1] == {
         "name": "b", "version": 2, "status": "failed", "latency_ms": None, "reason": "member_timeout",
-        "row_status": ["failed"], "outputs": [[None, None]],
+        "row_status": ["failed"], "skipped": [None], "outputs": [[None, None]],
     }  # fmt: skip
     assert [(o["value"], o["state"]) for o in shown["outcomes"]] == [("yes", "joined")]
     code, out, _ = _run(capsys, "decisions", "show", str(ONE), "--project", folder)

@@ -126,7 +126,7 @@ def test_sets_of_a_way_that_was_not_its_own_promise_nothing_and_say_so(house: An
     assert own.facts == {"coverage": 0.9}
     assert all("set" in row and row["reason"] != "degraded" for row in bench.shown(own))
     further = bench.ask(coverage=0.9, min_confidence=0.1)
-    assert further.facts == {"coverage": 0.9, "coverage.diverted": True}
+    assert further.facts == {"coverage": 0.9, "min_confidence": 0.1, "coverage.diverted": True}
     assert [row["reason"] for row in bench.shown(further)] == ["degraded"] * 4
     assert not further.degraded
     assert bench.ask().facts == {}
