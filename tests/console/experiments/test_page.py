@@ -168,6 +168,35 @@ def test_the_report_is_read_again_only_when_something_is_new(apis: Any, opened: 
     opened(scenario, **RUNNING)
 
 
+def test_a_report_of_the_state_before_is_not_taken_for_the_new_one(apis: Any, opened: Any) -> None:
+    """Pages share what one of them read a moment ago; after an action that is out of date."""
+    read: dict[Any, Any] = {}
+    fetched: list[str] = []
+    fetch = apis.control.fetch
+
+    async def shared(what: Any, look: Any) -> Any:
+        if what[0].endswith("/report"):
+            if what not in read:
+                read[what] = await look()
+            return read[what]
+        return await look()
+
+    async def counting(path: str, *args: Any, **more: Any) -> bytes:
+        fetched.append(path)
+        return bytes(await fetch(path, *args, **more))
+
+    apis.shared, apis.control.fetch = shared, counting
+
+    async def scenario(page: Any, whole: Any) -> None:
+        await page.look()
+        apis.answers[f"GET {PATH}"]["version"] += 1
+        await page.look()
+        await page.look()
+        assert len(fetched) == 2
+
+    opened(scenario, **RUNNING)
+
+
 def test_a_hidden_experiment_shows_how_many_and_no_more(apis: Any, opened: Any, report: Any, said: Any) -> None:
     hidden = {"number": 2, "at": NOW, "hidden": True, "body": {"known": 108, "units": 180, "requests": 180}}
     told = {"sentence": "Its results are hidden until the verdict.", "warnings": [], "meaning": {}}

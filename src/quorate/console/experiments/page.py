@@ -118,8 +118,9 @@ class ExperimentPage:
         ):
             began = self._now()
             path = f"{self._path}/report"
+            # By its state as well: one that was read for the state before would be taken for the newest, and stay.
             raw = await self._apis.shared(
-                (path, key),
+                (path, key, state),
                 lambda: control.fetch(path, key, accept="application/json", timeout_s=REPORT_TIMEOUT_S),
             )
             self._again_at = self._now() + PAUSE * (self._now() - began)
