@@ -76,7 +76,7 @@ def take(console: str, samples: list[Path]) -> None:
             save(page, name)
         page = browser.new_context(**DESKTOP).new_page()
         page.goto(f"{console}/overview?endpoint=digits")
-        page.get_by_text("interval").wait_for()
+        page.get_by_text("interval").first.wait_for()
         page.locator(".range:not([hidden])").first.wait_for(state="attached")
         page.wait_for_timeout(400)
         save(page, "overview", full_page=True)
