@@ -275,6 +275,18 @@ def payload_at(data: bytes | mmap, offset: int, sequence: int, salt: int) -> byt
     return body[_BODY.size :] if len(body) == length and zlib.crc32(body, salt) == crc else None
 
 
+def decision_in(data: bytes, sequence: int, salt: int) -> bytes | None:
+    """The payload of the decision of that sequence, wherever it lies in a segment or ring; None if none is valid."""
+    head = _BODY.pack(_DECISION, sequence)
+    at = data.find(head, HEADER_SIZE + _PREFIX.size)
+    while at >= 0:
+        found = payload_at(data, at - _PREFIX.size, sequence, salt)
+        if found is not None:
+            return found
+        at = data.find(head, at + 1)
+    return None
+
+
 def _decode_header(head: bytes) -> tuple[Header, bool]:
     """The header, and whether it is intact; a damaged one is used as it is, since the records check themselves."""
     magic, version, *fields = _HEADER.unpack_from(head)

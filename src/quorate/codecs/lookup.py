@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from quorate.codecs import columnar
+from quorate.codecs import columnar, ring
 from quorate.codecs import decision as decision_codec
 from quorate.codecs.journal import Passed, RecordKind, parse_stem, read_record, scan
 from quorate.codecs.offsets import Offsets
@@ -67,11 +67,15 @@ class JournalReader:
 
     def files(self) -> list[Segment]:
         """Every segment there is, compacted or not, by slot, and in the order written."""
+        return [segment for folder in self.folders() for segment in self._list(int(folder.name))]
+
+    def folders(self) -> list[Path]:
+        """The folders of all slots, in their order."""
         try:
-            slots = sorted(int(folder.name) for folder in self._root.iterdir() if folder.name.isdecimal())
+            found = [folder for folder in self._root.iterdir() if folder.name.isdecimal()]
         except FileNotFoundError:
             return []
-        return [segment for slot in slots for segment in self._list(slot)]
+        return sorted(found, key=lambda folder: int(folder.name))
 
     def decisions(self) -> Iterator[Decision]:
         """Every decision that is kept, by slot and in the order written; raises as :meth:`find`."""
@@ -168,7 +172,14 @@ class JournalReader:
                 fresh = self._segment(wanted, self._listed[wanted.slot])
                 if fresh is not None and fresh != known:
                     found = self._read(fresh, wanted)
+                if found is None and fresh is not None:
+                    found = self._newest(wanted) or self._read(fresh, wanted)  # it may have got there meanwhile
         return found
+
+    def _newest(self, wanted: DecisionId) -> Decision | None:
+        """A decision that its worker has not brought to the disk yet."""
+        payload = ring.find(self._root / str(wanted.slot), wanted.boot, wanted.sequence)
+        return None if payload is None else _decoded(payload, wanted)
 
     def _list(self, slot: int) -> list[Segment]:
         folder = self._root / str(slot)
@@ -203,8 +214,7 @@ class JournalReader:
             return None
         if record is None or record.kind != RecordKind.DECISION:
             return None
-        decision = decision_codec.decode(record.payload)
-        return decision if decision.id == str(wanted) else None
+        return _decoded(record.payload, wanted)
 
     def _index(self, segment: Segment) -> Offsets | Sidecar:
         path = segment.path
@@ -221,6 +231,11 @@ class JournalReader:
     def _shrink(self) -> None:
         while len(self._indexes) > self._cached:
             self._indexes.popitem(last=False)
+
+
+def _decoded(payload: bytes, wanted: DecisionId) -> Decision | None:
+    decision = decision_codec.decode(payload)
+    return decision if decision.id == str(wanted) else None
 
 
 class _Columns(NamedTuple):

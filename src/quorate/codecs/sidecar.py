@@ -76,6 +76,11 @@ class Sidecar:
         known = self._milliseconds[self._milliseconds != _NO_ID]
         return float(known.min()) / 1000 if len(known) else None
 
+    @property
+    def newest(self) -> int:
+        """The sequence of the newest decision; -1 where there is none."""
+        return int(self._sequences[-1]) if len(self._sequences) else -1
+
     def __len__(self) -> int:
         return len(self._sequences)
 

@@ -62,6 +62,7 @@ class _Written(NamedTuple):
     kind: int
     first: int
     payloads: Sequence[bytes]
+    framed: None = None
 
 
 class CaptureDesk:

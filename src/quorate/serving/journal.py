@@ -1,8 +1,9 @@
 """The journal of one worker: a record is acknowledged only when the kernel has it (``durability: process``).
 
-The event loop never touches the disk. A group of records, or the single ones that were appended in one turn of the
-loop, become one batch, which a daemon thread writes; while it is being written the next batch gathers. So a stalled
-disk holds nobody up: the journal is then *blocked*, as it is while the disk is full or failing, and recovers by itself.
+The event loop never touches the disk. A record goes into a ring in memory that outlives the worker, and is acknowledged
+at once; what has gathered there a daemon thread writes as one batch. Where there is no ring, or no room in it, records
+are acknowledged when that thread has written them. A stalled disk holds nobody up: the journal is then *blocked*, as it
+is while the disk is full or failing, and recovers by itself; what the ring holds is written then.
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from quorate.clock import Clock
-from quorate.codecs.journal import MAX_RECORD, OVERHEAD, RecordKind
+from quorate.codecs.journal import MAX_RECORD, OVERHEAD, Header, RecordKind
 from quorate.codecs.snapshot import JournalSettings
 from quorate.errors import JournalError, Overloaded, TooLarge
 from quorate.ids import IdSource
+from quorate.serving.entry import Entry, Kept
+from quorate.serving.ring import RING_BYTES, Ring, open_ring
 from quorate.serving.segments import Batch, SegmentFile, SegmentWriter
+
+GATHER_S = 0.005
+"""How long what is in the ring gathers: under load the thread that writes is woken two hundred times a second."""
 
 
 @dataclass(slots=True)
@@ -36,53 +41,6 @@ class JournalCounters:
     shed: int = 0
     stalls: int = 0
     errors: int = 0
-
-
-class Kept(Protocol):
-    """Whoever waits for records to be kept; a future is one. It must not raise."""
-
-    def done(self) -> bool:
-        """Whether nobody waits any more."""
-
-    def set_result(self, kept: int, /) -> None:
-        """How many of the records, from the first on, may be answered."""
-
-    def set_exception(self, error: Exception, /) -> None:
-        """The one record was shed."""
-
-
-class _Entry:
-    """Records that were appended together; ``promise`` is None when nobody waits for them.
-
-    That of ``many`` is told the number of the first records that are kept; the other kind is a future of one record:
-    it fails when that is shed, and tells whether it is kept.
-    """
-
-    __slots__ = ("first", "kind", "many", "on_full", "payloads", "promise", "size")
-
-    def __init__(
-        self,
-        kind: int,
-        first: int,
-        payloads: Sequence[bytes],
-        size: int,
-        promise: Kept | None,
-        on_full: str,
-        many: bool = False,
-    ) -> None:
-        self.kind = kind
-        self.first = first
-        self.payloads = payloads
-        self.size = size  # bytes in the segment
-        self.promise = promise
-        self.on_full = on_full
-        self.many = many
-
-    def done(self) -> None:
-        """All its records are kept, or their answers may go anyway."""
-        promise = self.promise
-        if promise is not None and not promise.done():
-            promise.set_result(len(self.payloads) if self.many else True)
 
 
 class Journal:
@@ -111,9 +69,17 @@ class Journal:
             folder / str(slot), slot, settings, clock, create, self._written_soon, self._recovered_soon
         )
         self.ids = IdSource(slot, self._writer.boot, clock)
-        self._queue: list[_Entry] = []  # not yet handed to the writer
-        self._flight: list[_Entry] = []  # the batch being written
-        self._scheduled = False
+        self._ring: Ring | None = None
+        if settings.durability == "process":
+            header = Header(slot, self._writer.boot, 0, int(clock.now() * 1e9), self._writer.salt)
+            self._ring = open_ring(settings.ring, folder / str(slot), header)
+        if self._ring is not None:
+            self.ids.skip(1)  # the segment of that sequence always stays; one for what is owed needs another name
+        self._queue: list[Entry] = []  # not yet handed to the writer
+        self._flight: list[Entry] = []  # the batch being written
+        self._scheduled: asyncio.Handle | None = None
+        self._soonest = False  # it is for the next turn
+        self._sealing = False
         self._pending = 0  # bytes in both
         self._last = -1
         self._stalled = self._failing = False
@@ -171,8 +137,11 @@ class Journal:
                 raise _overloaded()
             self.counters.dropped += 1
             return None
-        future = None if self._settings.durability == "none" else self._loop.create_future()
-        self._enqueue(_Entry(kind, first, (payload,), size, future, on_full))
+        entry = Entry(kind, first, (payload,), size, None, on_full)
+        future = None
+        if self._settings.durability != "none" and not self._kept_by_ring(entry):
+            future = entry.promise = self._loop.create_future()
+        self._enqueue(entry)
         return future
 
     def append_many(
@@ -212,16 +181,30 @@ class Journal:
                 self.counters.shed += count - len(payloads)
             else:
                 self.counters.dropped += count - len(payloads)
-        waits = self._settings.durability != "none" and bool(payloads)
+        waits = False
         if payloads:
-            self._enqueue(_Entry(kind, first, payloads, size, promise if waits else None, on_full, True), at_once=True)
+            entry = Entry(kind, first, payloads, size, None, on_full, True)
+            waits = self._settings.durability != "none" and not self._kept_by_ring(entry)
+            if waits:
+                entry.promise = promise
+            self._enqueue(entry, at_once=waits)
         if not waits:
             promise.set_result(len(payloads))
+
+    def _kept_by_ring(self, entry: Entry) -> bool:
+        if self._ring is None or entry.size > RING_BYTES:
+            return False
+        framed = entry.frame(self._writer.salt)
+        if not self._ring.put(framed):
+            return False
+        entry.framed = framed
+        return True
 
     def seal(self) -> None:
         """Have the open segment ended, so that it may be compacted or rewritten; what comes goes into another."""
         if not self._closed:
-            self._writer.seal()
+            self._sealing = True
+            self._flush()
 
     async def close(self, timeout: float = 5.0) -> bool:
         """Write what is pending and seal the segment; False if that took longer than ``timeout`` seconds."""
@@ -241,8 +224,11 @@ class Journal:
             self._release()
             return False
         finally:
-            if self._watch is not None:
-                self._watch.cancel()
+            for handle in (self._watch, self._scheduled):
+                if handle is not None:
+                    handle.cancel()
+            if self._ring is not None:
+                self._ring.close()
         return True
 
     @property
@@ -271,22 +257,38 @@ class Journal:
             size = more
         return payloads, size
 
-    def _enqueue(self, entry: _Entry, *, at_once: bool = False) -> None:
+    def _enqueue(self, entry: Entry, *, at_once: bool = False) -> None:
         self._queue.append(entry)
         self._pending += entry.size
         if at_once:
             self._flush()
-        elif not self._scheduled and not self._flight:
-            self._scheduled = True
-            self._loop.call_soon(self._flush)
+        elif not self._flight:
+            self._schedule(soon=entry.framed is None)
+
+    def _schedule(self, *, soon: bool) -> None:
+        """Have the queue written in the next turn, or when more has gathered."""
+        if self._scheduled is not None and (self._soonest or not soon):
+            return
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+        loop, self._soonest = self._loop, soon
+        self._scheduled = loop.call_soon(self._flush) if soon else loop.call_later(GATHER_S, self._flush)
 
     def _flush(self) -> None:
-        self._scheduled = False
-        if self._flight or not self._queue:
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+            self._scheduled = None
+        if self._flight or self._failing:
             return
-        self._flight, self._queue = self._queue, []
-        newest = self._flight[-1]
-        self._writer.put(Batch(self._flight, newest.first + len(newest.payloads) - 1))
+        if self._queue:
+            self._flight, self._queue = self._queue, []
+            newest = self._flight[-1]
+            self._writer.put(Batch(self._flight, newest.first + len(newest.payloads) - 1))
+        if self._sealing:
+            self._sealing = False
+            self._writer.seal()
+            if self._ring is not None:
+                self._ring.wipe()
 
     # --- from the writer's thread into the loop -------------------------------------------------------
 
@@ -310,24 +312,40 @@ class Journal:
         counters.written_bytes += size
         if error is None:
             for entry in batch:
-                self._pending -= entry.size
-                entry.done()
+                self._done(entry)
         else:
             self._failing = True
             counters.errors += 1
-            lost, self._queue = batch + self._queue, []
-            self._pending = 0
-            for entry in lost:
+            unsure, self._queue = batch + self._queue, []
+            for entry in unsure:
                 kept = min(good, len(entry.payloads))
                 good -= kept
-                self._lose(entry, kept)
+                if entry.framed is None:
+                    self._lose(entry, kept)
+                elif kept == len(entry.payloads):
+                    self._done(entry)
+                else:
+                    entry.after(kept, self._writer.salt)
+                    self._queue.append(entry)
+            self._pending = sum(entry.size for entry in self._queue)
             self._on_error(error)
-        self._flush()
+        if self._closed or self._sealing or any(entry.promise is not None for entry in self._queue):
+            self._flush()
+        elif self._queue and not self._failing:
+            self._schedule(soon=False)
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
 
+    def _done(self, entry: Entry) -> None:
+        """The disk has all its records."""
+        self._pending -= entry.size
+        if entry.framed is not None and self._ring is not None:
+            self._ring.free()
+        entry.done()
+
     def _recovered(self) -> None:
         self._failing = False
+        self._flush()
 
     # --- when the disk does not keep up ---------------------------------------------------------------
 
@@ -355,7 +373,7 @@ class Journal:
         self._queue = [entry for entry in queue if entry.on_full != "shed" or entry.promise is None]
         self._pending = sum(entry.size for entry in self._flight + self._queue)
 
-    def _lose(self, entry: _Entry, kept: int = 0) -> None:
+    def _lose(self, entry: Entry, kept: int = 0) -> None:
         """All but the first ``kept`` records will not be written: fail their answers or, to ``drop``, let them go;
         count each once."""
         promise = entry.promise

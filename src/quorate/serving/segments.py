@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from threading import Thread
 from typing import NamedTuple, Protocol
 
 from quorate.clock import Clock
+from quorate.codecs import ring
 from quorate.codecs.journal import (
     OVERHEAD,
     Header,
@@ -29,6 +31,9 @@ from quorate.codecs.journal import (
     segment_name,
 )
 from quorate.codecs.snapshot import JournalSettings
+from quorate.errors import JournalError
+
+log = logging.getLogger("quorate.serving")
 
 _sync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
@@ -82,6 +87,10 @@ class Records(Protocol):
     @property
     def payloads(self) -> Sequence[bytes]: ...
 
+    @property
+    def framed(self) -> bytes | None:
+        """All of them as the segment holds them, where they are kept in a ring until it does."""
+
 
 class Batch(NamedTuple):
     """Records to be written together; ``last`` is the newest one's sequence."""
@@ -93,12 +102,23 @@ class Batch(NamedTuple):
         """All records, as the segment holds them."""
         parts: list[bytes] = []
         for each in self.records:
-            frame(each.kind, each.first, each.payloads, salt, parts)
+            if each.framed is not None:
+                parts.append(each.framed)
+            else:
+                frame(each.kind, each.first, each.payloads, salt, parts)
         return b"".join(parts)
 
     def ends(self) -> list[int]:
         """Where in the encoded bytes each record ends."""
         return list(accumulate(OVERHEAD + len(payload) for each in self.records for payload in each.payloads))
+
+    def owed(self, good: int) -> int | None:
+        """The first sequence that will come again: in a ring, and not among the first ``good`` records."""
+        for each in self.records:
+            if each.framed is not None and good < len(each.payloads):
+                return each.first + max(good, 0)
+            good -= len(each.payloads)
+        return None
 
 
 SEAL = Batch((), -1)
@@ -169,6 +189,10 @@ class SegmentWriter:
 
     def _begin_boot(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            ring.rescue(self._folder, self._clock.now())
+        except (OSError, JournalError) as error:  # control tries again
+            log.error("What a killed worker left in its ring is not on the disk yet: %s", error)
         # Whatever became of a segment (compacted, deleted with a mark in its place), its boot is never begun again.
         found = [parse_stem(path.name) for path in self._folder.iterdir()]
         self.boot = max((name[0] for name in found if name), default=-1) + 1
@@ -205,6 +229,7 @@ class SegmentWriter:
         before, error = self._size, None
         data = batch.encode(self.salt)
         good, size = sum(len(each.payloads) for each in batch.records), len(data)
+        last = batch.last
         try:
             if not self._empty and self._size + size > self._settings.segment_bytes:
                 self._finish()
@@ -223,8 +248,10 @@ class SegmentWriter:
             size = ends[good - 1] if good else 0
             self._empty = self._empty and not whole
             self._give_up()
+            owed = batch.owed(good)
+            last = last if owed is None else owed - 1
         self._empty = self._empty and not good
-        self._last = batch.last
+        self._last = last
         self._acknowledge(good, size, error)
 
     def _put(self, file: SegmentFile, data: bytes) -> None:

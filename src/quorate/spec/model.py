@@ -343,6 +343,14 @@ class JournalSpec(Section):
         Literal["process", "power", "none"],
         Field(description="What an acknowledged decision survives: a killed process, a power cut, or neither."),
     ] = "process"
+    ring: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            description="A folder in memory that outlives workers, for what the disk does not have yet; none: answers "
+            "wait for the disk's cache.",
+        ),
+    ] = "/dev/shm"  # noqa: S108 - files in it are made as those of tempfile are
     segment_bytes: Annotated[Size, Field(description="A segment is sealed at this size.")] = 16 * 1024 * 1024
     pending_bytes: Annotated[Size, Field(description="Decisions waiting for the disk, per worker.")] = 32 * 1024 * 1024
     stall_ms: Annotated[

@@ -18,6 +18,7 @@ from quorate.codecs import decision as decision_codec
 from quorate.codecs import outcome as outcome_codec
 from quorate.codecs.journal import HEADER_SIZE, RecordKind, scan
 from quorate.codecs.lookup import COMPACTED, INDEX, OUTCOMES, Segment
+from quorate.codecs.ring import link_of
 from quorate.control.journal.uncollected import uncollected
 from quorate.core.types import Decision, Outcome
 from quorate.errors import JournalError, QuorateError
@@ -43,7 +44,10 @@ def finished(segment: Segment, done: Progress | None) -> bool:
     """Whether the segment will never grow again and all of it that can be read was ingested."""
     if done is None or _created(segment.path) != done.created:  # of another journal in this place
         return False
-    return done.sealed or (unlocked(segment.path) and not any(True for _ in scan(segment.path, done.offset)))
+    if done.sealed:
+        return True
+    waits = link_of(segment.path.parent, segment.boot).is_symlink()  # for what its worker left in its ring
+    return unlocked(segment.path) and not waits and not any(True for _ in scan(segment.path, done.offset))
 
 
 def _created(path: Path) -> int | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from quorate.clock import Clock
-from quorate.codecs import parquet, snapshot
+from quorate.codecs import parquet, ring, snapshot
 from quorate.codecs.journal import HEADER_SIZE, scan
 from quorate.codecs.lookup import INDEX, JournalReader, Segment
 from quorate.codecs.sidecar import Sidecar
@@ -129,6 +129,7 @@ class Keeper:
         """Compact at most so many segments; then, twice a minute or ``at_once``, delete what is no longer kept."""
         now = self._clock.monotonic()
         settings = self.settings()
+        self._rescue()
         files = self._reader.files()
         if not self._swept:
             for folder in {segment.path.parent for segment in files}:
@@ -155,6 +156,14 @@ class Keeper:
         if bounded and (at_once or now >= self._prune_at):
             self._prune_at = now + PRUNE_EVERY_S
             self._prune(files, settings)
+
+    def _rescue(self) -> None:
+        """Bring to the disk what killed workers left in their rings; a slot's next worker does so too, if it comes."""
+        for folder in self._reader.folders():
+            try:
+                ring.rescue(folder, self._clock.now())
+            except (OSError, QuorateError) as error:
+                log.error("The ring of a killed worker cannot be brought to the disk; trying again: %s", error)
 
     @property
     def compacting(self) -> bool:
