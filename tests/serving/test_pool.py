@@ -57,3 +57,26 @@ def test_the_last_user_closes_the_pool(house):
     pool.release()
     assert pool.members[0].unit.closed
     assert pool.members[1].unit.host.kills == 1
+
+
+def test_what_was_prepared_quickly_is_not_taken_for_slow_at_once(house, monkeypatch):
+    pool = house.pool(a=house.inline(0.9))
+    raw = {"input": np.ones((1, 2), np.float32)}
+    took = iter([])
+    monkeypatch.setattr("quorate.serving.pool.prepare", lambda *_, **__: pool.clock.advance(next(took) / 1000))
+
+    def prepared(ms: float) -> bool:
+        nonlocal took
+        took = iter([ms] * 60)  # until no more is known of what was before
+        for _ in range(60):
+            pool.prepare(raw, "instances")
+        return pool.prepares_quickly(raw)
+
+    assert prepared(0.8)
+    assert prepared(1.9)
+    assert not prepared(2.1)
+    assert not prepared(1.1)  # in a thread now, where it takes longer
+    assert prepared(0.9)
+    assert prepared(1.9)
+    assert pool.prepares_quickly({"input": np.ones((1, 2), np.float32)})
+    assert not pool.prepares_quickly({"input": np.ones((2, 2), np.float32)})

@@ -3,7 +3,7 @@
 A ring is a file of bounded size in a file system that is memory (tmpfs), with the header of a segment and then records
 as segments hold them, each overwritten once the disk has it. It outlives its worker, however that ends. The link
 ``journal/<slot>/<boot>-0000000000000.ring`` says where it is; a ring is locked while its worker lives, and gone with
-its link when that closed its journal in good order.
+its link when that closed its journal in good order. After a NUL at its end it tells where its link is.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ from quorate.errors import JournalError
 log = logging.getLogger("quorate.journal")
 
 SUFFIX = ".ring"
+PREFIX = "quorate-"
+"""What the names of rings begin with, in a folder that others use as well."""
+FORSAKEN_S = 86_400.0
 TEMPORARY = ".rescue-"
 
 
@@ -81,6 +84,22 @@ def remove(link: Path) -> None:
         target = link.readlink()
         link.unlink(missing_ok=True)
         target.unlink(missing_ok=True)
+
+
+def sweep(memory: Path, now: float) -> None:
+    """Delete rings whose link is gone, with its project, and that nobody has written to for a day."""
+    for path in memory.glob(f"{PREFIX}*{SUFFIX}"):
+        with suppress(OSError):
+            stat = path.stat(follow_symlinks=False)
+            if stat.st_uid != os.getuid() or now - stat.st_mtime < FORSAKEN_S:
+                continue
+        with _held(path) as ring:
+            if ring is None:
+                continue
+            link = Path(os.fsdecode(ring.rpartition(b"\0")[2]))
+            with suppress(OSError):
+                if not (link.is_symlink() and link.readlink() == path):
+                    path.unlink()
 
 
 @contextmanager

@@ -16,7 +16,6 @@ from quorate.serving import abstaining, conformal
 from quorate.serving.cache import Key as CacheKey
 from quorate.serving.call import Call
 from quorate.serving.capture import CaptureDesk
-from quorate.serving.cost import INLINE_MS
 from quorate.serving.deciding import decision as decision_of
 from quorate.serving.endpoint import Choice, LoadedEndpoint
 from quorate.serving.execution import Execution
@@ -109,7 +108,7 @@ class Plane:
     @staticmethod
     def light(pool: LoadedPool, call: Call) -> bool:
         """Whether preparing its input holds the event loop up no longer than a hand-off to a thread would."""
-        return call.size <= HEAVY_BYTES and call.rows <= HEAVY_ROWS and pool.prepare_ms(call.raw) <= INLINE_MS
+        return call.size <= HEAVY_BYTES and call.rows <= HEAVY_ROWS and pool.prepares_quickly(call.raw)
 
     async def _feed(self, pool: LoadedPool, call: Call, deadline: float, *, whole: bool = True) -> Feed | None:
         """What the pool is fed; prepared already, in a thread, where that would hold the event loop up.

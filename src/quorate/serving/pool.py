@@ -16,6 +16,7 @@ from quorate.preprocess.prepared import prepare
 from quorate.serving.batch import Batch
 from quorate.serving.batcher import Batcher, OnRun
 from quorate.serving.breaker import Breaker, Circuit
+from quorate.serving.cost import INLINE_MS
 from quorate.serving.lanes import ThreadLane
 from quorate.serving.member import LoadedMember
 from quorate.serving.probing import Prober
@@ -97,6 +98,7 @@ class LoadedPool:
         self.preparing_ms = 0.0
         """What is being prepared in threads before it can be put in line, as far as is known."""
         self._row_ms = [0.0, 0.0]  # of arrays, of encoded images
+        self._quick = [True, True]  # likewise: whether the last was prepared on the event loop
         self._batchers: dict[Unit, Batcher] = {}
         self._rank: dict[Unit, int] = {}
         """The order in which members are started where they run side by side."""
@@ -123,6 +125,17 @@ class LoadedPool:
         """How long :meth:`prepare` takes for such an input, as far as is known."""
         first = next(iter(raw.values()))
         return self._row_ms[isinstance(first[0], bytes)] * len(first)
+
+    def prepares_quickly(self, raw: Mapping[str, Any]) -> bool:
+        """Whether preparing such an input holds the event loop up no longer than a hand-off to a thread would.
+
+        What was quick is not taken for slow before it takes twice as long: threads wait for each other, so that what is
+        near the limit would seem slow there, and on the loop quick again.
+        """
+        encoded = isinstance(next(iter(raw.values()))[0], bytes)
+        quick = self.prepare_ms(raw) <= (2 * INLINE_MS if self._quick[encoded] else INLINE_MS)
+        self._quick[encoded] = quick
+        return quick
 
     def backlog_ms(self, units: Sequence[Unit]) -> float:
         """How long what is in line for these, and is being prepared, will take, as far as is known."""

@@ -33,11 +33,12 @@ class Ring:
         self._waiting: deque[tuple[int, int]] = deque()  # from where to where, the oldest first
         self._position = self._used = HEADER_SIZE
         self._wipe = False
-        self._descriptor, name = tempfile.mkstemp(prefix="quorate-", suffix=ring.SUFFIX, dir=memory)
+        self._descriptor, name = tempfile.mkstemp(prefix=ring.PREFIX, suffix=ring.SUFFIX, dir=memory)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.posix_fallocate(self._descriptor, 0, size)  # a memory that is full says so now
             os.pwrite(self._descriptor, encode_header(header), 0)
+            os.pwrite(self._descriptor, b"\0" + os.fsencode(self._link.absolute()), size)
             self._link.symlink_to(name)
         except OSError:
             os.close(self._descriptor)
@@ -95,6 +96,7 @@ def open_ring(memory: str | None, folder: Path, header: Header) -> Ring | None:
     if memory is None:
         return None
     try:
+        ring.sweep(Path(memory), header.created / 1e9)
         return Ring(Path(memory), folder, header)
     except OSError as error:
         log.warning(

@@ -114,7 +114,7 @@ METRICS: dict[str, Metric] = {
     "quorate_journal_bytes_total": Metric("counter", "Bytes of journal written."),
     "quorate_journal_batches_total": Metric("counter", "Writes of the journal, each of all that was waiting."),
     "quorate_journal_dropped_total": Metric("counter", "Records that were answered and are lost."),
-    "quorate_journal_late_total": Metric("counter", "Records that were answered before they were written."),
+    "quorate_journal_late_total": Metric("counter", "Records that were answered before the kernel had them."),
     "quorate_journal_shed_total": Metric("counter", "Records refused because they could not be written."),
     "quorate_journal_stalls_total": Metric("counter", "Times that a write of the journal took too long."),
     "quorate_journal_errors_total": Metric("counter", "Writes of the journal that failed."),
