@@ -20,8 +20,8 @@ from quorate.serving.journal import Journal
 from quorate.serving.segments import SegmentFile
 from quorate.testing.disk import FaultyDisk
 
-FAST = JournalSettings(stall_ms=20.0)
-SLOW = JournalSettings(stall_ms=2000.0)  # no stall, however busy the machine is
+FAST = JournalSettings(ring=None, stall_ms=20.0)
+SLOW = JournalSettings(ring=None, stall_ms=2000.0)  # no stall, however busy the machine is
 
 
 class Bench:
@@ -138,7 +138,7 @@ def test_segments_rotate_and_are_sealed(tmp_path: Path) -> None:
         for i in range(10):
             await bench.put(b"%03d" % i + b"." * 97)
 
-    run(test, tmp_path, JournalSettings(segment_bytes=HEADER_SIZE + 3 * (OVERHEAD + 100)))
+    run(test, tmp_path, JournalSettings(ring=None, segment_bytes=HEADER_SIZE + 3 * (OVERHEAD + 100)))
     paths = sorted((tmp_path / "2").iterdir())
     assert [parse_name(path.name) for path in paths] == [(0, 0), (0, 3), (0, 6), (0, 9)]
     for path in paths:
@@ -268,7 +268,7 @@ def test_memory_is_bounded_and_one_large_record_still_fits(tmp_path: Path) -> No
         assert first is not None
         await first
 
-    run(test, tmp_path, JournalSettings(pending_bytes=1000, stall_ms=60_000))
+    run(test, tmp_path, JournalSettings(ring=None, pending_bytes=1000, stall_ms=60_000))
 
 
 def test_a_record_no_segment_may_hold_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,8 +307,8 @@ def test_power_syncs_before_it_acknowledges_and_none_does_not_wait(tmp_path: Pat
         await bench.until(lambda: bench.payloads() == [b"x", b"y"])
         assert bench.journal.counters.appended <= 1
 
-    run(power, tmp_path, JournalSettings(durability="power"))
-    run(none, tmp_path, JournalSettings(durability="none"))
+    run(power, tmp_path, JournalSettings(ring=None, durability="power"))
+    run(none, tmp_path, JournalSettings(ring=None, durability="none"))
 
 
 def test_closing_writes_what_is_pending_and_then_refuses(tmp_path: Path) -> None:
@@ -351,7 +351,7 @@ WRITER = """
             os.write(1, decision.encode() + b"\\n")  # the answer: 37 bytes, so never torn in a pipe
 
     async def main():
-        journal = Journal(Path(sys.argv[1]), 2, JournalSettings(segment_bytes=4096), SystemClock(), print)
+        journal = Journal(Path(sys.argv[1]), 2, JournalSettings(ring=None, segment_bytes=4096), SystemClock(), print)
         journal.start()
         await asyncio.gather(*[client(journal) for _ in range(16)])
 

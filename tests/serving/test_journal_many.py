@@ -19,8 +19,8 @@ from quorate.errors import Overloaded, TooLarge
 from quorate.serving.journal import Journal
 from quorate.testing.disk import FaultyDisk
 
-FAST = JournalSettings(stall_ms=20.0)
-SLOW = JournalSettings(stall_ms=2000.0)  # no stall, however busy the machine is
+FAST = JournalSettings(ring=None, stall_ms=20.0)
+SLOW = JournalSettings(ring=None, stall_ms=2000.0)  # no stall, however busy the machine is
 
 
 class Bench:
@@ -144,7 +144,7 @@ def test_a_group_is_told_at_once_where_nobody_waits_for_the_disk(tmp_path: Path)
         assert notes == [("a", 2)]
         await bench.until(lambda: bench.journal.counters.appended == 2)
 
-    run(test, tmp_path, JournalSettings(durability="none"))
+    run(test, tmp_path, JournalSettings(ring=None, durability="none"))
 
 
 def test_ids_must_have_been_taken_and_none_twice(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_memory_takes_the_first_that_fit(tmp_path: Path) -> None:
         assert await asyncio.gather(first, second) == [1, 2]
         assert [p[:3] for p in bench.payloads()] == [b"xxx", b"000", b"001"]
 
-    run(test, tmp_path, JournalSettings(stall_ms=60_000, pending_bytes=3 * (OVERHEAD + 100)))
+    run(test, tmp_path, JournalSettings(ring=None, stall_ms=60_000, pending_bytes=3 * (OVERHEAD + 100)))
 
 
 def test_a_batch_larger_than_memory_lets_one_record_in(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_a_batch_larger_than_memory_lets_one_record_in(tmp_path: Path) -> None:
         assert await bench.many(b"x" * 5000, b"y") == 1
         assert bench.payloads() == [b"x" * 5000]
 
-    run(test, tmp_path, JournalSettings(stall_ms=60_000, pending_bytes=1000))
+    run(test, tmp_path, JournalSettings(ring=None, stall_ms=60_000, pending_bytes=1000))
 
 
 def test_without_durability_nobody_waits_and_losses_count(tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_without_durability_nobody_waits_and_losses_count(tmp_path: Path) -> Non
         assert bench.many(b"2", b"3").result() == 2
         await bench.until(lambda: bench.journal.counters.dropped == 2)
 
-    run(test, tmp_path, JournalSettings(durability="none", stall_ms=2000.0))
+    run(test, tmp_path, JournalSettings(ring=None, durability="none", stall_ms=2000.0))
 
 
 def test_a_waiter_that_is_gone_harms_nobody(tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_power_is_one_sync_for_all_that_wait_together(tmp_path: Path) -> None:
         assert await asyncio.gather(*waiting) == [2] * 20
         assert disk.synced == synced + 2
 
-    run(test, tmp_path, JournalSettings(durability="power", stall_ms=60_000))
+    run(test, tmp_path, JournalSettings(ring=None, durability="power", stall_ms=60_000))
 
 
 def test_power_answers_wait_for_the_sync(tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ def test_power_answers_wait_for_the_sync(tmp_path: Path) -> None:
         bench.disk.sync_flow.set()
         assert await future == 2
 
-    run(test, tmp_path, JournalSettings(durability="power", stall_ms=60_000))
+    run(test, tmp_path, JournalSettings(ring=None, durability="power", stall_ms=60_000))
 
 
 def test_power_acknowledges_nothing_that_was_not_synced(tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_power_acknowledges_nothing_that_was_not_synced(tmp_path: Path) -> None:
         assert await bench.many(b"0", b"1", b"2") == 0  # two are in the file, but nobody synced them
         assert bench.journal.counters.shed == 3
 
-    run(test, tmp_path, JournalSettings(durability="power", stall_ms=60_000))
+    run(test, tmp_path, JournalSettings(ring=None, durability="power", stall_ms=60_000))
 
 
 WRITER = """
@@ -334,7 +334,7 @@ WRITER = """
             os.write(1, b"".join(each.encode() + b"\\n" for each in ids))  # 592 bytes: never torn in a pipe
 
     async def main():
-        journal = Journal(Path(sys.argv[1]), 2, JournalSettings(segment_bytes=8192), SystemClock(), print)
+        journal = Journal(Path(sys.argv[1]), 2, JournalSettings(ring=None, segment_bytes=8192), SystemClock(), print)
         journal.start()
         await asyncio.gather(*[client(journal) for _ in range(3)])
 

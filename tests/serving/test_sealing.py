@@ -25,7 +25,7 @@ async def keep(journal: Journal, payload: bytes) -> None:
 
 def test_a_segment_is_ended_on_request_and_the_next_one_begun(tmp_path: Path) -> None:
     async def main() -> None:
-        journal = Journal(tmp_path, 0, JournalSettings(), SystemClock(), print)
+        journal = Journal(tmp_path, 0, JournalSettings(ring=None), SystemClock(), print)
         journal.start()
         journal.seal()  # there is nothing in it to be ended
         await keep(journal, b"one")
@@ -53,7 +53,7 @@ def test_where_no_segment_can_follow_the_journal_mends_itself(tmp_path: Path) ->
 
     async def main() -> None:
         journal = Journal(
-            tmp_path, 0, JournalSettings(stall_ms=40), SystemClock(), lambda error: None, create=disk.create
+            tmp_path, 0, JournalSettings(ring=None, stall_ms=40), SystemClock(), lambda error: None, create=disk.create
         )
         journal.start()
         await keep(journal, b"one")

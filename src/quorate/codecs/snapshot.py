@@ -279,7 +279,7 @@ class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How decisions are kept; workers write by the first five (``serving/journal.py``), control keeps by the others."""
 
     durability: str = "process"
-    ring: str | None = None
+    ring: str | None = "/dev/shm"  # noqa: S108 - files in it are made as those of tempfile are
     segment_bytes: int = 16 * 1024 * 1024
     pending_bytes: int = 32 * 1024 * 1024
     stall_ms: float = 1000.0

@@ -177,7 +177,7 @@ def test_a_torn_tail_is_left_out_and_the_age_is_kept(tmp_path: Path) -> None:
 
 def test_a_boot_whose_segments_are_columns_is_not_begun_again(tmp_path: Path) -> None:
     compact(segment(tmp_path, boot=4))
-    journal = Journal(tmp_path, 0, JournalSettings(), SystemClock(), print)
+    journal = Journal(tmp_path, 0, JournalSettings(ring=None), SystemClock(), print)
     assert journal.boot == 5
 
 

@@ -92,7 +92,7 @@ def test_a_boot_whose_files_are_all_deleted_is_not_begun_again(tmp_path: Path) -
     put(tmp_path, 9, 50, boot=7)
     assert run(tmp_path, JournalSettings(keep_days=1)).files == 2
     assert [p.name for p in (tmp_path / "0").iterdir()] == ["0000007-0000000000009.gone"]
-    journal = Journal(tmp_path, 0, JournalSettings(), SystemClock(), print)
+    journal = Journal(tmp_path, 0, JournalSettings(ring=None), SystemClock(), print)
     assert journal.boot == 8
     sweep(tmp_path / "0")
     assert [p.name for p in (tmp_path / "0").iterdir()] == [segment_name(8, 0)]
