@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from quorate.cli import _interrupts
+
 COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("quorate.cli.serve", "Serve the project: workers, control process, callable members."),
     "upgrade": ("quorate.cli.upgrade", "Replace the processes of a running server, one after the other."),
@@ -46,24 +48,43 @@ _BROKEN_PIPE = 141  # 128 + SIGPIPE, as a shell reports it
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run ``quorate ARGS`` and exit: 0 done, 1 negative finding, 2 user's mistake, 70 a bug of ours."""
-    given = list(sys.argv[1:] if args is None else args)
+    """Run ``quorate ARGS`` and exit: 0 done, 1 negative finding, 2 user's mistake, 70 a bug of ours, 130 interrupted.
+
+    Whatever else became of a command that was interrupted, it ends with 130: who reads 0 relies on its being done.
+    """
+    interrupts = _interrupts.watch()
+    try:
+        code = _ended(list(sys.argv[1:] if args is None else args))
+        sys.exit(_interrupts.INTERRUPTED if interrupts.came else code)
+    finally:
+        interrupts.end()
+
+
+def _ended(given: list[str]) -> int:
     own = given[: given.index("--")] if "--" in given else given
     debug = "--debug" in own or bool(os.environ.get("QUORATE_DEBUG"))
     if "--debug" in own:
         given.remove("--debug")
     try:
-        code = _run(given)
+        try:
+            code = _run(given)
+        except KeyboardInterrupt:
+            code = _interrupts.INTERRUPTED
         sys.stdout.flush()
+        return code
     except BrokenPipeError:
-        # The reader of our output went away; what is still buffered has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = _BROKEN_PIPE
-    except KeyboardInterrupt:
-        code = 130
+        _drop_output()
+        return _BROKEN_PIPE
+    except KeyboardInterrupt:  # the second one, by somebody who does not want to wait for a reader that reads no more
+        _drop_output()
+        return _interrupts.INTERRUPTED
     except Exception as error:
-        code = _failed(error, debug=debug)
-    sys.exit(code)
+        return _failed(error, debug=debug)
+
+
+def _drop_output() -> None:
+    """What is still buffered has nowhere to go."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(args: list[str]) -> int:
@@ -94,7 +115,8 @@ def _invoke(name: str, args: list[str]) -> int:
     module: Any = import_module(COMMANDS[name][0])
     app: typer.Typer = getattr(module, "app", None) or _single(module.command)
     try:
-        app(args, prog_name=f"quorate {name}")
+        with _interrupts.released():
+            app(args, prog_name=f"quorate {name}")
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else _ERROR
     return 0

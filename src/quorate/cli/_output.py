@@ -9,10 +9,18 @@ from typing import Any, TextIO
 
 import msgspec
 
+from quorate.cli._interrupts import held
+
 
 def print_json(value: Any) -> None:
     """Print any value of dataclasses, structs, containers, dates and scalars as indented JSON; NaN becomes null."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+    print_text(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def print_text(text: str) -> None:
+    """Print a whole text; an interrupt that comes meanwhile is raised afterwards."""
+    with held():
+        sys.stdout.write(text)
 
 
 def print_table(
@@ -32,8 +40,7 @@ def print_table(
         print_json([dict(zip(columns, row, strict=True)) for row in table])
         return
     stream = stream or sys.stdout
-    if title:
-        stream.write(f"{title}\n")
+    lines = [title] if title else []
     cells = [[_cell(value) for value in row] for row in table]
     widths = [max(len(name), *(len(row[i]) for row in cells), 0) for i, name in enumerate(columns)]
     right = [bool(table) and all(_is_number(row[i]) for row in table) for i in range(len(columns))]
@@ -42,7 +49,9 @@ def print_table(
             text.rjust(width) if flush else text.ljust(width)
             for text, width, flush in zip(line, widths, right, strict=True)
         ]
-        stream.write("  ".join(padded).rstrip() + "\n")
+        lines.append("  ".join(padded).rstrip())
+    with held():
+        stream.writelines(f"{line}\n" for line in lines)
 
 
 def note(message: str) -> None:

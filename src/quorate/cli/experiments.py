@@ -12,7 +12,7 @@ import typer
 import yaml
 
 from quorate.cli._config import Json
-from quorate.cli._output import note, print_json, print_table
+from quorate.cli._output import note, print_json, print_table, print_text
 from quorate.client import Experiment, Experiments
 from quorate.errors import ConfigError
 
@@ -235,7 +235,7 @@ def report(
             return
         text = experiments.report(id_, reader.value)
     if output is None:
-        sys.stdout.write(text)
+        print_text(text)
         return
     try:
         output.write_text(text, "utf-8")

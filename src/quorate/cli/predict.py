@@ -14,6 +14,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
+from quorate.cli._interrupts import held, interruptible
 from quorate.cli._output import note, progress
 from quorate.cli._picture_files import Pictures, pictures
 from quorate.cli._predictions import CsvWriter, JsonWriter, Result, TableWriter, Writer, columns
@@ -80,7 +81,7 @@ def command(
             raise ConfigError(f"{output} is in a folder whose tables are read; write it elsewhere.", path="--output")
         found = pictures(paths) if info.takes_images else None
         run = _Run(client, info, asked, concurrency)
-        with _opened(output) as stream:
+        with held(), _opened(output) as stream:
             writer = _writer(format_, stream, columns(info, sets=coverage is not None))
             run.all(paths, found, writer, _bar(format_, stream, endpoint, found))
     if run.failed or run.stopped:
@@ -155,7 +156,7 @@ class _Run:
             closing.callback(lambda: self._summary(clock.monotonic() - started, found))
             closing.callback(writer.close)
             tick: Callable[[str], None] = closing.enter_context(bar)
-            for result in self._pictures(found) if found is not None else self._rows(paths):
+            for result in interruptible(self._pictures(found) if found is not None else self._rows(paths)):
                 self.done += 1
                 self.failed += result.error is not None
                 self.degraded += result.answer is not None and bool(result.answer.degraded)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from quorate.cli._interrupts import hand_over
 from quorate.cli._output import note
 from quorate.home import Home
 from quorate.launch import Overrides, prepare
@@ -61,5 +62,6 @@ def command(
         note(notice)
     sys.stdout.flush()
     sys.stderr.flush()
+    hand_over()
     # The supervisor replaces this process: it must be tiny, and everything imported to prepare is not.
     os.execv(launch.argv[0], launch.argv)  # noqa: S606 - there is no shell to want
