@@ -24,7 +24,7 @@ from quorate.serving.ring import RING_BYTES, Ring, open_ring
 from quorate.serving.segments import Batch, SegmentFile, SegmentWriter
 
 GATHER_S = 0.005
-"""How long what is in the ring gathers: under load the thread that writes is woken two hundred times a second."""
+"""How long records gather for which nobody waits: under load their thread is woken two hundred times a second."""
 
 
 @dataclass(slots=True)
@@ -263,7 +263,7 @@ class Journal:
         if at_once:
             self._flush()
         elif not self._flight:
-            self._schedule(soon=entry.framed is None)
+            self._schedule(soon=entry.promise is not None)
 
     def _schedule(self, *, soon: bool) -> None:
         """Have the queue written in the next turn, or when more has gathered."""
