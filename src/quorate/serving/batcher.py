@@ -18,7 +18,7 @@ from quorate.clock import Clock
 from quorate.core.types import FloatArray, OutputSpec
 from quorate.errors import MemberError
 from quorate.serving.batch import Batch, Part
-from quorate.serving.cost import INLINE_MS, Cost, Curve
+from quorate.serving.cost import Cost, Curve
 from quorate.serving.feed import Feed, Prepare, joined, prepare_all
 from quorate.serving.lanes import ThreadLane
 from quorate.serving.line import Line
@@ -32,6 +32,8 @@ MAX_ROWS = 1024
 GRACE_S = 0.005
 """What runs on the event loop is so quick that a deadline which has just passed is no reason to refuse an answer."""
 _RECENT = 0.1  # the weight of the newest measurement
+RUN_MS = 2.0
+"""How long one run may hold the event loop: of shorter ones there are more, and each has its own price."""
 TURN_S = 0.005
 """How long the event loop runs what is in line before it reads again: less, and under load it would only read."""
 HOLD_MS = 20.0
@@ -153,12 +155,12 @@ class Batcher:
     # --- on the event loop ---
 
     def _at_once(self) -> int:
-        """Rows that one run on the loop may have: a millisecond's, or what takes twice as long as a lone one.
+        """Rows that one run on the loop may have: what takes ``RUN_MS``, or twice as long as a lone one.
 
         On a busy machine a lone one may be measured at a millisecond. Runs of one row would keep it busy.
         """
         cost = self.cost
-        return min(self._cap, max(cost.rows_within(INLINE_MS), cost.rows_within(2 * cost.of(1)))) if self._joins else 0
+        return min(self._cap, max(cost.rows_within(RUN_MS), cost.rows_within(2 * cost.of(1)))) if self._joins else 0
 
     def _turn(self) -> None:
         """Run what this turn of the loop brought, as far as the loop should be held; the rest next turn."""
