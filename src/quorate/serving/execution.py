@@ -135,25 +135,23 @@ class Execution:
     def start(self, wanted: Sequence[int]) -> None:
         """Start members (positions in the pool) that have not run."""
         if self._partial:  # for some of them a few rows are left
-            mask = np.zeros(self.status.shape, np.bool_)
-            mask[:, list(wanted)] = True
-            self.ask(mask)
+            self.ask(np.ones((self.rows, len(wanted)), np.bool_), wanted)
             return
         self._launch(self._pool.units_for(self._not_run(wanted)))
 
-    def ask(self, wanted: BoolArray) -> None:
-        """Start members for rows: ``wanted`` bool ``[n, m]`` over the pool, of which what is known is not run again.
-
-        Nobody else runs with them: they have units of their own, or a graph of just those.
-        """
-        fresh = wanted & (self.status == SKIPPED)
-        groups: dict[bytes, list[int]] = {}
-        for position in np.flatnonzero(fresh.any(axis=0)).tolist():
-            groups.setdefault(fresh[:, position].tobytes(), []).append(position)
-        for members in groups.values():
-            some = fresh[:, members[0]]
-            rows = None if some.all() else np.flatnonzero(some)
-            self._launch(self._pool.apart(self._startable(members, rows)), rows)
+    def ask(self, wanted: BoolArray, members: Sequence[int]) -> None:
+        """Start ``members`` (positions in the pool) for rows: ``wanted`` bool ``[n, m]`` over these, of which what is
+        known is not run again. Nobody else runs with them: they have units of their own, or a graph of just those."""
+        status, groups = self.status, dict[bytes, list[int]]()
+        for column in np.flatnonzero(wanted.any(axis=0)).tolist():
+            position = members[column]
+            some = wanted[:, column] & (status[:, position] == SKIPPED)
+            groups.setdefault(some.tobytes(), []).append(position)
+        for mask, group in groups.items():
+            some = np.flatnonzero(np.frombuffer(mask, np.bool_))
+            rows = None if len(some) == self.rows else some
+            if len(some):
+                self._launch(self._pool.apart(self._startable(group, rows)), rows)
 
     def start_apart(self, wanted: Sequence[int]) -> None:
         """Start members by their own units, outside any fused graph."""
@@ -290,7 +288,7 @@ class Execution:
         return [batch.elapsed] * len(self._pool.members)
 
     def _untouched(self) -> bool:
-        return self._values is None and not any(self.reasons)
+        return self._values is None and self.sound
 
     def _copy(self, unit: Unit, part: Part, batch: Batch, rows: Rows | None) -> None:
         """Mark what came: a row that breaks the signature's promise is lost, its neighbours are not."""
@@ -370,6 +368,11 @@ class Execution:
         return all(latency[m] is not None and reasons[m] is None for m in members) and (
             self._partial.isdisjoint(members)
         )
+
+    @property
+    def sound(self) -> bool:
+        """Whether nobody has failed so far, for any row."""
+        return not any(self.reasons)
 
     def runs(self) -> tuple[MemberRun, ...]:
         """The record of every member of the pool; one that failed for a row counts as failed."""

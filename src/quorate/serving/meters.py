@@ -48,6 +48,7 @@ class Meters:
         self._endpoints: dict[str, _Endpoint] = {}
         self._members: dict[str, int] = {}
         self._handles: dict[tuple[str, ...], Counter] = {}
+        self._staged: dict[tuple[str, str, int], tuple[Counter, list[Counter]]] = {}
         self._runs: dict[str, tuple[Histogram, Histogram, Histogram]] = {}
         self.in_flight = counters.gauge("quorate_in_flight")
         self.connections = counters.gauge("quorate_connections")
@@ -147,10 +148,18 @@ class Meters:
 
     def staged(self, endpoint: LoadedEndpoint, strategy: LoadedStrategy, asked: BoolArray) -> None:
         """Count the rows that a plan of several stages answered, and by stage those that asked somebody of it."""
-        labels = {"endpoint": endpoint.name, "strategy": strategy.name, "revision": str(endpoint.route.revision)}
-        self._counter("quorate_staged_rows_total", **labels).add(len(asked))
-        for number, count in enumerate(reached(strategy.stages, asked), 1):
-            self._counter("quorate_stages_total", **labels, stage=str(number)).add(count)
+        key = endpoint.name, strategy.name, endpoint.route.revision
+        found = self._staged.get(key)
+        if found is None:
+            labels = {"endpoint": endpoint.name, "strategy": strategy.name, "revision": str(endpoint.route.revision)}
+            numbers = range(1, len(strategy.stages) + 1)
+            found = self._staged[key] = (
+                self._counter("quorate_staged_rows_total", **labels),
+                [self._counter("quorate_stages_total", **labels, stage=str(number)) for number in numbers],
+            )
+        found[0].add(len(asked))
+        for counter, count in zip(found[1], reached(strategy.stages, asked), strict=True):
+            counter.add(count)
 
     def cache(self, endpoint: str, hit: bool) -> None:
         """Count a look-up in the answer cache."""

@@ -28,7 +28,7 @@ class Stages:
         min_confidence: float | None = None,
     ) -> None:
         self._strategy = strategy
-        self._plan = plan
+        self._way = plan.begin()
         self._execution = execution
         self._sure = min_confidence if strategy.staged else None
         shape = (execution.rows, len(strategy.positions))
@@ -44,12 +44,10 @@ class Stages:
         members = strategy.positions
         for _ in range(2 * len(members)):  # a plan has at most as many stages as members, and so has what it goes on to
             wanted = self._wanted((hard - clock.monotonic()) * 1000)
-            if not wanted.any():
+            if wanted is None:
                 break
             self._asked |= wanted
-            mask = np.zeros(execution.status.shape, np.bool_)
-            mask[:, list(members)] = wanted
-            execution.ask(mask)
+            execution.ask(wanted, members)
             if not execution.waiting_for(members):
                 continue
             await execution.wait(soft, members, lambda: whole and bool(strategy.missing(execution)))
@@ -59,23 +57,31 @@ class Stages:
                 await execution.wait(hard, members)
                 if execution.waiting_for(members):
                     break
-        return strategy.answer(execution)
+        return strategy.answer(execution, self._way)
 
-    def _wanted(self, left_ms: float) -> BoolArray:
-        """What is asked next, bool ``[n, m]``, of which all can end in time."""
+    def _wanted(self, left_ms: float) -> BoolArray | None:
+        """What is asked next, bool ``[n, m]``, of which all can end in time; None for nothing."""
         strategy, execution = self._strategy, self._execution
-        for j, position in enumerate(strategy.positions):
-            if position in execution.dropped:
-                self._barred[:, j] = True
-        values, status = execution.values[:, strategy.columns], execution.status[:, strategy.columns]
+        if execution.dropped:
+            for j, position in enumerate(strategy.positions):
+                if position in execution.dropped:
+                    self._barred[:, j] = True
+        said, status = execution.values[:, strategy.columns], execution.status[:, strategy.columns]
         known = np.where(self._asked, status, np.int8(SKIPPED))
         answered = (known == OK).any(axis=1)
-        said = np.where((known == OK)[:, :, None], values, np.float32(np.nan))
+        if (known != status).any():  # others have asked more, which this plan does not know of
+            said = np.where((known == OK)[:, :, None], said, np.float32(np.nan))
         while True:
-            view = np.where(self._barred & (known == SKIPPED), np.int8(FAILED), known)
-            wanted: BoolArray = self._plan.next(said, view, left_ms) & (view == SKIPPED)
+            view = known
+            if self._barred.any():
+                view = np.where(self._barred & (known == SKIPPED), np.int8(FAILED), known)
+            wanted: BoolArray = self._way.next(said, view, left_ms) & (view == SKIPPED)
             if self._sure is not None:
                 wanted |= self._further(known, view, wanted)
+            if not wanted.any():
+                return None
+            if not answered.any():
+                return wanted
             late = self._late(wanted & answered[:, None] & (status == SKIPPED), left_ms)
             if not late.any():
                 return wanted
@@ -89,7 +95,7 @@ class Stages:
         rows = ~wanted.any(axis=1) & left.any(axis=1)
         if not rows.any():
             return further
-        confidence = self._strategy.combined(self._execution, known).max(axis=1)
+        confidence = self._strategy.combined(self._execution, known, self._way).max(axis=1)
         rows &= ~(confidence >= self._sure)  # one without an answer is NaN
         for stage in self._strategy.stages:
             fresh = np.zeros(wanted.shape, np.bool_)

@@ -13,7 +13,7 @@ from quorate.codecs.snapshot import StrategyRoute
 from quorate.core.calibrate.methods import calibrate
 from quorate.core.combine.base import Combiner
 from quorate.core.plan.all_at_once import AllAtOnce
-from quorate.core.plan.base import Plan
+from quorate.core.plan.base import Plan, Way
 from quorate.core.plan.budgeted import Budgeted, BudgetedParams
 from quorate.core.plan.stages import stages_of
 from quorate.core.plan.trace import enough, trace
@@ -142,15 +142,16 @@ class LoadedStrategy:
             )
         )
 
-    def answer(self, execution: Execution) -> FloatArray | None:
+    def answer(self, execution: Execution, way: Way | None = None) -> FloatArray | None:
         """The combined answer ``[n, k]``, or None where a row has fewer than ``quorum`` good members.
 
-        Where a plan asked fewer than that for a row, all of those are enough.
+        Where a plan asked fewer than that for a row, all of those are enough. ``way`` is what its own plan went, which
+        may have worked out the answer.
         """
         if self.lost:
             return None
         if self.staged or execution.asked is not None:
-            return self._answer_asked(execution)
+            return self._answer_asked(execution, way if self.staged else None)
         if execution.part is not None:
             return self.of(execution.part)
         status = execution.status
@@ -161,10 +162,10 @@ class LoadedStrategy:
         looks_at = self.looks_at
         return self._combine(execution.values, status, None if looks_at is None else execution.features(looks_at))
 
-    def _answer_asked(self, execution: Execution) -> FloatArray | None:
+    def _answer_asked(self, execution: Execution, way: Way | None) -> FloatArray | None:
         status = self.status(execution)
         met = enough(status, self.quorum) if self.staged else (status == OK).sum(axis=1) >= self.quorum
-        return self.combined(execution, status) if met.all() else None
+        return self.combined(execution, status, way) if met.all() else None
 
     def status(self, execution: Execution) -> StatusArray:
         """Status ``[n, m]`` of its members, in its order: ``SKIPPED`` what its plan did not ask, whoever ran it.
@@ -179,11 +180,11 @@ class LoadedStrategy:
             return trace(self.plan, execution.values[:, self.columns], status).status(status)
         return status
 
-    def combined(self, execution: Execution, status: StatusArray) -> FloatArray:
+    def combined(self, execution: Execution, status: StatusArray, way: Way | None = None) -> FloatArray:
         """What the members answer together whose status ``[n, m]`` is good; NaN in rows without one."""
         looks_at = self.looks_at
         features = None if looks_at is None else execution.features(looks_at)
-        return self._timed(execution.values[:, self.columns], status, features)
+        return self._timed(execution.values[:, self.columns], status, features, way)
 
     def of(self, part: Part) -> FloatArray:
         """The combined answer ``[n, k]`` to a part of a batch of all the pool's members, each of which answered it."""
@@ -203,9 +204,14 @@ class LoadedStrategy:
             values, status = values[:, self.columns], status[:, self.columns]
         return self._timed(values, status, features)
 
-    def _timed(self, values: FloatArray, status: StatusArray, features: FloatArray | None) -> FloatArray:
+    def _timed(
+        self, values: FloatArray, status: StatusArray, features: FloatArray | None, way: Way | None = None
+    ) -> FloatArray:
         started = self._clock.monotonic()
-        answer = calibrate(self.combiner.combine(values, status, self.state, features), self._calibration, status)
+        answer = None if way is None else way.answers(values, status)
+        if answer is None:
+            answer = self.combiner.combine(values, status, self.state, features)
+        answer = calibrate(answer, self._calibration, status)
         self._on_combine((self._clock.monotonic() - started) * 1000)
         return answer
 
@@ -216,7 +222,7 @@ class LoadedStrategy:
 
     def missing(self, execution: Execution) -> tuple[str, ...]:
         """Members that failed for at least one row."""
-        if not self.staged and execution.flawless(self.positions):
+        if execution.sound or (not self.staged and execution.flawless(self.positions)):
             return ()
         failed = (self.status(execution) == FAILED).any(axis=0)
         return tuple(name for name, lost in zip(self.members, failed, strict=True) if lost)

@@ -29,6 +29,7 @@ def handmade(gain: float, unit: str = "cost") -> State:
         "subsets": sets,
         "routed": np.ones(3, bool),
         "knots": np.tile([0.0, 1.0], (2, 1)),
+        "coarse": np.tile([0.0, 1.0], (2, 1)),
         "fine": np.tile([0.0, 1.0], (2, 1)),
         "weights": np.array([[0.5, 0.5], [1.0, 0.0], [0.0, 1.0]]),
         "biases": np.zeros((3, 2)),

@@ -26,12 +26,14 @@ from quorate.core.types import FloatArray
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Ints = NDArray[np.intp]
 
 CLIP = 1e-4
 """Scores below this are taken for this in logarithms, and sureness is at most that of one less this."""
 
 
-_CROSSED = 3.0**-0.5
+CROSSED = 3.0**-0.5
+"""What crossed columns are multiplied by: a of this module."""
 
 
 class Seen(NamedTuple):
@@ -100,6 +102,53 @@ def width(m: int, k: int, knots: int, coarse: int = 0) -> int:
     return m * k * knots + pairs * k + 2 * pairs * k * coarse
 
 
+class Offsets(NamedTuple):
+    """Where columns begin: of every member's ``sureness``; by pair those of agreement (``pairs``), and of what the
+    first one's label is worth as sure as the second one is (``across``). ``crossed`` is where the crossed ones begin;
+    ``knots`` and ``coarse`` are counts."""
+
+    sureness: list[int]
+    pairs: dict[tuple[int, int], int]
+    across: dict[tuple[int, int], int]
+    crossed: int
+    knots: int
+    coarse: int
+
+
+def offsets(m: int, k: int, knots: int, coarse: int) -> Offsets:
+    """Of the columns of m members and k classes."""
+    alone = m * k * knots
+    pairs = {pair: alone + at * k for at, pair in enumerate(combinations(range(m), 2))}
+    crossed = alone + len(pairs) * k
+    across = {pair: crossed + at * k * coarse for at, pair in enumerate(permutations(range(m), 2))}
+    return Offsets([j * k * knots for j in range(m)], pairs, across, crossed, knots, coarse)
+
+
+def entries(given: Seen, members: Bools, knots: Floats, coarse: Floats | None = None) -> tuple[Ints, Floats]:
+    """Which of :func:`columns` may be other than 0 in each row, and their values, both ``[n, E]``; in their order.
+
+    Of ``members`` ``[m]`` only: the others have not answered.
+    """
+    m, k = given.logs.shape[1:]
+    at = offsets(m, k, knots.shape[1], 0 if coarse is None else coarse.shape[1])
+    those, labels, ok = np.flatnonzero(members).tolist(), given.labels, given.ok
+    splines = hats(given.sure, knots)
+    listed = [
+        (at.sureness[j] + labels[:, j, None] * at.knots + np.arange(at.knots), splines[:, j] * ok[:, j, None])
+        for j in those
+    ]
+    for i, j in combinations(those, 2):
+        alike = (labels[:, i] == labels[:, j]) & ok[:, i] & ok[:, j]
+        listed.append((at.pairs[i, j] + labels[:, i, None], alike[:, None].astype(np.float64)))
+    if coarse is not None:
+        sure = CROSSED * hats(given.sure, coarse) * ok[:, :, None]
+        for i, j in permutations(those, 2):
+            base = at.across[i, j] + labels[:, i, None] * at.coarse
+            listed.append((base + np.arange(at.coarse), sure[:, j] * ok[:, i, None]))
+    where, values = zip(*listed, strict=True)
+    return np.concatenate(where, axis=1), np.concatenate(values, axis=1)
+
+
 def sureness(given: Seen, knots: Floats) -> Floats:
     """The first kind of columns, ``[n, m k B]``; ``knots`` ``[m, B]``."""
     found: Floats = _said(given)[:, :, :, None] * hats(given.sure, knots)[:, :, None, :]
@@ -113,7 +162,7 @@ def columns(given: Seen, knots: Floats, coarse: Floats | None = None) -> Floats:
     parts = [sureness(given, knots)]
     parts += [(said[:, i] & said[:, j]).astype(np.float64) for i, j in combinations(range(m), 2)]
     if coarse is not None:
-        sure = _CROSSED * hats(given.sure, coarse) * given.ok[:, :, None]
+        sure = CROSSED * hats(given.sure, coarse) * given.ok[:, :, None]
         width = said.shape[2] * coarse.shape[1]
         parts += [(said[:, i, :, None] * sure[:, j, None, :]).reshape(n, width) for i, j in permutations(range(m), 2)]
     return np.concatenate(parts, axis=1)

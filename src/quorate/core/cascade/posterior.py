@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quorate.core.cascade.evidence import Bools, Floats, Seen, columns, width
+from quorate.core.cascade.evidence import Bools, Floats, Ints, Seen, entries, width
 
 Arrays = Mapping[str, NDArray[Any]]
+_CELLS = 1 << 18
 
 
 def which(ok: Bools, subsets: Bools) -> NDArray[np.intp]:
@@ -37,15 +38,29 @@ def posterior(given: Seen, subset: int, arrays: Arrays) -> Floats:
     """Probabilities ``[n, k]`` by one fitted set, all of whose members have answered these rows."""
     members = arrays["subsets"][subset]
     some = given if (given.ok == members).all() else given.of(members)
-    logits: Floats = np.einsum("nmk,m->nk", some.logs, arrays["weights"][subset])
+    logits: Floats = np.add.reduce(some.logs * arrays["weights"][subset][:, None], axis=1)
     logits += arrays["biases"][subset]
     corrections = arrays["corrections"]
     if corrections.shape[1]:
         knots = arrays["knots"]
         plain = width(len(knots), logits.shape[1], knots.shape[1])
-        x = columns(some, knots, arrays["coarse"] if corrections.shape[1] > plain else None)
-        logits += x @ corrections[subset]
+        where, values = entries(some, members, knots, arrays["coarse"] if corrections.shape[1] > plain else None)
+        logits += _summed(corrections[subset], where, values)
     return softmax(logits)
+
+
+def _summed(rows: Floats, where: Ints, values: Floats) -> Floats:
+    """For each of n the sum of the ``rows`` ``[F, k]`` ``where`` ``[n, E]`` says, times ``values`` ``[n, E]``.
+
+    One after the other, whatever n is: an answer must not depend on whom it was computed with, nor on how many of the
+    values are 0, which is what a product of matrices does not promise.
+    """
+    block = max(1, _CELLS // (where.shape[1] * rows.shape[1]))
+    found = np.empty((len(where), rows.shape[1]))
+    for first in range(0, len(where), block):
+        some = slice(first, first + block)
+        np.add.reduce(rows[where[some]] * values[some, :, None], axis=1, out=found[some])
+    return found
 
 
 def softmax(logits: Floats) -> Floats:

@@ -17,6 +17,8 @@ L. Chen, M. Zaharia, J. Zou, "FrugalML: how to use ML prediction APIs more accur
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from quorate.core.cascade.evidence import Bools, Floats, Seen, hats, sureness
@@ -24,15 +26,40 @@ from quorate.core.cascade.evidence import Bools, Floats, Seen, hats, sureness
 FEW_CLASSES = 30
 """With more, single classes are no columns."""
 
-_TOP = np.array([0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.96, 1.0])
-_LEAD = np.array([0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0])
-_LEAST = 1e-12
-_SURE = 3.0  # log-odds are wider than shares; the penalty is the same
+TOP = np.array([0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.96, 1.0])
+LEAD = np.array([0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0])
+LEAST = 1e-12
+SURE = 3.0  # log-odds are wider than shares; the penalty is the same
+
+
+class Places(NamedTuple):
+    """Where :func:`heard` begins with each of its kinds of columns, after the first four; ``knots`` is their count, and
+    ``width`` that of all columns."""
+
+    top: int
+    lead: int
+    alike: int
+    backed: int
+    sure: int
+    p: int
+    sureness: int
+    knots: int
+    width: int
+
+
+def places(m: int, k: int, knots: int) -> Places:
+    """Of m members and k classes."""
+    lead = 4 + len(TOP)
+    alike = lead + len(LEAD)
+    p = alike + 3 * m
+    few = k <= FEW_CLASSES
+    sureness = p + 2 * k * few
+    return Places(4, lead, alike, alike + m, alike + 2 * m, p, sureness, knots, sureness + m * k * knots * few)
 
 
 def width(m: int, k: int, knots: int) -> int:
     """Columns of :func:`heard`."""
-    return 4 + len(_TOP) + len(_LEAD) + 3 * m + ((m * knots + 2) * k if k <= FEW_CLASSES else 0)
+    return places(m, k, knots).width
 
 
 def heard(given: Seen, p: Floats, knots: Floats) -> Floats:
@@ -40,16 +67,16 @@ def heard(given: Seen, p: Floats, knots: Floats) -> Floats:
     n, k = p.shape
     ordered = np.sort(p, axis=1)[:, ::-1]
     third = ordered[:, 2] if k > 2 else np.zeros(n)
-    entropy = -np.add.reduce(p * np.log(np.maximum(p, _LEAST)), axis=1)
+    entropy = -np.add.reduce(p * np.log(np.maximum(p, LEAST)), axis=1)
     alike = (given.labels == p.argmax(axis=1)[:, None]) & given.ok
     backed = np.where(given.ok, np.take_along_axis(p, given.labels, axis=1), 0.0)
     parts = [
         np.stack([ordered[:, 0], ordered[:, 1], third, entropy], axis=1),
-        hats(ordered[:, 0], _TOP),
-        hats(ordered[:, 0] - ordered[:, 1], _LEAD),
+        hats(ordered[:, 0], TOP),
+        hats(ordered[:, 0] - ordered[:, 1], LEAD),
         alike,
         backed,
-        given.sure / _SURE,
+        given.sure / SURE,
     ]
     if k <= FEW_CLASSES:
         parts += [p, p.argmax(axis=1)[:, None] == np.arange(k), sureness(given, knots)]

@@ -37,9 +37,10 @@ def trace(plan: Plan, outputs: FloatArray, status: StatusArray, budget_ms: float
     asked = np.zeros((n, m), np.bool_)
     known = np.ones(n, np.bool_)
     seen = np.full((n, m), SKIPPED, np.int8)
+    way = plan.begin()
     for _ in range(m):
         said = np.where((asked & (status != FAILED))[:, :, None], outputs, np.float32(np.nan))
-        wanted = plan.next(said, seen, budget_ms) & ~asked & known[:, None]
+        wanted = way.next(said, seen, budget_ms) & ~asked & known[:, None]
         if not wanted.any():
             break
         known &= ~(wanted & (status == SKIPPED)).any(axis=1)
