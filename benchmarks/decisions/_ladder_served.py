@@ -1,11 +1,16 @@
 """The ladder behind one endpoint of a real server: what its cascade takes, against what its plan said it would.
 
 Every rung first answers the val photographs alone, one request at a time; the server's own record of its members' runs
-gives their costs. With these a cascade is fitted for half of the best rung's time, applied, and asked for photographs
-that nothing was fitted on, in turns with the single rungs. Its plan says how often it comes to each rung: that times
-what the rungs take in the same minutes is its prediction. A member's run is its size of the picture, the network and
-the head; decoding, HTTP, combining and recording are the same whoever is asked, and are measured by how much longer an
-answer of the cheapest rung takes than its run.
+gives their costs. A member's run is its size of the picture, the network and the head. With these a first cascade is
+fitted and asked for the val photographs, and for some of them to its last stage. How much longer its answers take than
+the runs of those it asked is a straight line in their number of stages (least squares): its slope is what a stage costs
+besides its member (handing it to a thread and back, choosing who is next), and its constant what every answer has
+whoever is asked (HTTP, decoding, recording). The cascade that is judged is fitted anew with that cost of a stage, for
+half of the best rung's time, and asked for photographs that nothing was fitted on, in turns with the single rungs.
+
+What its plan says an answer takes was known before the first of these was asked: how often it comes to each rung, times
+what that takes, the stages, and the constant. A machine that is slower for a while is so for all, so members' runs are
+also taken as they were in the same minutes.
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ import http.client
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,22 +67,30 @@ def rows(
     if quick:
         val, held = val[:10], held[:20]
     alone = {rung.name: {"kind": "single", "member": rung.name} for rung in RUNGS}
+    both = {**alone, CASCADE: {"kind": CASCADE, "state": STATE}}
+    shown = [files[i] for i in val]
     with running.serve(_project(alone)) as server:
-        _ask(server, [files[i] for i in val[:5]], RUNGS[-1].name)  # the first answers of a server are slower
-        costs = {rung.name: _ask(server, [files[i] for i in val], rung.name).members for rung in RUNGS}
-    state = _fitted(outputs[fit], found.coarse[judged][fit], labels, costs)
-    register_state(Registry(Home(PROJECT).registry, SystemClock()), name=STATE, state=state)
+        _ask(server, shown[:5], RUNGS[-1].name)  # the first answers of a server are slower
+        costs = {rung.name: _ask(server, shown, rung.name).members for rung in RUNGS}
+    known = outputs[fit], found.coarse[judged][fit], labels, costs
+    registry = Registry(Home(PROJECT).registry, SystemClock())
+    register_state(registry, name=STATE, state=_fitted(*known, 0.0))
     names = [CASCADE, *(rung.name for rung in RUNGS)]
+    with running.serve(_project(both)) as server:
+        _ask(server, shown[:5], CASCADE)
+        besides = _besides([_ask(server, shown, CASCADE), _ask(server, shown[::4], CASCADE, sure=1.0)], costs)
+    state = _fitted(*known, besides.stage)
+    register_state(registry, name=STATE, state=state)
     took = {name: _Took() for name in names}
-    with running.serve(_project({**alone, CASCADE: {"kind": CASCADE, "state": STATE}})) as server:
-        _ask(server, [files[i] for i in val[:5]], CASCADE)
+    with running.serve(_project(both)) as server:
+        _ask(server, shown[:5], CASCADE)
         for start in range(0, len(held), BLOCK):  # in turns: a machine that is slower for a while is so for all
             block = [files[i] for i in held[start : start + BLOCK]]
             took[CASCADE] += _ask(server, block, CASCADE)
             for rung in RUNGS:
                 took[rung.name] += _ask(server, block[: max(1, BLOCK // len(RUNGS))], rung.name)
     truth = found.coarse[judged][held]
-    return _rows(state, took, float((took[CASCADE].labels(labels) == truth).mean()))
+    return _rows(state, took, besides, float((took[CASCADE].labels(labels) == truth).mean()))
 
 
 class _Took:
@@ -100,20 +113,41 @@ class _Took:
         """Milliseconds of every answer, by the server's clock."""
         return np.array([answer["latency_ms"] for answer in self._answers])
 
+    @property
+    def asked(self) -> list[list[str]]:
+        """Members that every answer asked."""
+        return [answer["predictions"][0]["members"] for answer in self._answers]
+
     def labels(self, classes: Sequence[str]) -> NDArray[np.intp]:
         """Class numbers of the answers."""
         return np.array([classes.index(answer["predictions"][0]["label"]) for answer in self._answers])
 
 
-def _ask(server: Running, pictures: list[bytes], strategy: str) -> _Took:
-    """One request after the other on one connection."""
+class _Besides(NamedTuple):
+    """Milliseconds of an answer besides its members' runs: ``stage`` of every stage, and ``rest``."""
+
+    stage: float
+    rest: float
+
+
+def _besides(took: Sequence[_Took], costs: dict[str, float]) -> _Besides:
+    """By least squares over all answers; each rung is a stage."""
+    asked = [members for each in took for members in each.asked]
+    more = np.concatenate([each.ms for each in took]) - [sum(costs[name] for name in some) for some in asked]
+    stage, rest = np.polyfit([len(some) for some in asked], more, 1)
+    return _Besides(max(0.0, float(stage)), float(rest))
+
+
+def _ask(server: Running, pictures: list[bytes], strategy: str, sure: float | None = None) -> _Took:
+    """One request after the other on one connection; they go on until they are as ``sure``, if that is given."""
+    path = f"{PATH}?strategy={strategy}" + ("" if sure is None else f"&min_confidence={sure:g}")
     before = sum(server.by_label(f"{_RUN}_sum", "member").values())
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     answers = []
     try:
         for picture in pictures:
             headers = {"content-type": "image/jpeg"}
-            connection.request("POST", f"{PATH}?strategy={strategy}", body=picture, headers=headers)
+            connection.request("POST", path, body=picture, headers=headers)
             answer = connection.getresponse()
             body = answer.read()
             if answer.status != 200:
@@ -139,20 +173,20 @@ def _project(strategies: dict[str, Any]) -> Path:
 
 
 def _fitted(
-    outputs: NDArray[np.float32], truth: NDArray[np.intp], labels: Sequence[str], costs: dict[str, float]
+    outputs: NDArray[np.float32], truth: NDArray[np.intp], labels: Sequence[str], costs: dict[str, float], stage: float
 ) -> State:
     from quorate.training.cascade import fit_cascade
 
     best = RUNGS[int((outputs.argmax(axis=2) == truth[:, None]).mean(axis=0).argmax())].name
     names = [rung.name for rung in RUNGS]
     within = {"cost": SHARE * costs[best]}
-    return fit_cascade(outputs, truth, names, labels, costs=costs, unit="ms", within=within)
+    return fit_cascade(outputs, truth, names, labels, costs=costs, unit="ms", stage=stage, within=within)
 
 
-def _rows(state: State, took: dict[str, _Took], accuracy: float) -> list[Row]:
-    cheapest, served = took[RUNGS[0].name], took[CASCADE]
-    constant = float(cheapest.ms.mean()) - cheapest.members
-    expected = state.meta["expected"]
+def _rows(state: State, took: dict[str, _Took], besides: _Besides, accuracy: float) -> list[Row]:
+    served, expected = took[CASCADE], state.meta["expected"]
+    stages = besides.stage * sum(expected["reached"])
+    runs = expected["cost"] - stages
     reached = [sum(took[name].members for name in stage) for stage in state.meta["stages"]]
     now = float(np.dot(reached, expected["reached"]))
     listed = []
@@ -161,22 +195,23 @@ def _rows(state: State, took: dict[str, _Took], accuracy: float) -> list[Row]:
         note = f"its run {each.members:.2f}, when fitted {state.meta['costs'][rung.name]:.2f}; p95 {_p95(each):.2f}"
         listed.append(Row(WORKLOAD, rung.name, "takes, mean", "ms", (float(each.ms.mean()),), note))
     mean = float(served.ms.mean())
-    plan = f"runs {now:.2f}, rest {constant:.2f}; when fitted, runs {expected['cost']:.2f}"
+    parts = f"stages {stages:.2f} ({besides.stage:.2f} each), rest {besides.rest:.2f}"
+    plans, before = now + stages + besides.rest, expected["cost"] + besides.rest
+    runs_now, runs_before = served.members / now, served.members / runs
     promised = f"expected {expected['accuracy'][0]:.3f}"
+    note = (
+        f"p95 {_p95(served):.2f}; runs {served.members:.2f}, {np.mean([len(some) for some in served.asked]):.2f} stages"
+    )
     return [
         *listed,
-        Row(WORKLOAD, QUORATE, "takes, mean", "ms", (mean,), f"p95 {_p95(served):.2f}; runs {served.members:.2f}"),
+        Row(WORKLOAD, QUORATE, "takes, mean", "ms", (mean,), note),
         Row(WORKLOAD, QUORATE, "accuracy", "share", (accuracy,), promised),
-        Row(WORKLOAD, "its plan", "takes, mean", "ms", (now + constant,), plan),
-        Row(WORKLOAD, QUORATE, "mean / its plan's", "ratio", (mean / (now + constant),)),
-        Row(WORKLOAD, QUORATE, "runs / its plan's", "ratio", (served.members / now,)),
-        Row(
-            WORKLOAD,
-            QUORATE,
-            "runs / its plan's, with costs when fitted",
-            "ratio",
-            (served.members / expected["cost"],),
-        ),
+        Row(WORKLOAD, "its plan", "takes, mean", "ms", (plans,), f"runs {now:.2f}, {parts}"),
+        Row(WORKLOAD, "its plan", "takes, mean, as fitted", "ms", (before,), f"runs {runs:.2f}, {parts}"),
+        Row(WORKLOAD, QUORATE, "mean / its plan's", "ratio", (mean / plans,)),
+        Row(WORKLOAD, QUORATE, "mean / its plan's, as fitted", "ratio", (mean / before,)),
+        Row(WORKLOAD, QUORATE, "runs / its plan's", "ratio", (runs_now,)),
+        Row(WORKLOAD, QUORATE, "runs / its plan's, as fitted", "ratio", (runs_before,)),
         Row(WORKLOAD, LIMIT, "mean / its plan's", "ratio", (1 + WITHIN,), "promised, either way"),
     ]
 

@@ -42,8 +42,8 @@ class FrontierPoint(View):
 class Served(View):
     """What decisions of the revision that is served came to, as far as the workers' counters go back.
 
-    ``cost`` is of a row, by the measured or declared cost of its members; ``reached`` the share of rows that asked a
-    stage.
+    ``cost`` is of a row, by the measured or declared cost of its members and of its stages; ``reached`` the share of
+    rows that asked a stage.
     """
 
     revision: int
@@ -53,7 +53,10 @@ class Served(View):
 
 
 class Frontier(View):
-    """What a cascade was fitted for and to, in ``unit`` per row, and what it is live."""
+    """What a cascade was fitted for and to, in ``unit`` per row, and what it is live.
+
+    ``costs`` are of members, and ``stage`` is what asking a stage costs besides.
+    """
 
     endpoint: str
     strategy: str
@@ -61,6 +64,7 @@ class Frontier(View):
     promise: dict[str, float]
     expected: dict[str, Any]
     costs: dict[str, float]
+    stage: float
     stages: list[list[str]]
     rows: int
     frontier: list[FrontierPoint]
@@ -118,10 +122,11 @@ def described(endpoint: EndpointRoute, route: StrategyRoute, state: State, telem
         promise=dict(meta.get("promise", {})),
         expected=dict(meta.get("expected", {})),
         costs=dict(meta["costs"]),
+        stage=float(meta.get("stage", 0.0)),
         stages=[list(stage) for stage in meta["stages"]],
         rows=int(meta.get("rows", 0)),
         frontier=[_point(point) for point in meta["frontier"]],
-        served=served((one for _, found, _ in workers(telemetry) for one in found), endpoint, route, meta["costs"]),
+        served=served((one for _, found, _ in workers(telemetry) for one in found), endpoint, route, meta),
     )
 
 
@@ -137,10 +142,9 @@ def _point(point: Mapping[str, Any]) -> FrontierPoint:
     )
 
 
-def served(
-    series: Iterable[Series], endpoint: EndpointRoute, route: StrategyRoute, costs: Mapping[str, float]
-) -> Served:
-    """What workers counted of a strategy at the present revision."""
+def served(series: Iterable[Series], endpoint: EndpointRoute, route: StrategyRoute, meta: Mapping[str, Any]) -> Served:
+    """What workers counted of a strategy at the present revision; ``meta`` is its state's, with what a row costs."""
+    costs, besides = meta["costs"], float(meta.get("stage", 0.0))
     mine = {"endpoint": endpoint.name, "strategy": route.name, "revision": str(endpoint.revision)}
     rows, asked = 0.0, [0.0] * len(route.stages)
     for metric, labels, cells in series:
@@ -153,7 +157,7 @@ def served(
     if not rows:
         return Served(revision=endpoint.revision, rows=0, cost=None, reached=[0.0] * len(asked))
     spent = sum(
-        count * sum(costs.get(member, 0.0) for member in stage)
+        count * (besides + sum(costs.get(member, 0.0) for member in stage))
         for count, stage in zip(asked, route.stages, strict=True)
     )
     reached = [count / rows for count in asked]

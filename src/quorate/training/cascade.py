@@ -92,17 +92,20 @@ def fit_cascade(
     at_least: Wish | None = None,
     within: Wish | None = None,
     stages: Sequence[Sequence[str]] | None = None,
+    stage: float = 0.0,
     held: float = HELD,
     seed: int = 0,
 ) -> State:
     """The state of a cascade from members' outputs on rows that they have not seen.
 
     ``outputs`` float32 ``[n, m, k]``, ``y`` true class indices ``[n]``. ``costs`` of a row by member, in ``unit``:
-    ``cost`` (any money) or ``ms``. ``stages`` groups members that are asked together (default: each alone). ``held`` is
-    the share of rows that only test the promise, where it states a risk. :class:`InvalidInput` if shapes do not fit, a
-    value is not finite, settings make no sense, or the promise cannot be made on these rows.
+    ``cost`` (any money) or ``ms``. ``stages`` groups members that are asked together (default: each alone);
+    ``stage`` is what asking one costs besides its members, in the same unit. ``held`` is the share of rows that only test the
+    promise, where it states a risk. :class:`InvalidInput` if shapes do not fit, a value is not finite, settings make no
+    sense, or the promise cannot be made on these rows.
     """
-    wish: dict[str, Any] = {"at_least": at_least, "within": within, "stages": stages, "held": held, "seed": seed}
+    wish: dict[str, Any] = {"at_least": at_least, "within": within, "held": held, "seed": seed}
+    wish |= {"stages": stages, "stage": stage}
     return fit_with_way(outputs, y, members, classes, costs=costs, unit=unit, **wish)[0]
 
 
@@ -127,6 +130,7 @@ def fit_with_way(
     at_least: Wish | None = None,
     within: Wish | None = None,
     stages: Sequence[Sequence[str]] | None = None,
+    stage: float = 0.0,
     held: float = HELD,
     seed: int = 0,
 ) -> tuple[State, Way]:
@@ -137,7 +141,7 @@ def fit_with_way(
     """
     promise = Promise.from_settings(at_least, within)
     share = 0.0 if promise.risk is None else held
-    fitting = Fitting(outputs, y, members, classes, costs, unit, stages, share, seed)
+    fitting = Fitting(outputs, y, members, classes, costs, unit, stages, share, seed, stage)
     return fitting.state(promise), fitting.way(promise)
 
 
@@ -155,10 +159,14 @@ class Fitting:
         stages: Sequence[Sequence[str]] | None = None,
         held: float = 0.0,
         seed: int = 0,
+        stage: float = 0.0,
     ) -> None:
         check_classes(outputs, y, members, len(classes))
         self.members, self.classes, self.unit, self.rows = tuple(members), tuple(classes), unit, len(y)
         self.cost = _costs(costs, members, unit)
+        if not 0.0 <= stage < np.inf:
+            raise InvalidInput(f"'stage' is a cost, finite and not negative; got {stage:g}.", path="stage")
+        self.stage = float(stage)
         self.units = _units(stages, members)
         fitted_on, tested_on = _cut(len(y), held, seed)
         if min(len(fitted_on), len(tested_on) or len(fitted_on)) < LEAST_ROWS:
@@ -191,9 +199,16 @@ class Fitting:
         self._all: tuple[Router, Played] | None = None
         self._choices: dict[Promise, _Chosen] = {}
 
+    @property
+    def most(self) -> float:
+        """What a row costs that every stage is asked of."""
+        return float(self.cost.sum()) + self.stage * len(self.units)
+
     def _scene(self, given: Seen, y: Ints, probabilities: Sequence[Floats]) -> Scene:
         arrays = self.combiners.arrays
-        return scene(given, y, probabilities, arrays["subsets"][self.routed], self.units, self.cost, arrays["fine"])
+        return scene(
+            given, y, probabilities, arrays["subsets"][self.routed], self.units, self.cost, arrays["fine"], self.stage
+        )
 
     def route(self, prices: Floats) -> tuple[Router, Played]:
         """The router at these prices, and what the rows it was cross-fitted on come to."""
@@ -203,7 +218,7 @@ class Fitting:
     def all_prices(self) -> tuple[Router, Played]:
         """:meth:`route` at all of :data:`PRICES`, once."""
         if self._all is None:
-            self._all = self.route(PRICES / self.cost.sum())
+            self._all = self.route(PRICES / self.most)
         return self._all
 
     def state(self, promise: Promise) -> State:
@@ -304,7 +319,7 @@ def _tested(fitting: Fitting, where: Scene, promise: Promise, risk: float) -> _C
                 path="at_least.accuracy",
             )
         return _Chosen(where, router, played, good - 1)
-    most = float(fitting.cost.sum())
+    most = fitting.most
     bound = promise.value / most
     means = (played.mean_cost / most).tolist()
     good = accepted((bounded_p(mean, n, bound) for mean in reversed(means)), risk)
@@ -354,6 +369,7 @@ def _state(fitting: Fitting, chosen: _Chosen, promise: Promise) -> State:
         "stages": [[name for name, inside in zip(members, stage.tolist(), strict=True) if inside] for stage in stages],
         "costs": {name: float(value) for name, value in zip(members, costs, strict=True)},
         "unit": fitting.unit,
+        "stage": fitting.stage,
         "promise": promise.said,
         "rows": fitting.rows,
         "expected": {

@@ -31,20 +31,21 @@ def frontier(
     first = _first(where, played, chosen)
     found = _cascade(played, prices, chosen)
     for kind, j in (("cheapest", int(costs.argmin())), ("best", int(alone.mean(axis=0).argmax()))):
-        found.append(point(members[j], kind, float(costs[j]), float(alone[:, j].mean()), n))
+        found.append(point(members[j], kind, float(costs[j]) + where.stage, float(alone[:, j].mean()), n))
     every = where.right[whole]
-    found.append(point("all", "all", float(where.cost[whole]), float(every.mean()), n))
-    start, more = where.right[first], float(where.cost[whole] - where.cost[first])
+    found.append(point("all", "all", float(where.at_once[whole]), float(every.mean()), n))
+    start, base = where.right[first], float(where.at_once[first])
+    more = float(where.at_once[whole]) - base + where.stage if first != whole else 0.0
     spent = float(played.mean_cost[chosen])
-    share = min(max((spent - float(where.cost[first])) / more, 0.0), 1.0) if more > 0 else 0.0
+    share = min(max((spent - base) / more, 0.0), 1.0) if more > 0 else 0.0
     mixed = (1.0 - share) * float(start.mean()) + share * float(every.mean())
-    found.append(point(f"{share:.0%} at random", "random", float(where.cost[first]) + share * more, mixed, n))
+    found.append(point(f"{share:.0%} at random", "random", base + share * more, mixed, n))
     if more > 0:
         sure = where.stop[first]
         for level in np.quantile(sure, np.linspace(0.0, 1.0, THRESHOLDS + 2)[1:-1]).tolist():
             asked = sure < level
             right = np.where(asked, every, start).mean()
-            cost = float(where.cost[first] + more * asked.mean())
+            cost = base + more * float(asked.mean())
             found.append(point(f"below {level:.3f}", "threshold", cost, float(right), n))
     found.append(_oracle(where, n))
     return found
@@ -80,8 +81,8 @@ def _cascade(played: Played, prices: Floats, chosen: int) -> list[dict[str, Any]
 
 
 def _oracle(where: Scene, n: int) -> dict[str, Any]:
-    order = np.argsort(where.cost, kind="stable")
+    order = np.argsort(where.at_once, kind="stable")
     right = np.stack([where.right[s] for s in order.tolist()], axis=1)
     ever = right.any(axis=1)
-    cost = where.cost[order[np.where(ever, right.argmax(axis=1), 0)]]
+    cost = where.at_once[order[np.where(ever, right.argmax(axis=1), 0)]]
     return point("oracle", "oracle", float(cost.mean()), float(ever.mean()), n)

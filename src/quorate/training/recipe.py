@@ -49,7 +49,7 @@ _SETTINGS: dict[str, frozenset[str]] = {
     **dict.fromkeys(METHODS, _REGION),
     "meta-des": _REGION | {"kp"},
     "greedy": frozenset({"metric", "steps", "bags", "share"}),
-    "cascade": frozenset({"costs", "unit", "at_least", "within", "stages", "held"}),
+    "cascade": frozenset({"costs", "unit", "stage", "at_least", "within", "stages", "held"}),
     "stack": frozenset({"max_missing", "C"}),
     "conformal": frozenset({"score", "conditional", "penalty", "free", "lower", "upper"}),
 }

@@ -57,11 +57,14 @@ class Played:
 
 @dataclass(frozen=True)
 class Scene:
-    """Routed sets of members: ``sets`` bool ``[r, m]``, ``cost`` ``[r]``, ``asks`` bool ``[r, r]`` (what may be asked
+    """Routed sets of members: ``sets`` bool ``[r, m]``, ``cost`` ``[r]`` asked stage by stage and ``at_once`` ``[r]``
+    as one stage, ``stage`` of these, what one costs besides its members, ``asks`` bool ``[r, r]`` (what may be asked
     next), and rows: ``heard`` columns ``[n, G]``, ``stop`` ``[n]`` and ``right`` ``[n]`` by set."""
 
     sets: Bools
     cost: Floats
+    at_once: Floats
+    stage: float
     asks: Bools
     columns: Sequence[Floats]
     stop: Sequence[Floats]
@@ -81,14 +84,16 @@ def scene(
     units: Bools,
     cost: Floats,
     knots: Floats,
+    stage: float = 0.0,
 ) -> Scene:
-    """Of rows that every member answered; ``probabilities`` ``[n, k]`` by set, ``units`` ``[u, m]`` are asked whole."""
+    """Of rows that every member answered; ``probabilities`` ``[n, k]`` by set, ``units`` ``[u, m]`` are asked whole,
+    each a stage."""
     sizes = (sets[:, None] & units[None]).any(axis=2).sum(axis=1)
     asks = larger(sets) & (sizes[None] - sizes[:, None] <= AHEAD)
     columns = [heard(given.of(some), p, knots) for some, p in zip(sets, probabilities, strict=True)]
     stop = [p.max(axis=1) for p in probabilities]
     right = [p.argmax(axis=1) == y for p in probabilities]
-    return Scene(sets, sets @ cost, asks, columns, stop, right)
+    return Scene(sets, sets @ cost + stage * sizes, sets @ cost + stage, stage, asks, columns, stop, right)
 
 
 @dataclass(frozen=True)
@@ -151,7 +156,7 @@ def _fit_block(where: Scene, prices: Floats, parts: Parts) -> tuple[Floats, Floa
         shaped[-1] -= costs
         gains[:, s, :, others] = shaped.transpose(2, 1, 0)
         outcomes.choose(s, others, held.reshape(targets.shape) - costs)
-    start = np.stack([outcomes.value[t].mean(axis=0) - prices * where.cost[t] for t in range(r)], axis=1)
+    start = np.stack([outcomes.value[t].mean(axis=0) - prices * where.at_once[t] for t in range(r)], axis=1)
     return gains, start, outcomes.from_start(start)
 
 
@@ -187,7 +192,7 @@ class _Outcomes:
         places = range(len(first))
         return Played(
             np.stack([self.right[first[at]][:, at] for at in places], axis=1),
-            np.stack([self.cost[first[at]][:, at] + self.where.cost[first[at]] for at in places], axis=1),
+            np.stack([self.cost[first[at]][:, at] + self.where.at_once[first[at]] for at in places], axis=1),
             np.stack([self.final[first[at]][:, at] for at in places], axis=1),
         )
 

@@ -169,7 +169,10 @@ class CostsBoard:
     def show(self, found: Mapping[str, Any]) -> None:
         """Fill it."""
         costs, expected = found["costs"], found["expected"]
-        self._table.show([Line(name, [name, cost(costs[name], found["unit"])]) for name in costs])
+        lines = [Line(name, [name, cost(costs[name], found["unit"])]) for name in costs]
+        if found.get("stage"):
+            lines.append(Line("each stage", ["each stage, besides", cost(found["stage"], found["unit"])]))
+        self._table.show(lines)
         value, low, high = expected.get("accuracy") or (None, None, None)
         interval = limits(low, high, words.percent)
         accuracy = words.percent(value) + (f" ({interval})" if interval else "")

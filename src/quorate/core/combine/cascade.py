@@ -10,6 +10,7 @@ References: P. Viola, M. Jones, "Rapid object detection using a boosted cascade 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,7 +32,8 @@ VERSION = 1
 """Format of the fitted state, for m members, k classes and s sets of members, the largest first.
 
 Meta: ``members`` and ``classes``, in order; ``stages``, lists of members in the order in which rows reach them;
-``costs`` by member, in ``unit`` (``ms`` or ``cost``); ``promise``, ``rows`` (fitted on), ``expected`` and ``frontier``
+``costs`` by member, in ``unit`` (``ms`` or ``cost``), and ``stage``, what asking a stage costs besides (0 where it is
+not there); ``promise``, ``rows`` (fitted on), ``expected`` and ``frontier``
 (what other prices would have come to), for people. Arrays: ``subsets`` bool ``[s, m]``, ``knots`` ``[m, B]``,
 ``coarse`` ``[m, C]``, ``weights`` ``[s, m]``, ``biases`` ``[s, k]``, ``corrections`` ``[s, F, k]`` (F may be 0) of the
 combiners; of the router ``fine`` ``[m, B']``, ``routed`` bool ``[s]`` (r of the sets), ``asks`` bool ``[r, r]``,
@@ -104,6 +106,9 @@ def _wrong(state: State, members: Sequence[str], k: int) -> str | None:
     costs = meta.get("costs")
     if not isinstance(costs, dict) or sorted(costs) != sorted(members) or meta.get("unit") not in ("ms", "cost"):
         return "'costs'"
+    stage = meta.get("stage", 0.0)
+    if not isinstance(stage, int | float) or not 0.0 <= stage < math.inf:
+        return "'stage'"
     subsets, routed = (arrays.get(name) for name in ("subsets", "routed"))
     if subsets is None or subsets.ndim != 2 or subsets.shape[1] != m or not subsets.any(axis=1).all():
         return "array 'subsets'"

@@ -53,6 +53,9 @@ class CascadePlan(Plan):
         # Of members still to be asked, in milliseconds; nothing where costs are no times.
         timed = meta["unit"] == MS
         self._ms = np.array([float(meta["costs"][name]) if timed else 0.0 for name in meta["members"]])
+        if timed:
+            for stage in meta.get("stages", ()):
+                self._ms[meta["members"].index(stage[0])] += float(meta.get("stage", 0.0))
         self._lone = Lone(arrays)
         self._sets = [self._lone.sets[at] for at in self._lone.routed]
         self._starts: list[float] = self._start.tolist()
@@ -184,13 +187,14 @@ class _CascadeWay(Way):
     """The way of a request: what the newest set of every row says is worked out once, for the router and the answer."""
 
     def __init__(self, plan: CascadePlan) -> None:
-        self._plan = plan
+        super().__init__(plan)
+        self._router = plan
         self._known: _Known = {}
 
     def next(self, outputs: FloatArray, status: StatusArray, budget_ms: float) -> BoolArray:
         if len(status) <= FEW:
-            return self._plan.few(outputs, status, budget_ms, self._known)
-        return self._plan.many(outputs, status, budget_ms)
+            return self._router.few(outputs, status, budget_ms, self._known)
+        return self._router.many(outputs, status, budget_ms)
 
     def answers(self, outputs: FloatArray, status: StatusArray) -> FloatArray | None:
-        return self._plan.answers(outputs, status, self._known) if len(status) <= FEW else None
+        return self._router.answers(outputs, status, self._known) if len(status) <= FEW else None
