@@ -2,10 +2,10 @@
 
 Every rung first answers the val photographs alone, one request at a time; the server's own record of its members' runs
 gives their costs. A member's run is its size of the picture, the network and the head. With these a first cascade is
-fitted and asked for the val photographs, and for some of them to its last stage. How much longer its answers take than
-the runs of those it asked is a straight line in their number of stages (least squares): its slope is what a stage costs
-besides its member (handing it to a thread and back, choosing who is next), and its constant what every answer has
-whoever is asked (HTTP, decoding, recording). The cascade that is judged is fitted anew with that cost of a stage, for
+fitted and asked for the val photographs, and for some of them on to its last stage. How much longer its answers take
+than their members' runs is taken for a straight line in their number of stages: its slope is what a stage costs besides
+its member (handing it to a thread and back, choosing who is next), and its constant what every answer has whoever is
+asked (HTTP, decoding, recording). The cascade that is judged is fitted anew with that cost of a stage, for
 half of the best rung's time, and asked for photographs that nothing was fitted on, in turns with the single rungs.
 
 What its plan says an answer takes was known before the first of these was asked: how often it comes to each rung, times
@@ -39,7 +39,7 @@ from quorate.training.register import register_state
 ENDPOINT, STATE, CASCADE = "groceries", "ladder-cascade", "cascade"
 PATH = f"/v1/endpoints/{ENDPOINT}/predict"
 SHARE = 0.5
-"""Of the best rung's time, that the cascade may take."""
+"""Of the best rung's time, which is a stage too, that the cascade may take."""
 WITHIN = 0.1
 BLOCK = 30
 WORKLOAD = "image ladder, served"
@@ -78,7 +78,7 @@ def rows(
     names = [CASCADE, *(rung.name for rung in RUNGS)]
     with running.serve(_project(both)) as server:
         _ask(server, shown[:5], CASCADE)
-        besides = _besides([_ask(server, shown, CASCADE), _ask(server, shown[::4], CASCADE, sure=1.0)], costs)
+        besides = _besides(_ask(server, shown, CASCADE), _ask(server, shown[::4], CASCADE, sure=1.0))
     state = _fitted(*known, besides.stage)
     register_state(registry, name=STATE, state=state)
     took = {name: _Took() for name in names}
@@ -114,9 +114,9 @@ class _Took:
         return np.array([answer["latency_ms"] for answer in self._answers])
 
     @property
-    def asked(self) -> list[list[str]]:
-        """Members that every answer asked."""
-        return [answer["predictions"][0]["members"] for answer in self._answers]
+    def stages(self) -> float:
+        """Mean stages of an answer; each rung is one."""
+        return float(np.mean([len(answer["predictions"][0]["members"]) for answer in self._answers]))
 
     def labels(self, classes: Sequence[str]) -> NDArray[np.intp]:
         """Class numbers of the answers."""
@@ -130,12 +130,11 @@ class _Besides(NamedTuple):
     rest: float
 
 
-def _besides(took: Sequence[_Took], costs: dict[str, float]) -> _Besides:
-    """By least squares over all answers; each rung is a stage."""
-    asked = [members for each in took for members in each.asked]
-    more = np.concatenate([each.ms for each in took]) - [sum(costs[name] for name in some) for some in asked]
-    stage, rest = np.polyfit([len(some) for some in asked], more, 1)
-    return _Besides(max(0.0, float(stage)), float(rest))
+def _besides(usual: _Took, whole: _Took) -> _Besides:
+    """The line through what usual answers take besides their runs, and answers that went on to the last stage."""
+    more, far = (float(took.ms.mean()) - took.members for took in (usual, whole))
+    stage = max(0.0, (far - more) / (whole.stages - usual.stages))
+    return _Besides(stage, more - stage * usual.stages)
 
 
 def _ask(server: Running, pictures: list[bytes], strategy: str, sure: float | None = None) -> _Took:
@@ -179,7 +178,7 @@ def _fitted(
 
     best = RUNGS[int((outputs.argmax(axis=2) == truth[:, None]).mean(axis=0).argmax())].name
     names = [rung.name for rung in RUNGS]
-    within = {"cost": SHARE * costs[best]}
+    within = {"cost": SHARE * (costs[best] + stage)}
     return fit_cascade(outputs, truth, names, labels, costs=costs, unit="ms", stage=stage, within=within)
 
 
@@ -199,9 +198,7 @@ def _rows(state: State, took: dict[str, _Took], besides: _Besides, accuracy: flo
     plans, before = now + stages + besides.rest, expected["cost"] + besides.rest
     runs_now, runs_before = served.members / now, served.members / runs
     promised = f"expected {expected['accuracy'][0]:.3f}"
-    note = (
-        f"p95 {_p95(served):.2f}; runs {served.members:.2f}, {np.mean([len(some) for some in served.asked]):.2f} stages"
-    )
+    note = f"p95 {_p95(served):.2f}; runs {served.members:.2f}, {served.stages:.2f} stages"
     return [
         *listed,
         Row(WORKLOAD, QUORATE, "takes, mean", "ms", (mean,), note),

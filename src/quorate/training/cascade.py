@@ -99,10 +99,10 @@ def fit_cascade(
     """The state of a cascade from members' outputs on rows that they have not seen.
 
     ``outputs`` float32 ``[n, m, k]``, ``y`` true class indices ``[n]``. ``costs`` of a row by member, in ``unit``:
-    ``cost`` (any money) or ``ms``. ``stages`` groups members that are asked together (default: each alone);
-    ``stage`` is what asking one costs besides its members, in the same unit. ``held`` is the share of rows that only test the
-    promise, where it states a risk. :class:`InvalidInput` if shapes do not fit, a value is not finite, settings make no
-    sense, or the promise cannot be made on these rows.
+    ``cost`` (any money) or ``ms``. ``stages`` groups members that are asked together (default: each alone); ``stage``
+    is what asking one costs besides its members. ``held`` is the share of rows that only test the promise, where it
+    states a risk. :class:`InvalidInput` if shapes do not fit, a value is not finite, settings make no sense, or the
+    promise cannot be made on these rows.
     """
     wish: dict[str, Any] = {"at_least": at_least, "within": within, "held": held, "seed": seed}
     wish |= {"stages": stages, "stage": stage}
