@@ -63,6 +63,11 @@ class Tuples(OneByOne):
         return (0,)
 
 
+class WayOfItsOwn(OneByOne):
+    def begin(self) -> Any:
+        return NeverStarts().begin()
+
+
 class ChangesStatus(OneByOne):
     def next(self, outputs: Any, status: Any, budget_ms: float) -> Any:
         wanted = super().next(outputs, status, budget_ms)
@@ -99,6 +104,7 @@ def test_one_by_one_passes() -> None:
         (ChangesStatus, "changed the arrays"),
         (Moody, "another answer for the same arguments"),
         (LooksAround, "depends on the other rows"),
+        (WayOfItsOwn, r"what begin\(\) gives asks otherwise"),
     ],
 )
 def test_a_broken_plan_is_found(cls: type[Plan], sentence: str) -> None:

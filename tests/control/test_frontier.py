@@ -48,6 +48,15 @@ def test_what_was_fitted_is_told_as_it_is(tmp_path: Path) -> None:
     assert shown["served"] == {"revision": 3, "rows": 0, "cost": None, "reached": [0.0, 0.0]}
 
 
+def test_what_a_stage_costs_besides_is_told_and_counted(tmp_path: Path) -> None:
+    worker(tmp_path, 0, 40, 40, 10)
+    state = ladder([["a"], ["b", "c"]], costs={"a": 1.0, "b": 10.0, "c": 5.0}, stage=2.0)
+    shown = described(ENDPOINT, ROUTE, state, tmp_path)
+    assert shown.stage == 2.0
+    assert shown.served.cost == pytest.approx((40 * 3.0 + 10 * 17.0) / 40)
+    assert found(tmp_path)["stage"] == 0.0, "of a state from before there was such a cost"
+
+
 def test_what_live_decisions_came_to_is_summed_over_workers(tmp_path: Path) -> None:
     worker(tmp_path, 0, 10, 10, 2)
     worker(tmp_path, 1, 30, 30, 8)

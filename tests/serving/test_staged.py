@@ -10,12 +10,13 @@ import pytest
 
 from quorate import plugins
 from quorate.codecs.snapshot import CacheRoute, PolicyRoute, StrategyRoute
+from quorate.core.plan.base import Way
 from quorate.core.types import Decision, OutputSpec, Signature, Status
 from quorate.errors import Forbidden, InvalidInput, NoQuorum
 from quorate.serving.breaker import Circuit
 from quorate.serving.cost import Cost
 from quorate.serving.prompt import PromptDesk
-from tests.ladder import Ladder, ladder
+from tests.ladder import Ladder, Stepwise, ladder
 
 TWO = StrategyRoute("steps", "ladder", ("a", "b"), 1, plan="stepwise", state={"s": "s"}, stages=(("a",), ("b",)))
 THREE = StrategyRoute(
@@ -92,6 +93,24 @@ def test_a_stage_that_no_row_needs_does_not_run(house: Any) -> None:
     assert bench.b == []
     assert [run.status for run in decision.members] == [Status.OK, Status.SKIPPED]
     assert (decision.members[1].latency_ms, decision.degraded, decision.served) == (None, False, "steps")
+
+
+def test_what_its_way_has_worked_out_is_the_answer_and_else_the_members_are_combined(
+    house: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[list[list[int]]] = []
+
+    class Knowing(Way):
+        def answers(self, outputs: Any, status: Any) -> Any:
+            told.append(status.tolist())
+            return np.array([[0.25, 0.75]], np.float32) if len(status) == 1 else None
+
+    monkeypatch.setattr(Stepwise, "begin", lambda plan: Knowing(plan))
+    bench = Bench(house)
+    assert yes(bench.ask([(UNSURE, 0.4)])) == [0.75]
+    assert told == [[[0, 0]]]
+    assert yes(bench.ask([(SURE, 0.4), (SURE, 0.5)])) == [SURE, SURE]
+    assert told[1:] == [[[0, 2], [0, 2]]], "as the plan asked"
 
 
 def test_rows_of_several_requests_share_a_run_of_the_second_stage(house: Any) -> None:

@@ -41,6 +41,38 @@ def test_what_is_served_is_what_was_expected(cost: float) -> None:
     assert sorted(name for stage in state.meta["stages"] for name in stage) == sorted(MEMBERS)
 
 
+@pytest.mark.parametrize("groups", [None, (("small",), ("middle", "large"))])
+def test_what_a_stage_costs_besides_is_paid_for_each_and_makes_it_go_on_less(groups: Any) -> None:
+    outputs, y = pool(800, 0)
+    wish: dict[str, Any] = {"costs": COSTS, "stages": groups}
+    free = Fitting(outputs, y, MEMBERS, CLASSES, COSTS, stages=groups)
+    besides = Fitting(outputs, y, MEMBERS, CLASSES, COSTS, stages=groups, stage=3.0)
+    prices = np.array([0.01])
+    (_, cheap), (_, dear) = free.route(prices), besides.route(prices)
+    sizes = [(free.where.sets[played.final[:, 0]] @ [1, 1, 1]).mean() for played in (cheap, dear)]
+    assert sizes[1] < sizes[0] - 0.1, "at the same price another stage is less often worth it"
+    state = fit_cascade(outputs, y, MEMBERS, CLASSES, stage=3.0, within={"cost": 8.0}, **wish)
+    expected, stages = state.meta["expected"], state.meta["stages"]
+    each = [3.0 + sum(COSTS[name] for name in stage) for stage in stages]
+    assert expected["cost"] == pytest.approx(float(np.dot(expected["reached"], each)))
+    assert 4.0 < expected["cost"] <= 8.0
+    assert state.meta["stage"] == 3.0
+    points = {point["kind"]: point["cost"] for point in state.meta["frontier"]}
+    assert (points["cheapest"], points["all"]) == (1.0 + 3.0, 15.0 + 3.0)
+    assert points["random"] == pytest.approx(expected["cost"])
+    assert 4.0 <= points["oracle"] < points["all"]
+
+
+def test_a_promise_of_cost_counts_the_stages() -> None:
+    population, truth = pool(20_000, 99)
+    outputs, y = pool(1500, 3)
+    within = {"cost": 9.0, "risk": 0.1}
+    state = fit_cascade(outputs, y, MEMBERS, CLASSES, costs=COSTS, stage=2.0, within=within)
+    _, spent, asked = served(state, population, truth)
+    assert asked.sum(axis=1).mean() > 1.2
+    assert spent + 2.0 * asked.sum(axis=1).mean() <= 9.0, "each member is a stage"
+
+
 def test_more_money_buys_accuracy_and_more_than_one_member_alone_does() -> None:
     outputs, y = pool(8000, 50)
     found = [served(fitted(cost=cost), outputs, y) for cost in (1.5, 4.0, 9.0)]
@@ -170,6 +202,7 @@ def test_a_calibration_on_its_own_way_lowers_the_error_of_what_it_answers_in_the
         ({"within": {"cost": 3.0}, "costs": {"small": 1.0}}, "a cost for each of the members"),
         ({"within": {"cost": 3.0}, "costs": dict.fromkeys(MEMBERS, 0.0)}, "with one above 0"),
         ({"within": {"cost": 3.0}, "stages": [["small"], ["large"]]}, "name each of the members"),
+        ({"within": {"cost": 3.0}, "stage": -0.5}, "'stage' is a cost"),
         ({"within": {"cost": 3.0, "risk": 0.1}, "held": 1.0}, "'held' is a share"),
         ({"within": {"cost": 3.0, "risk": 0.1}, "held": 0.01}, "needs 50 rows"),
     ],

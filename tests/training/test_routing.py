@@ -89,3 +89,7 @@ def test_groups_are_asked_whole() -> None:
     found = scene(given, y, [outputs[:, 0].astype(float)] * len(routed), routed, units, COST, knots_of(given, 4))
     assert found.asks.sum() == 2, "from each group to both"
     assert sorted(found.cost.tolist()) == [4.0, 11.0, 15.0]
+    p = [outputs[:, 0].astype(float)] * len(routed)
+    found = scene(given, y, p, routed, units, COST, knots_of(given, 4), stage=0.5)
+    assert sorted(found.cost.tolist()) == [4.5, 11.5, 16.0], "stage by stage"
+    assert sorted(found.at_once.tolist()) == [4.5, 11.5, 15.5]

@@ -42,8 +42,11 @@ def check_plan(
 def _run(plan: Plan, n: int, m: int, k: int, failing: float, budget_ms: float, rng: np.random.Generator) -> None:
     outputs = np.full((n, m, k), np.nan, np.float32)
     status = np.full((n, m), SKIPPED, np.int8)
+    way = plan.begin()
     for stage in range(m + 1):
         wanted = _ask(plan, outputs, status, budget_ms)
+        if not np.array_equal(way.next(outputs.copy(), status.copy(), budget_ms), wanted):
+            raise AssertionError("what begin() gives asks otherwise than next() does.")
         if stage == 0 and budget_ms > 1 and not wanted.any(axis=1).all():
             raise AssertionError(f"with nothing known and {budget_ms:.0f} ms left the plan runs no member.")
         if not wanted.any():

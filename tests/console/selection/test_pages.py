@@ -195,6 +195,12 @@ def test_the_frontier_with_its_references_its_promise_and_what_was_served(apis: 
             "chosen: cascade 1 91.3 % at 2 ms",
         ):  # fmt: skip
             assert text in told, text
+        assert "each stage, besides" not in told
+        apis.answers["/v1/endpoints/e/strategies/steps/frontier"] = FRONTIER | {"stage": 0.45}
+        await shown.looking.again()
+        told = texts(client)
+        assert "each stage, besides" in told
+        assert "0.45 ms" in told
         apis.answers["/v1/endpoints/e"] = {"served": {"strategies": [{"name": "mean", "kind": "mean"}]}}
         await shown.looking.again()
         assert "No strategy of this endpoint is a cascade." in texts(client)

@@ -57,8 +57,10 @@ def test_a_set_that_was_not_fitted_is_answered_by_the_largest_in_it_else_by_the_
     assert np.allclose(Cascade().combine(outputs, status, none), Mean().combine(outputs, status))
 
 
-def test_it_accepts_its_own_state() -> None:
+def test_it_accepts_its_own_state_and_those_of_before_stages_had_a_cost() -> None:
     Cascade().check(MEMBERS, OUTPUT, fitted())
+    before = {name: value for name, value in fitted().meta.items() if name != "stage"}
+    Cascade().check(MEMBERS, OUTPUT, replace(fitted(), meta=before))
 
 
 @pytest.mark.parametrize(
@@ -70,6 +72,8 @@ def test_it_accepts_its_own_state() -> None:
         (lambda s: replace(s, meta={**s.meta, "stages": [["small"]]}), "'stages'"),
         (lambda s: replace(s, meta={**s.meta, "costs": {}}), "'costs'"),
         (lambda s: replace(s, meta={**s.meta, "unit": "euros"}), "'costs'"),
+        (lambda s: replace(s, meta={**s.meta, "stage": -1.0}), "'stage'"),
+        (lambda s: replace(s, meta={**s.meta, "stage": "1 ms"}), "'stage'"),
         (lambda s: changed(s, "subsets", s.arrays["subsets"][::-1]), "array 'subsets'"),
         (lambda s: changed(s, "routed", ~s.arrays["routed"]), "array 'routed'"),
         (lambda s: changed(s, "knots", s.arrays["knots"][:, ::-1]), "array 'knots'"),

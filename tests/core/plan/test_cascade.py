@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from quorate.core.cascade.evidence import seen
+from quorate.core.cascade.lone import Lone
 from quorate.core.cascade.posterior import posterior
 from quorate.core.combine.cascade import Cascade
-from quorate.core.plan.cascade import CascadePlan
+from quorate.core.plan.cascade import FEW, CascadePlan
 from quorate.core.plan.trace import trace
 from quorate.core.types import State, Status
 from quorate.testing import check_plan
@@ -108,6 +109,62 @@ def test_it_is_the_router_row_by_row_however_rows_are_batched() -> None:
     together = trace(plan, outputs, ok).asked
     alone = [trace(plan, outputs[i : i + 1], ok[:1]).asked[0] for i in range(60)]
     assert np.array_equal(together, alone)
+
+
+def statuses(seed: int) -> Any:
+    """600 rows that have asked, and lost, whomever."""
+    return np.random.default_rng(seed).choice([OK, FAILED, SKIPPED], (600, 3), p=[0.5, 0.1, 0.4]).astype(np.int8)
+
+
+@pytest.mark.parametrize("budget_ms", [1e9, 6.0, 0.0])
+@pytest.mark.parametrize("unit", ["cost", "ms"])
+def test_few_rows_and_many_ask_the_same_whatever_has_failed_and_is_too_late(unit: str, budget_ms: float) -> None:
+    outputs, _ = pool(600, 6)
+    plan = CascadePlan(replace(fitted(), meta={**fitted().meta, "unit": unit}))
+    status = statuses(7)
+    together = plan.many(outputs, status, budget_ms)
+    assert len(np.unique(together, axis=0)) > 2
+    assert np.array_equal(plan.next(outputs, status, budget_ms), together)
+    for start in range(0, 600, FEW):
+        some = slice(start, start + FEW)
+        assert np.array_equal(plan.next(outputs[some], status[some], budget_ms), together[some])
+
+
+def test_a_way_answers_what_the_combiner_does_bit_for_bit_and_works_it_out_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    outputs, _ = pool(200, 4)
+    plan, asked, works = CascadePlan(fitted()), 0, []
+    said = Lone.said
+    monkeypatch.setattr(Lone, "said", lambda self, at, row: works.append(at) or said(self, at, row))
+    for row in outputs[:, None]:
+        way, status = plan.begin(), np.full((1, 3), SKIPPED, np.int8)
+        while (wanted := way.next(row, status, 1e9)).any():
+            status = np.where(wanted, np.int8(OK), status)
+            asked += 1
+        found = way.answers(row, status)
+        assert found is not None
+        expected = Cascade().combine(row, status, fitted())
+        assert np.array_equal(found.view(np.uint32), expected.view(np.uint32))
+    assert len(works) <= asked, "once a stage, for the router and the answer"
+
+
+def test_a_way_leaves_to_the_combiner_what_it_cannot_answer() -> None:
+    outputs, _ = pool(FEW + 1, 4)
+    way = CascadePlan(fitted()).begin()
+    nobody = np.full((2, 3), FAILED, np.int8)
+    assert way.answers(outputs[:2], nobody) is None
+    assert way.answers(outputs, np.full((FEW + 1, 3), OK, np.int8)) is None, "many are combined together"
+    status = statuses(1)[:2]
+    status[:, 1] = OK
+    assert np.array_equal(way.answers(outputs[:2], status), Cascade().combine(outputs[:2], status, fitted()))
+
+
+def test_what_a_stage_takes_besides_its_members_counts_as_time() -> None:
+    state = handmade(0.2, "ms")
+    state = replace(state, meta={**state.meta, "stages": [["one"], ["two"]], "stage": 3.0})
+    assert CascadePlan(state).next(*said(0.6), 43.5).tolist() == [[False, True]]
+    assert not CascadePlan(state).next(*said(0.6), 42.5).any()
 
 
 def test_the_gain_it_expects_is_the_gain_there_is() -> None:
