@@ -31,6 +31,9 @@ class Stages:
         self._way = plan.begin()
         self._execution = execution
         self._sure = min_confidence if strategy.staged else None
+        if self._sure is not None:
+            places = {j: number for number, stage in enumerate(strategy.stages) for j in stage}
+            self._stage = np.array([places[j] for j in range(len(strategy.positions))])
         shape = (execution.rows, len(strategy.positions))
         self._asked = np.zeros(shape, np.bool_)
         self._barred = np.zeros(shape, np.bool_)
@@ -90,18 +93,14 @@ class Stages:
 
     def _further(self, known: StatusArray, view: StatusArray, wanted: BoolArray) -> BoolArray:
         """What rows ask that the plan is done with and that are not sure enough: the next stage there is for them."""
-        further = np.zeros(wanted.shape, np.bool_)
         left = view == SKIPPED
         rows = ~wanted.any(axis=1) & left.any(axis=1)
         if not rows.any():
-            return further
+            return np.zeros(wanted.shape, np.bool_)
         confidence = self._strategy.combined(self._execution, known, self._way).max(axis=1)
         rows &= ~(confidence >= self._sure)  # one without an answer is NaN
-        for stage in self._strategy.stages:
-            fresh = np.zeros(wanted.shape, np.bool_)
-            fresh[:, stage] = left[:, stage] & rows[:, None]
-            further |= fresh
-            rows &= ~fresh.any(axis=1)
+        stages = np.where(left, self._stage, len(self._strategy.stages))
+        further: BoolArray = left & rows[:, None] & (stages == stages.min(axis=1, keepdims=True))
         return further
 
     def _late(self, wanted: BoolArray, left_ms: float) -> BoolArray:

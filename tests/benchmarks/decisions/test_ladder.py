@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.decisions import ladder
+from benchmarks.decisions import _ladder_served, ladder
 from benchmarks.decisions.ladder import RUNGS, Seen
 
 M, N = len(RUNGS), 400
@@ -70,3 +70,16 @@ def test_the_table_without_data_says_so(monkeypatch: pytest.MonkeyPatch) -> None
     (row,) = ladder.rows(quick=True)
     assert row.runs == ()
     assert "QUORATE_DATA" in row.note
+
+
+def test_what_a_stage_takes_is_the_slope_between_usual_answers_and_whole_ones() -> None:
+    def took(*answers: tuple[float, float, int]) -> _ladder_served._Took:
+        """Answers that took so many ms, their runs so many of them, of so many stages."""
+        told = [{"latency_ms": ms, "predictions": [{"members": ["m"] * stages}]} for ms, _, stages in answers]
+        return _ladder_served._Took(sum(runs for _, runs, _ in answers), told)
+
+    usual, whole = took((6.5, 5.0, 1), (10.0, 8.0, 2)), took((33.5, 30.0, 5))
+    found = _ladder_served._besides(usual, whole)
+    assert found.stage == pytest.approx(0.5)
+    assert found.rest == pytest.approx(1.0)
+    assert _ladder_served._besides(usual, took((21.0, 20.0, 5))) == (0.0, pytest.approx(1.75)), "none costs less than 0"

@@ -26,4 +26,4 @@ def test_where_nothing_is_told_there_is_one_stage() -> None:
 def test_rows_that_reached_a_stage() -> None:
     asked = np.array([[True, False, False], [True, False, True], [False, False, False]])
     assert reached(((0,), (1, 2)), asked) == [2, 1]
-    assert [reached(((0,), (1, 2)), row[None]) for row in asked] == [[1, 0], [1, 1]]
+    assert [reached(((0,), (1, 2)), row[None]) for row in asked] == [[1, 0], [1, 1], [0, 0]]
