@@ -108,14 +108,14 @@ def test_where_there_is_no_such_memory_there_is_none(tmp_path: Path, caplog: pyt
     assert "There is no ring for the journal" in caplog.text
 
 
-def test_a_memory_without_room_says_so_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(descriptor: int, offset: int, length: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "posix_fallocate", full)
+def test_a_memory_without_room_says_so_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(os, "pwrite", lambda descriptor, data, offset: len(data) // 2)
     folder = tmp_path / "0"
     folder.mkdir()
     assert open_ring(str(tmp_path), folder, Header(0, 2, 0, 1, SALT)) is None
+    assert "No space left" in caplog.text
     assert [path.name for path in tmp_path.iterdir()] == ["0"]
     assert not list(folder.iterdir())
 

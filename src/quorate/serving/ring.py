@@ -7,6 +7,7 @@ The records are freed in the order they came, as the disk gets them. Format and 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -36,9 +37,9 @@ class Ring:
         self._descriptor, name = tempfile.mkstemp(prefix=ring.PREFIX, suffix=ring.SUFFIX, dir=memory)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.posix_fallocate(self._descriptor, 0, size)  # a memory that is full says so now
-            os.pwrite(self._descriptor, encode_header(header), 0)
-            os.pwrite(self._descriptor, b"\0" + os.fsencode(self._link.absolute()), size)
+            whole = encode_header(header).ljust(size + 1, b"\0") + os.fsencode(self._link.absolute())
+            if os.pwrite(self._descriptor, whole, 0) < len(whole):  # a memory that is full says so now
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._link.symlink_to(name)
         except OSError:
             os.close(self._descriptor)
