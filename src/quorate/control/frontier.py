@@ -115,6 +115,8 @@ def _state(route: StrategyRoute, registry: Registry) -> State:
 def described(endpoint: EndpointRoute, route: StrategyRoute, state: State, telemetry: Folder) -> Frontier:
     """The frontier of a strategy whose fitted state that is; ``telemetry`` is where workers count."""
     meta = state.meta
+    besides = float(meta.get("stage", 0.0))
+    counted = (one for _, found, _ in workers(telemetry) for one in found)
     return Frontier(
         endpoint=endpoint.name,
         strategy=route.name,
@@ -122,11 +124,11 @@ def described(endpoint: EndpointRoute, route: StrategyRoute, state: State, telem
         promise=dict(meta.get("promise", {})),
         expected=dict(meta.get("expected", {})),
         costs=dict(meta["costs"]),
-        stage=float(meta.get("stage", 0.0)),
+        stage=besides,
         stages=[list(stage) for stage in meta["stages"]],
         rows=int(meta.get("rows", 0)),
         frontier=[_point(point) for point in meta["frontier"]],
-        served=served((one for _, found, _ in workers(telemetry) for one in found), endpoint, route, meta),
+        served=served(counted, endpoint, route, meta["costs"], besides),
     )
 
 
@@ -142,9 +144,15 @@ def _point(point: Mapping[str, Any]) -> FrontierPoint:
     )
 
 
-def served(series: Iterable[Series], endpoint: EndpointRoute, route: StrategyRoute, meta: Mapping[str, Any]) -> Served:
-    """What workers counted of a strategy at the present revision; ``meta`` is its state's, with what a row costs."""
-    costs, besides = meta["costs"], float(meta.get("stage", 0.0))
+def served(
+    series: Iterable[Series],
+    endpoint: EndpointRoute,
+    route: StrategyRoute,
+    costs: Mapping[str, float],
+    besides: float = 0.0,
+) -> Served:
+    """What workers counted of a strategy at the present revision; ``besides`` is what asking a stage costs besides its
+    members' ``costs``."""
     mine = {"endpoint": endpoint.name, "strategy": route.name, "revision": str(endpoint.revision)}
     rows, asked = 0.0, [0.0] * len(route.stages)
     for metric, labels, cells in series:
