@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from quorate.codecs import decision as decision_codec
+from quorate.codecs import ring
 from quorate.codecs.journal import Header, RecordKind, encode_header, encode_record, segment_name
 from quorate.codecs.lookup import JournalReader
 from quorate.core.types import Decision
@@ -75,6 +76,31 @@ def test_all_decisions_come_in_the_order_written(tmp_path: Path) -> None:
     listed[0].path.unlink()  # deleted between the listing and the reading
     reader.files = lambda: listed  # type: ignore[method-assign]
     assert [found.id for found in reader.decisions()] == [str(i) for i in ids[2:]]
+
+
+def in_ring(root: Path, boot: int, *records: bytes) -> None:
+    """A ring of the slot 1 with these records, overwritten ones among them."""
+    memory = root / f"memory-{boot}"
+    memory.write_bytes(begin(root / "elsewhere", 0, boot=boot).read_bytes() + b"".join(records) + bytes(100))
+    ring.link_of(root / "1", boot).symlink_to(memory)
+
+
+def test_all_decisions_are_those_that_the_disk_does_not_have_yet_as_well(tmp_path: Path) -> None:
+    ids = [identity(sequence) for sequence in range(1, 6)]
+    extend(begin(tmp_path, 0), record(ids[0]), record(ids[1]))
+    extend(begin(tmp_path, 3), record(ids[2]))
+    reader = JournalReader(tmp_path)
+    in_ring(tmp_path, 0, record(ids[4]), record(ids[1]), record(ids[2]), record(ids[3]))
+    assert [d.id for d in reader.decisions()] == [str(id_) for id_ in ids]
+    assert [reader.find(id_) is not None for id_ in ids] == [True] * 5
+
+
+def test_what_is_deleted_does_not_come_again_from_a_ring(tmp_path: Path) -> None:
+    ids = [identity(sequence) for sequence in range(1, 4)]
+    begin(tmp_path, 3)  # the one before was too old
+    in_ring(tmp_path, 0, record(ids[0]), record(ids[1]), record(ids[2]))
+    assert [d.id for d in JournalReader(tmp_path).decisions()] == [str(ids[2])]
+    assert ring.rescue(tmp_path / "1", 0.0) == 1
 
 
 def test_what_is_not_there_is_none(tmp_path: Path) -> None:

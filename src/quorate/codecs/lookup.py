@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from quorate.codecs import columnar, ring
 from quorate.codecs import decision as decision_codec
-from quorate.codecs.journal import Passed, RecordKind, parse_stem, read_record, scan
+from quorate.codecs.journal import Passed, Record, RecordKind, parse_stem, read_record, scan
 from quorate.codecs.offsets import Offsets
 from quorate.codecs.sidecar import Outline, Sidecar
 from quorate.core.types import Decision
@@ -79,17 +79,27 @@ class JournalReader:
 
     def decisions(self) -> Iterator[Decision]:
         """Every decision that is kept, by slot and in the order written; raises as :meth:`find`."""
-        for segment in self.files():
-            if not segment.compacted:
-                try:
-                    records = [record for record in scan(segment.path) if record.kind == RecordKind.DECISION]
-                except FileNotFoundError:
-                    pass  # compacted meanwhile, or deleted
-                else:
-                    yield from (decision_codec.decode(record.payload) for record in records)
-                    continue
-            with suppress(FileNotFoundError):
-                yield from (decision for _, decision in columnar.read_decisions(segment.beside(COMPACTED)))
+        for folder in self.folders():
+            # Looked at before the segments: what is in a ring stays there until they have it.
+            newest = {boot: _decisions(records) for boot, records in ring.newest(folder).items()}
+            last = dict.fromkeys(newest, -1)
+            for segment in self._list(int(folder.name)):
+                if segment.boot in last:  # what came before it is on the disk, or was
+                    last[segment.boot] = max(last[segment.boot], segment.first - 1)
+                for found in self._decisions_of(segment):
+                    yield found
+                    if segment.boot in last:
+                        last[segment.boot] = DecisionId.parse(found.id).sequence
+            for boot, made in newest.items():
+                yield from (found for found in made if DecisionId.parse(found.id).sequence > last[boot])
+
+    def _decisions_of(self, segment: Segment) -> Iterator[Decision]:
+        if not segment.compacted:
+            with suppress(FileNotFoundError):  # compacted meanwhile, or deleted
+                yield from _decisions(list(scan(segment.path)))
+                return
+        with suppress(FileNotFoundError):
+            yield from (decision for _, decision in columnar.read_decisions(segment.beside(COMPACTED)))
 
     def find(self, decision_id: str | DecisionId) -> Decision | None:
         """The decision of that id, or None if it is not (or not yet, or no longer) in the journal.
@@ -231,6 +241,10 @@ class JournalReader:
     def _shrink(self) -> None:
         while len(self._indexes) > self._cached:
             self._indexes.popitem(last=False)
+
+
+def _decisions(records: Iterable[Record]) -> list[Decision]:
+    return [decision_codec.decode(record.payload) for record in records if record.kind == RecordKind.DECISION]
 
 
 def _decoded(payload: bytes, wanted: DecisionId) -> Decision | None:

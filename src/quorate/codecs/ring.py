@@ -54,6 +54,17 @@ def find(folder: Path, boot: int, sequence: int) -> bytes | None:
     return None if header is None else decision_in(data, sequence, header.salt)
 
 
+def newest(folder: Path) -> dict[int, list[Record]]:
+    """What the rings of a slot hold, by boot and in order of sequence, much of which segments have as well."""
+    found: dict[int, list[Record]] = {}
+    for link in folder.glob(f"*{SUFFIX}"):
+        name = parse_stem(link.name)
+        with suppress(OSError, JournalError):
+            if name is not None:
+                found[name[0]] = sorted(scan(link), key=lambda record: record.sequence)
+    return found
+
+
 def rescue(folder: Path, now: float) -> int:
     """Bring to the disk what killed workers of a slot left in their rings; the number of records.
 
@@ -146,9 +157,12 @@ def _write(path: Path, header: Header, records: list[Record], now: float) -> Non
 
 
 def _last(folder: Path, boot: int) -> int:
-    """The newest sequence that the boot's segments hold; -1 where they hold none."""
+    """The newest sequence that the boot's segments hold, or held before they were deleted; -1 where there is none."""
     newest = [-1]
     for path in folder.glob(f"{boot:07d}-*"):
+        name = parse_stem(path.name)
+        if name is not None:
+            newest.append(name[1] - 1)
         if path.suffix == ".qj":
             newest += [record.sequence for record in scan(path) if record.kind != RecordKind.SEAL]
         elif path.suffix == ".qx":
