@@ -25,9 +25,9 @@ from quorate.serving.breaker import Breaker
 from quorate.serving.call import Call
 from quorate.serving.cost import Cost
 from quorate.serving.endpoint import LoadedEndpoint
+from quorate.serving.entry import JournalCounters
 from quorate.serving.execution import Execution
 from quorate.serving.feed import Feed
-from quorate.serving.journal import JournalCounters
 from quorate.serving.lanes import ThreadLane
 from quorate.serving.member import LoadedMember
 from quorate.serving.meters import Meters

@@ -8,7 +8,7 @@ import pytest
 from quorate.core.types import Decision, MemberRun, Status
 from quorate.serving import gauges
 from quorate.serving.breaker import Circuit
-from quorate.serving.journal import JournalCounters
+from quorate.serving.entry import JournalCounters
 from quorate.serving.meters import Meters
 from quorate.serving.units import HostUnit
 from quorate.telemetry.counters import Counters, read

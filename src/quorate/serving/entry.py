@@ -1,11 +1,28 @@
-"""Records that are on their way to the disk, and who waits for them."""
+"""Records that are on their way to the disk, who waits for them, and how many came to what."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from quorate.codecs.journal import frame
+
+
+@dataclass(slots=True)
+class JournalCounters:
+    """What became of records: ``dropped`` were answered and are lost, ``late`` were answered before they were
+    written (a stall; those lost after all count as ``dropped`` too), ``shed`` were refused or failed with
+    :class:`Overloaded`."""
+
+    appended: int = 0
+    written_bytes: int = 0
+    batches: int = 0
+    dropped: int = 0
+    late: int = 0
+    shed: int = 0
+    stalls: int = 0
+    errors: int = 0
 
 
 class Kept(Protocol):

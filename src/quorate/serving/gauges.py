@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 
-from quorate.serving.journal import Journal, JournalCounters
+from quorate.serving.entry import JournalCounters
+from quorate.serving.journal import Journal
 from quorate.serving.pool import LoadedPool
 from quorate.serving.units import HostUnit
 from quorate.telemetry.counters import Counter, Counters, Gauge

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from quorate.clock import Clock
@@ -19,28 +18,12 @@ from quorate.codecs.journal import MAX_RECORD, OVERHEAD, Header, RecordKind
 from quorate.codecs.snapshot import JournalSettings
 from quorate.errors import JournalError, Overloaded, TooLarge
 from quorate.ids import IdSource
-from quorate.serving.entry import Entry, Kept
+from quorate.serving.entry import Entry, JournalCounters, Kept
 from quorate.serving.ring import RING_BYTES, Ring, open_ring
 from quorate.serving.segments import Batch, SegmentFile, SegmentWriter
 
 GATHER_S = 0.005
 """How long records gather for which nobody waits: under load their thread is woken two hundred times a second."""
-
-
-@dataclass(slots=True)
-class JournalCounters:
-    """What became of records: ``dropped`` were answered and are lost, ``late`` were answered before they were
-    written (a stall; those lost after all count as ``dropped`` too), ``shed`` were refused or failed with
-    :class:`Overloaded`."""
-
-    appended: int = 0
-    written_bytes: int = 0
-    batches: int = 0
-    dropped: int = 0
-    late: int = 0
-    shed: int = 0
-    stalls: int = 0
-    errors: int = 0
 
 
 class Journal:
